@@ -1,25 +1,32 @@
 /**
- * `npm run bench:types`: commands on hashes, lists, sets and sorted sets, on a kvorum cluster of three beside redis-server that syncs every write,
- * on this machine, in one run. The systems take turns, round by round. A ratio to Redis is held against the ratio of SET (of GET, for reads): what a
- * collection costs more than a string is what is measured, not the machine. Besides: DEL, EXPIRE and SET over a large collection against one element,
- * and what other connections see while a large hash is read. Everything is on loopback and ends by itself; the figures are kept in bench/results.
+ * `npm run bench:types`: commands on hashes, lists, sets, sorted sets and streams, and scripts, on a kvorum cluster of three beside redis-server that
+ * syncs every write, on this machine, in one run. The systems take turns, round by round. A ratio to Redis is held against the ratio of SET (of GET, for
+ * reads): what a collection costs more than a string is what is measured, not the machine. Besides: DEL, EXPIRE and SET over a large collection against
+ * one element, what other connections see while a large hash is read, how soon a client of one node has what one of another node pushes, and how many
+ * messages a second reach all nodes. Everything is on loopback and ends by itself; the figures are kept in bench/results.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { Redis } from 'ioredis';
 import { formatCount } from '../cmd/cli/table.ts';
-import { drawnName, fillingCommands, TYPE_MEASURES, type TypeMeasure } from './collections/measures.ts';
+import { drawnName, fillingCommands, REFERENCES, TYPE_MEASURES, type TypeMeasure } from './collections/measures.ts';
 import { fill, loadInTurn } from './collections/plain-load.ts';
+import { measurePublishing } from './collections/publishing.ts';
 import {
   answersMeanwhile,
+  arrivesInTime,
   formatTypes,
   isAsSmall,
   type LongReadSample,
+  type PublishSample,
   type TypesSystem,
   typesRows,
+  type WakeUpSample,
   type WholeKeySample,
+  wakesInTime,
 } from './collections/types-report.ts';
+import { measureWakeUps } from './collections/wake-up.ts';
 import { machine, rotated } from './machine.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { RedisPeer } from './peers/redis.ts';
@@ -47,12 +54,19 @@ const QUICK_SHARE = 0.02;
 const QUICK_COMMANDS = 2_000;
 const QUIET_MS = 300;
 const PING_PAUSE_MS = 5;
+const WAKE_UPS = 200;
+const QUICK_WAKE_UPS = 10;
+/** Published for each second of a load. */
+const MESSAGES_A_SECOND = 50_000;
+const QUICK_MESSAGES = 2_000;
 
 /** What is needed of a system. */
 interface Target {
   readonly system: TypesSystem;
   start(): Promise<void>;
   port(): number;
+  /** Of each of three nodes, `port` first. */
+  ports(): readonly [number, number, number];
   stop(): Promise<void>;
 }
 
@@ -60,8 +74,20 @@ function targets(scratch: Scratch): Target[] {
   const kvorum = new KvorumPeer(scratch);
   const redis = new RedisPeer(scratch);
   return [
-    { system: 'kvorum', start: () => kvorum.start(), port: () => kvorum.leaderPort(), stop: () => kvorum.stop() },
-    { system: 'redis', start: () => redis.start(), port: () => redis.port, stop: () => redis.stop() },
+    {
+      system: 'kvorum',
+      start: () => kvorum.start(),
+      port: () => kvorum.leaderPort(),
+      ports: () => kvorum.nodePorts(),
+      stop: () => kvorum.stop(),
+    },
+    {
+      system: 'redis',
+      start: () => redis.start(),
+      port: () => redis.port,
+      ports: () => [redis.port, redis.port, redis.port],
+      stop: () => redis.stop(),
+    },
   ];
 }
 
@@ -70,6 +96,8 @@ class TypesRun {
   readonly rates: Record<string, { [S in TypesSystem]?: number[] }> = {};
   readonly wholeKeys: WholeKeySample[] = [];
   readonly longReads: LongReadSample[] = [];
+  readonly wakeUps: WakeUpSample[] = [];
+  readonly publishing: PublishSample[] = [];
   private readonly scratch: Scratch;
   private readonly options: TypesOptions;
   private readonly measures: readonly TypeMeasure[];
@@ -79,7 +107,7 @@ class TypesRun {
     this.options = options;
     const isWanted = ({ name }: TypeMeasure): boolean => options.only?.includes(name) ?? true;
     this.measures = TYPE_MEASURES.filter(
-      (measure, at) => at < 2 || (isWanted(measure) && (!measure.isLarge || options.large)),
+      (measure, at) => at < REFERENCES || (isWanted(measure) && (!measure.isLarge || options.large)),
     );
   }
 
@@ -88,7 +116,7 @@ class TypesRun {
     try {
       const filled = new Set<unknown>();
       const warmUp = this.options.quick ? 1 : Math.max(WARM_UP_SECONDS, this.options.seconds);
-      for (const measure of this.measures.slice(0, 2)) await this.load(target, measure, warmUp);
+      for (const measure of this.measures.slice(0, REFERENCES)) await this.load(target, measure, warmUp);
       for (const measure of this.measures) {
         const { filling } = measure;
         const name = filling === undefined || filling === 'packedHashes' ? filling : filling.key;
@@ -99,18 +127,19 @@ class TypesRun {
       }
       await this.measureWholeKeys(target);
       await this.measureLongRead(target);
+      await this.measureClients(target);
     } finally {
       await target.stop();
     }
   }
 
   private async load(target: Target, measure: TypeMeasure, seconds: number): Promise<number> {
-    const { args, keyCount, isRising, isPopping, filling } = measure;
+    const { args, keyCount, pipeline = 1, isRising, isPopping, filling } = measure;
     if (isRising === true) {
       const commandOf = (at: number): string[] => [...args, String(at), drawnName(at)];
       return (await loadInTurn(target.port(), CLIENTS, seconds, commandOf)).perSecond;
     }
-    const load = { args, clients: CLIENTS, pipeline: 1, keyCount, seconds };
+    const load = { args, clients: CLIENTS, pipeline, keyCount, seconds };
     const there = isPopping === true && filling !== undefined && filling !== 'packedHashes' ? filling.count : Infinity;
     const mostCommands = this.options.quick ? QUICK_COMMANDS : there;
     return (await benchmarkCommand(this.scratch, target.port(), { ...load, mostCommands })).perSecond;
@@ -183,6 +212,16 @@ class TypesRun {
     }
   }
 
+  /** What clients of different nodes have from each other. */
+  private async measureClients({ system, ports }: Target): Promise<void> {
+    const { quick, seconds } = this.options;
+    const [first, second, third] = ports();
+    const wakeUps = await measureWakeUps([second, third], quick ? QUICK_WAKE_UPS : WAKE_UPS);
+    this.wakeUps.push({ system, ...wakeUps });
+    const messages = quick ? QUICK_MESSAGES : MESSAGES_A_SECOND * seconds;
+    this.publishing.push({ system, ...(await measurePublishing(this.scratch, [first, second, third], messages)) });
+  }
+
   private async readWhole(port: number): Promise<void> {
     await this.scratch.run(
       'redis-benchmark',
@@ -226,7 +265,7 @@ async function main(given: TypesOptions): Promise<number> {
     await scratch.clean();
   }
   const rows = typesRows(run.rates);
-  const { wholeKeys, longReads } = run;
+  const { wholeKeys, longReads, wakeUps, publishing } = run;
   const at = new Date().toISOString();
   const result = {
     at,
@@ -236,6 +275,8 @@ async function main(given: TypesOptions): Promise<number> {
     rows,
     wholeKeys,
     longReads,
+    wakeUps,
+    publishing,
   };
   const written = new URL(`./results/types-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
   mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
@@ -243,13 +284,15 @@ async function main(given: TypesOptions): Promise<number> {
   if (options.json) console.log(JSON.stringify(result, undefined, 2));
   else
     console.log(
-      `\n${formatTypes(rows, wholeKeys, longReads)}\n\nWritten to bench/results/${written.pathname.split('/').at(-1)}`,
+      `\n${formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing })}\n\nWritten to bench/results/${written.pathname.split('/').at(-1)}`,
     );
   const ours = <T extends { readonly system: TypesSystem }>({ system }: T): boolean => system === 'kvorum';
   const hasPassed =
     rows.every(({ passed }) => passed !== false) &&
     wholeKeys.filter(ours).every(isAsSmall) &&
-    longReads.filter(ours).every(answersMeanwhile);
+    longReads.filter(ours).every(answersMeanwhile) &&
+    wakeUps.filter(ours).every(wakesInTime) &&
+    publishing.filter(ours).every(arrivesInTime);
   return hasPassed ? 0 : 1;
 }
 

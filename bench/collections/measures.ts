@@ -7,13 +7,17 @@ const UNUSED = 1_000_000_000;
 
 const RANDOM = '__rand_int__';
 const VALUE = 'x'.repeat(100);
+const INCREMENT = "return redis.call('INCR', KEYS[1])";
+/** XADD says the id in more than one line. */
+const ADD_ENTRIES = "for nth = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'field', ARGV[2]) end return 1";
 /** Six fields of 44 bytes: a hash of 300 bytes, one row. */
 const PACKED_FIELDS = ['a', 'b', 'c', 'd', 'e', 'f'];
 const PACKED_VALUE = 'x'.repeat(44);
 
 export interface Filling {
   readonly key: string;
-  readonly kind: 'zset' | 'set' | 'hash' | 'list';
+  /** A stream comes with a group of its name, which has read nothing. */
+  readonly kind: 'zset' | 'set' | 'hash' | 'list' | 'stream';
   readonly count: number;
 }
 
@@ -23,6 +27,8 @@ export interface TypeMeasure {
   readonly title: string;
   readonly args: readonly string[];
   readonly keyCount: number;
+  /** Commands that a client has under way; left out: one. */
+  readonly pipeline?: number;
   /** What is there before. */
   readonly filling?: Filling | 'packedHashes';
   /** Scores rise from command to command, which redis-benchmark cannot do. */
@@ -34,14 +40,20 @@ export interface TypeMeasure {
   /** The least that its ratio to Redis may be of the ratio of SET, and what is aimed at. */
   readonly bar?: number;
   readonly goal?: number;
-  /** It only reads: held against GET. */
-  readonly reference: 'set' | 'get';
+  /** What it is held against: GET for what only reads. */
+  readonly reference: Reference;
 }
+
+type Reference = 'set' | 'get' | 'setPipelined';
 
 const zset = (count: number): Filling => ({ key: `zset:${count}`, kind: 'zset', count });
 const LARGE = 10_000_000;
 
-/** The first two are what the others are held against. */
+/** So many come first that others are held against. */
+export const REFERENCES = 3;
+const PIPELINE = 16;
+
+/** The first ones are what the others are held against. */
 export const TYPE_MEASURES: readonly TypeMeasure[] = [
   {
     name: 'set',
@@ -51,6 +63,14 @@ export const TYPE_MEASURES: readonly TypeMeasure[] = [
     reference: 'set',
   },
   { name: 'get', title: 'GET, 100,000 keys', args: ['GET', `key:${RANDOM}`], keyCount: ELEMENTS, reference: 'get' },
+  {
+    name: 'setPipelined',
+    title: `SET, 100,000 keys, ${PIPELINE} under way`,
+    args: ['SET', `key:${RANDOM}`, VALUE],
+    keyCount: ELEMENTS,
+    pipeline: PIPELINE,
+    reference: 'setPipelined',
+  },
   {
     name: 'lpush',
     title: 'LPUSH, one list',
@@ -163,6 +183,41 @@ export const TYPE_MEASURES: readonly TypeMeasure[] = [
     goal: 0.4,
     reference: 'set',
   },
+  {
+    name: 'eval',
+    title: 'EVAL of INCR, 100,000 keys',
+    args: ['EVAL', INCREMENT, '1', `count:${RANDOM}`],
+    keyCount: ELEMENTS,
+    reference: 'set',
+  },
+  {
+    name: 'evalPipelined',
+    title: `EVAL of INCR, 100,000 keys, ${PIPELINE} under way`,
+    args: ['EVAL', INCREMENT, '1', `count:${RANDOM}`],
+    keyCount: ELEMENTS,
+    pipeline: PIPELINE,
+    bar: 0.5,
+    goal: 0.8,
+    reference: 'setPipelined',
+  },
+  {
+    name: 'xadd',
+    title: 'XADD, one stream',
+    args: ['XADD', 'stream', '*', 'field', VALUE],
+    keyCount: 1,
+    bar: 0.6,
+    goal: 0.9,
+    reference: 'set',
+  },
+  {
+    name: 'xreadgroup',
+    title: 'XREADGROUP, one entry of one stream',
+    args: ['XREADGROUP', 'GROUP', 'stream:read', 'consumer', 'COUNT', '1', 'STREAMS', 'stream:read', '>'],
+    keyCount: 1,
+    filling: { key: 'stream:read', kind: 'stream', count: 2 * ELEMENTS },
+    isPopping: true,
+    reference: 'set',
+  },
   ...[ELEMENTS, LARGE].flatMap((count): TypeMeasure[] => {
     const { key } = zset(count);
     const size = count === LARGE ? '10 million' : '100,000';
@@ -202,10 +257,12 @@ export function* fillingCommands(filling: Filling | 'packedHashes', share: numbe
   }
   const { key, kind, count } = filling;
   const wanted = Math.ceil(count * share);
+  if (kind === 'stream') yield ['XGROUP', 'CREATE', key, key, '0', 'MKSTREAM'];
   for (let from = 0; from < wanted; from += ELEMENTS_A_COMMAND) {
     const ids = Array.from({ length: Math.min(ELEMENTS_A_COMMAND, wanted - from) }, (_, at) => from + at);
     if (kind === 'zset') yield ['ZADD', key, ...ids.flatMap((id) => [String((id * UNUSED) / count), drawnName(id)])];
     else if (kind === 'hash') yield ['HSET', key, ...ids.flatMap((id) => [drawnName(id), '1'])];
+    else if (kind === 'stream') yield ['EVAL', ADD_ENTRIES, '1', key, String(ids.length), VALUE];
     else if (kind === 'set') yield ['SADD', key, ...ids.map(drawnName)];
     else yield ['RPUSH', key, ...ids.map(() => VALUE)];
   }

@@ -24,6 +24,31 @@ export interface LongReadSample {
   readonly slowestPingMs: number;
 }
 
+/** How long a client of one node waits for what one of another node pushes, and how long a SET takes there, ms each; one value a call. */
+export interface WakeUpSample {
+  readonly system: TypesSystem;
+  readonly setMs: readonly number[];
+  readonly wakeMs: readonly number[];
+}
+
+/** Messages of 100 bytes to one subscriber on each of three nodes. */
+export interface PublishSample {
+  readonly system: TypesSystem;
+  readonly published: number;
+  /** The least that a subscriber has got, and a second. */
+  readonly received: number;
+  readonly perSecond: number;
+}
+
+/** All that was measured. */
+export interface TypesResult {
+  readonly rows: readonly TypesRow[];
+  readonly wholeKeys: readonly WholeKeySample[];
+  readonly longReads: readonly LongReadSample[];
+  readonly wakeUps: readonly WakeUpSample[];
+  readonly publishing: readonly PublishSample[];
+}
+
 export interface TypesRow {
   readonly measure: string;
   readonly title: string;
@@ -41,6 +66,10 @@ export interface TypesRow {
 const LONGEST_PING_MS = 300;
 /** What a command over a large collection may take more than over a small one: the machine's noise. */
 const WHOLE_KEY_FACTOR = 3;
+
+/** Of the median of SET. */
+const WAKE_UP_FACTOR = 2;
+const MESSAGES_A_SECOND = 50_000;
 
 const medianOf = (values: readonly number[] | undefined): number | undefined =>
   values === undefined || values.length === 0 ? undefined : median(values);
@@ -79,16 +108,20 @@ export const isAsSmall = ({ largeMs, smallMs }: WholeKeySample): boolean =>
 
 export const answersMeanwhile = ({ slowestPingMs }: LongReadSample): boolean => slowestPingMs < LONGEST_PING_MS;
 
+/** Whether who waits on one node has what is pushed on another within the time of two SETs. */
+export const wakesInTime = ({ setMs, wakeMs }: WakeUpSample): boolean =>
+  median(wakeMs) <= WAKE_UP_FACTOR * median(setMs);
+
+/** Whether all messages reach all nodes, and quickly. */
+export const arrivesInTime = ({ published, received, perSecond }: PublishSample): boolean =>
+  received >= published && perSecond >= MESSAGES_A_SECOND;
+
 const verdictOf = (passed: boolean | undefined): string => (passed === undefined ? '-' : passed ? 'pass' : 'FAIL');
 
 const RIGHT_OF_TITLE: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'left', 'left'];
 
-/** The three tables. */
-export function formatTypes(
-  rows: readonly TypesRow[],
-  wholeKeys: readonly WholeKeySample[],
-  longReads: readonly LongReadSample[],
-): string {
+/** The tables. */
+export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing }: TypesResult): string {
   const rate = (value: number | undefined): string => (value === undefined ? '-' : `${formatCount(value)}/s`);
   const factor = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)}x`);
   const rates = rows.map(({ title, median: medians, ratio, relative, bar, goal, passed }) => [
@@ -114,6 +147,20 @@ export function formatTypes(
     formatMs(sample.slowestPingMs),
     sample.system === 'redis' ? '-' : verdictOf(answersMeanwhile(sample)),
   ]);
+  const woken = wakeUps.map((sample) => [
+    'BLPOP on another node',
+    sample.system,
+    formatMs(median(sample.wakeMs)),
+    formatMs(median(sample.setMs)),
+    sample.system === 'redis' ? '-' : verdictOf(wakesInTime(sample)),
+  ]);
+  const messages = publishing.map((sample) => [
+    'PUBLISH to three nodes',
+    sample.system,
+    `${formatCount(Math.round(sample.perSecond))}/s`,
+    formatCount(sample.published - Math.min(sample.received, sample.published)),
+    sample.system === 'redis' ? '-' : verdictOf(arrivesInTime(sample)),
+  ]);
   return [
     formatTable(
       [['50 clients', 'kvorum', 'redis', 'ratio', 'to SET, GET', 'bar', 'verdict'], ...rates],
@@ -121,6 +168,11 @@ export function formatTypes(
     ),
     formatTable(
       [['median', 'system', 'large', 'one element', 'verdict'], ...whole],
+      ['left', 'left', 'right', 'right'],
+    ),
+    formatTable([['median', 'system', 'woken after', 'SET', 'verdict'], ...woken], ['left', 'left', 'right', 'right']),
+    formatTable(
+      [['50 clients, 16 under way', 'system', 'messages', 'missing', 'verdict'], ...messages],
       ['left', 'left', 'right', 'right'],
     ),
     formatTable(

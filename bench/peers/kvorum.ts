@@ -103,6 +103,13 @@ export class KvorumPeer implements ReplicatedPeer {
     this.nodes = undefined;
   }
 
+  /** Where nodes take commands: the leader of all keys first. */
+  nodePorts(): [number, number, number] {
+    const [second, third] = this.followers();
+    const port = ({ addresses }: ClusterMember): number => portOf(addresses.redis);
+    return [port(this.leader()), port(second!), port(third!)];
+  }
+
   private leader(): ClusterMember {
     const leaderId = this.members[0]!.groups.at(-1)!.leader;
     return this.members.find((member) => member.nodeId === leaderId)!;

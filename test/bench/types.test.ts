@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fillingCommands, TYPE_MEASURES } from '../../bench/collections/measures.ts';
-import { answersMeanwhile, formatTypes, isAsSmall, typesRows } from '../../bench/collections/types-report.ts';
+import { fillingCommands, REFERENCES, TYPE_MEASURES } from '../../bench/collections/measures.ts';
+import {
+  answersMeanwhile,
+  arrivesInTime,
+  formatTypes,
+  isAsSmall,
+  typesRows,
+  wakesInTime,
+} from '../../bench/collections/types-report.ts';
 
 describe('the report of commands on collections', () => {
   const rows = typesRows({
@@ -34,10 +41,24 @@ describe('the report of commands on collections', () => {
     assert.equal(isAsSmall({ ...small, largeMs: [5, 5, 5] }), false);
     assert.equal(answersMeanwhile(read), true);
     assert.equal(answersMeanwhile({ ...read, slowestPingMs: 301 }), false);
-    const text = formatTypes(rows, [small], [read]);
+    const nothing = { wakeUps: [], publishing: [] };
+    const text = formatTypes({ rows, wholeKeys: [small], longReads: [read], ...nothing });
     assert.match(text, /^LPUSH, one list +16,000\/s +100,000\/s +0\.16x +0\.80x +>= 0\.7x \(goal 1x\) +pass$/m);
     assert.match(text, /^DEL +kvorum +2\.00 ms +1\.00 ms +pass$/m);
     assert.match(text, /^HGETALL of 1,000 +kvorum +900 ms +299 ms +pass$/m);
+  });
+
+  test('shows what clients of different nodes have from each other', () => {
+    const woken = { system: 'kvorum', setMs: [1, 2, 3], wakeMs: [3, 4, 5] } as const;
+    const published = { system: 'kvorum', published: 1000, received: 1003, perSecond: 60_000 } as const;
+    assert.equal(wakesInTime(woken), true);
+    assert.equal(wakesInTime({ ...woken, wakeMs: [5, 5, 5] }), false);
+    assert.equal(arrivesInTime(published), true);
+    assert.equal(arrivesInTime({ ...published, perSecond: 40_000 }), false);
+    assert.equal(arrivesInTime({ ...published, received: 999 }), false, 'lost messages are not quick ones');
+    const text = formatTypes({ rows, wholeKeys: [], longReads: [], wakeUps: [woken], publishing: [published] });
+    assert.match(text, /^BLPOP on another node +kvorum +4\.00 ms +2\.00 ms +pass$/m);
+    assert.match(text, /^PUBLISH to three nodes +kvorum +60,000\/s +0 +pass$/m);
   });
 });
 
@@ -45,8 +66,8 @@ describe('what is measured of collections', () => {
   test('has names of its own, and what it is held against comes first', () => {
     assert.equal(new Set(TYPE_MEASURES.map(({ name }) => name)).size, TYPE_MEASURES.length);
     assert.deepEqual(
-      TYPE_MEASURES.slice(0, 2).map(({ name }) => name),
-      ['set', 'get'],
+      TYPE_MEASURES.slice(0, REFERENCES).map(({ name }) => name),
+      [...new Set(TYPE_MEASURES.map(({ reference }) => reference))],
     );
   });
 
