@@ -4,11 +4,11 @@
  * order; what is published anywhere after SUBSCRIBE has answered comes, unless the client's node dies or is cut off.
  */
 import type { DuplexStream, NodeId, PeerNetwork, Random, Scheduler } from '../../../platform/index.ts';
-import { EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
+import { EncodedReply, encodeReply, globMatches, PushReply } from '../protocol/index.ts';
 import { decodeHeader, encodeMessage, MESSAGE_STREAM, type MessageFrame, type Published } from './codec.ts';
 import { Lane, type LaneCounters } from './lane.ts';
 import { Peer } from './peer.ts';
-import { fits, keyOf, listenersOf, type Scope, type Subscriber, type Topic, Topics } from './topics.ts';
+import { keyOf, listenersOf, type Scope, type Subscriber, type Topic, Topics } from './topics.ts';
 
 /** Between rounds: peers that are silent are asked, see `Peer.round`. */
 const ROUND_MS = 500;
@@ -196,7 +196,7 @@ export class Messages {
   names(scope: Scope, pattern: Buffer | undefined): Buffer[] {
     const names: Buffer[] = [];
     for (const { name } of this.topics.all(scope).values()) {
-      if (pattern === undefined || fits(pattern, name)) names.push(name);
+      if (pattern === undefined || globMatches(pattern, name)) names.push(name);
     }
     return names;
   }

@@ -30,10 +30,6 @@ export interface Topic {
   readonly remote: Map<NodeId, number>;
 }
 
-/** True when a pattern fits a name. As in Redis the empty name fits the empty pattern alone. */
-export const fits = (pattern: Buffer, name: Buffer): boolean =>
-  name.length === 0 ? pattern.length === 0 : globMatches(pattern, name);
-
 export const keyOf = (name: Buffer): string => name.toString('latin1');
 
 /** How many clients listen to a topic, everywhere. */
@@ -81,7 +77,7 @@ export class Topics {
     const topic = this.find(isShard ? 'shard' : 'channel', channel);
     if (topic !== undefined) yield topic;
     if (isShard) return;
-    for (const pattern of this.scopes.pattern.values()) if (fits(pattern.name, channel)) yield pattern;
+    for (const pattern of this.scopes.pattern.values()) if (globMatches(pattern.name, channel)) yield pattern;
   }
 
   /** How many clients of this node listen to a topic. */

@@ -1,7 +1,7 @@
 /**
  * Redis' glob patterns over bytes: `*`, `?`, `[a-z]`, `[^a]`, and `\` before a character that stands for itself. The
  * corner cases follow Redis: an unclosed class ends with the pattern, a range may be written backwards, a `\` that ends
- * the pattern stands for itself.
+ * the pattern stands for itself, and the empty text fits the empty pattern alone.
  */
 
 const STAR = 0x2a;
@@ -17,6 +17,8 @@ const MINUS = 0x2d;
  * part fails only the last `*` is tried again, which is enough because an earlier one could only match less.
  */
 export function globMatches(pattern: Buffer, text: Buffer, ignoreCase = false): boolean {
+  // So it is in Redis: KEYS, SCAN and users of ACL, for whom `*` is everything, look for that by itself.
+  if (text.length === 0) return pattern.length === 0;
   let p = 0;
   let t = 0;
   let starAt = -1;

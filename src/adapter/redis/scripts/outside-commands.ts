@@ -34,7 +34,8 @@ function keys(ctx: CommandContext, args: readonly Buffer[]): Buffer[] {
   const { made, gone } = ownWrites(ctx);
   if (made.length === 0 && gone.size === 0) return [...found];
   const all = new Map(found.map((key) => [key.toString('latin1'), key]));
-  for (const key of made) if (globMatches(args[1]!, key)) all.set(key.toString('latin1'), key);
+  const isAll = args[1]!.equals(ALL);
+  for (const key of made) if (isAll || globMatches(args[1]!, key)) all.set(key.toString('latin1'), key);
   for (const name of gone) all.delete(name);
   return [...all.values()];
 }

@@ -231,7 +231,11 @@ function written(reply: Reply, resp: 2 | 3): Buffer[] {
 
 describe('glob patterns', () => {
   const rows: readonly (readonly [string, string, boolean])[] = [
-    ['*', '', true],
+    ['*', '', false],
+    ['', '', true],
+    ['', 'a', false],
+    ['*', 'a', true],
+    ['**', 'a', true],
     ['h?llo', 'hello', true],
     ['h?llo', 'hllo', false],
     ['h*llo', 'heeeello', true],

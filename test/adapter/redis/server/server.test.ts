@@ -179,6 +179,16 @@ const SAME_AS_REDIS: readonly (readonly string[])[] = [
   ['SELECT', '99'],
   ['EXEC'],
   ['UNWATCH'],
+  // The empty key fits the empty pattern and no other one; and there is `*`, which is everything.
+  ['SET', '', 'of the empty key'],
+  ...['**', '', '?'].flatMap((pattern) => [
+    ['KEYS', pattern],
+    ['SCAN', '0', 'MATCH', pattern, 'COUNT', '10000'],
+  ]),
+  ['DEL', ''],
+  ['HSET', 'fields', '', 'v'],
+  ...['*', '**', '', '?'].map((pattern) => ['HSCAN', 'fields', '0', 'MATCH', pattern]),
+  ['DEL', 'fields'],
   ['SCAN', 'x'],
   ['SCAN', ''],
   ['SCAN', '-'],
