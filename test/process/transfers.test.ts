@@ -1,4 +1,4 @@
-/** Leadership that is handed over on purpose is nothing that a client of the Redis port can see. */
+/** Leadership that is handed over on purpose is nothing that a client of the Redis port can see; functions are there under any leader. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
@@ -43,6 +43,13 @@ class Counters {
   }
 }
 
+/** Says with whom it has counted. */
+const LIBRARY = `#!lua name=counting
+redis.register_function('count', function(keys, args)
+  redis.call('sadd', keys[1], args[1])
+  return redis.call('scard', keys[1])
+end)`;
+
 describe('a change of leader that was asked for', () => {
   let cluster: ProcessNodes;
   before(async () => {
@@ -80,5 +87,30 @@ describe('a change of leader that was asked for', () => {
       cluster.revive(leader);
       await cluster.ready();
     }
+  });
+
+  test('or that a crash has brought leaves the functions that were loaded on one node callable on all', async () => {
+    await cluster.client(1).call('FUNCTION', 'LOAD', LIBRARY);
+    const clients = new Map([1, 2, 3].map((nodeId) => [nodeId, cluster.client(nodeId)]));
+    const counted = new Set<string>();
+    // Counting the same name again does no harm, so that a call whose outcome is unknown is made again.
+    const callOn = async (nodeId: number, name: string): Promise<void> => {
+      counted.add(name);
+      await until(`${name} is counted on node ${nodeId}`, async () => {
+        const count = await clients
+          .get(nodeId)!
+          .call('FCALL', 'count', 1, 'names', name)
+          .catch(() => undefined);
+        return count === counted.size;
+      });
+    };
+    for (const nodeId of clients.keys()) await callOn(nodeId, `first ${nodeId}`);
+    const leader = await cluster.leader();
+    await cluster.kill(leader);
+    for (const nodeId of clients.keys()) if (nodeId !== leader) await callOn(nodeId, `second ${nodeId}`);
+    cluster.revive(leader);
+    await cluster.ready();
+    clients.set(leader, cluster.client(leader));
+    for (const nodeId of clients.keys()) await callOn(nodeId, `third ${nodeId}`);
   });
 });

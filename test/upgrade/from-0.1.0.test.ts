@@ -12,6 +12,8 @@ import { ReleasedProgram, root, skipWithoutHistory } from './releases.ts';
 
 const NODES = [1, 2, 3];
 const KEYS = 200;
+const LIBRARY =
+  '#!lua name=after\nredis.register_function("size", function(keys) return redis.call("hlen", keys[1]) end)';
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 
 /** Asks until there is an answer: a machine that is busy may time out, and all that is asked for may be done twice. */
@@ -93,9 +95,15 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
             );
           }
         }
+        if (isReplaced.size < NODES.length) {
+          await refused('a library is too early', /^ERR 'function\|load' cannot be used: not every node/, () =>
+            clients[nodeId - 1]!.call('FUNCTION', 'LOAD', LIBRARY),
+          );
+        }
         await writeAll(`${isReplaced.size} replaced`);
         await readAll();
       }
+      await answered('a library', () => clients[0]!.call('FUNCTION', 'LOAD', 'REPLACE', LIBRARY));
       for (const [index, client] of clients.entries()) {
         await answered('a hash', () => client.hset('hash', `field ${index}`, 'new'));
         const many = Array.from({ length: 500 }, (_, nth) => [`field ${nth}`, `${nth}`]).flat();
@@ -104,6 +112,7 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
       }
       for (const client of clients) {
         assert.equal(await answered('the hash', () => client.hlen('hash')), 3);
+        assert.equal(await answered('its function', () => client.call('FCALL', 'size', 1, 'hash')), 3);
         for (const index of clients.keys())
           assert.equal(await answered('a field', () => client.hget(`large ${index}`, 'field 499')), '499');
       }
