@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
+import { NodeTurn } from '../../src/kv/leader/node-turn.ts';
 import { NEVER } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
@@ -508,6 +509,37 @@ describe('limits', () => {
     assert.equal(evaluated(small), 100);
     bed.settle();
     assert.equal(small[99]!.reply, 120);
+  });
+
+  test('end the turn of all groups of a node when they may take any time and have, and every group has its turn', () => {
+    const turns: (() => void)[] = [];
+    const turn = new NodeTurn({ nextTurn: (callback) => void turns.push(callback) }, 40);
+    const [first, second] = [new LoneGroup({}, undefined, { turn }), new LoneGroup({}, undefined, { turn })];
+    const runs: string[] = [];
+    const script = (bed: LoneGroup, name: string, tookMs: number) => () =>
+      bed.run(() => {
+        bed.clock.advance(tookMs);
+        runs.push(name);
+      }, true);
+    for (const begin of [
+      script(first, 'a', 30),
+      script(first, 'b', 30),
+      script(first, 'c', 100),
+      script(second, 'd', 100),
+    ])
+      begin();
+    for (const begin of [script(first, 'e', 0), script(second, 'f', 0)]) begin();
+    assert.deepEqual(runs, ['a', 'b']);
+    const passed = [3, 4].map(() => {
+      turns.shift()!();
+      return [...runs];
+    });
+    assert.deepEqual(passed, [
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c', 'd'],
+    ]);
+    turns.shift()!();
+    assert.deepEqual(runs.slice(4).sort(), ['e', 'f']);
   });
 
   test('do not add up what several turns touch', () => {

@@ -8,6 +8,7 @@ import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { GroupExecutor } from '../../src/kv/leader/executor.ts';
 import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
 import type { ObjectRules } from '../../src/kv/leader/long-reads.ts';
+import type { NodeTurn } from '../../src/kv/leader/node-turn.ts';
 import type { AccessListener } from '../../src/kv/leader/view.ts';
 import { Hlc } from '../../src/kv/time/hlc.ts';
 import { groupId, hlcTimestamp, type NodeId, nodeId } from '../../src/platform/index.ts';
@@ -195,6 +196,7 @@ export class LoneGroup {
       readonly objects?: ObjectRules;
       readonly admission?: GroupAdmission;
       readonly changes?: ChangeListener;
+      readonly turn?: NodeTurn;
     } = {},
   ) {
     this.store = store;
@@ -212,15 +214,18 @@ export class LoneGroup {
       ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
       ...(options.admission === undefined ? {} : { admission: options.admission }),
       ...(options.changes === undefined ? {} : { changes: options.changes }),
+      ...(options.turn === undefined ? {} : { turn: options.turn }),
       objects: options.objects,
     });
     raft.ownsEverything = options.ownsEverything ?? true;
     raft.lead();
   }
 
-  run<Reply>(evaluate: (view: KeyView) => Reply): Outcome<Reply> {
+  /** @param takesAnyTime see `Operation` */
+  run<Reply>(evaluate: (view: KeyView) => Reply, takesAnyTime = false): Outcome<Reply> {
     const outcome = new Outcome<Reply>();
     this.executor.submit({
+      takesAnyTime,
       evaluate: (view) => {
         outcome.evaluations++;
         return evaluate(view);

@@ -68,6 +68,8 @@ export interface Operation<Reply> {
    * too many rows beside what it names is refused with `EvaluationTooLongError`.
    */
   readonly isWrite?: boolean;
+  /** True: no number of rows bounds its evaluation, only time. */
+  readonly takesAnyTime?: boolean;
   /** Of an operation that may answer `AwaitedKeys`. */
   readonly wait?: WaitState;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */

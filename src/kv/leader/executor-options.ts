@@ -7,6 +7,7 @@ import type { GroupStateMachine } from '../apply/index.ts';
 import type { ChangeListener, LongEvaluator } from '../contract/index.ts';
 import type { ClockLimits, Hlc } from '../time/index.ts';
 import type { ObjectRules } from './long-reads.ts';
+import type { NodeTurn } from './node-turn.ts';
 import type { AccessListener } from './view.ts';
 
 /** Each has its reason beside it. */
@@ -94,6 +95,8 @@ export interface GroupExecutorOptions {
   /** The clock of this group on this node. */
   readonly hlc: Hlc;
   readonly scheduler: Scheduler;
+  /** Of the node; left out: no other group shares it. */
+  readonly turn?: NodeTurn;
   readonly limits?: Partial<ExecutorLimits>;
   readonly clockLimits?: Partial<ClockLimits>;
   /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */

@@ -99,13 +99,10 @@ export class GroupExecutor {
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
     this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
-    this.budget = new EvaluationBudget(this.limits, () => options.hlc.monotonicMs());
-    this.load = new TurnLoad({
-      limits: this.limits,
-      nowMs: () => options.hlc.monotonicMs(),
-      scheduler: this.scheduler,
-      onTurn: () => this.drainWaiting(),
-    });
+    const nowMs = () => options.hlc.monotonicMs();
+    this.budget = new EvaluationBudget(this.limits, nowMs);
+    const { limits, scheduler } = this;
+    this.load = new TurnLoad({ limits, nowMs, scheduler, turn: options.turn, onTurn: () => this.drainWaiting() });
     const { locks } = options.stateMachine;
     this.view = new CommandView(this.store, this.overlay, this.gate, locks, this.budget, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
@@ -249,7 +246,7 @@ export class GroupExecutor {
 
   /** Whether something that was never evaluated may be evaluated now. */
   private mayStart(): boolean {
-    return this.serving && !this.load.isSpent && !this.sequencer.isFull() && this.sequencer.mayDraw();
+    return this.serving && this.load.mayBegin() && !this.sequencer.isFull() && this.sequencer.mayDraw();
   }
 
   private notLeader(): NotLeaderError {
@@ -288,6 +285,7 @@ export class GroupExecutor {
     const view = this.view;
     view.begin(this.sequencer.turnTimestamp(), this.sequencer.open);
     this.budget.begin(operation);
+    this.load.begin(operation);
     let reply: unknown;
     let error: Error | undefined;
     try {

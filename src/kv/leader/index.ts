@@ -5,9 +5,10 @@
 
 export { complete } from './completion.ts';
 export { GroupExecutor } from './executor.ts';
-export type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
+export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits, type ExecutorStats } from './executor-options.ts';
 export type { ObjectRules } from './long-reads.ts';
 export { type ExpiryWork, Maintenance, type MaintenanceOptions } from './maintenance.ts';
+export { NodeTurn } from './node-turn.ts';
 export { RowsView } from './rows-view.ts';
 export { statusAt } from './status-lookup.ts';
 export type { AccessListener } from './view.ts';

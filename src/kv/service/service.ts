@@ -36,12 +36,14 @@ import { LeaderProxy, type LocalReplica, type ProxyLimits, type ProxyStats } fro
 import {
   type AccessListener,
   complete,
+  DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
   type ExecutorStats,
   type ExpiryWork,
   GroupExecutor,
   Maintenance,
   type MaintenanceOptions,
+  NodeTurn,
   type ObjectRules,
 } from '../leader/index.ts';
 import { type ClockComparison, type ClockLimits, Hlc } from '../time/index.ts';
@@ -153,6 +155,7 @@ class LocalKvService implements NodeKvService {
   private readonly hosted = new Map<GroupId, Hosted>();
   private readonly proxy: LeaderProxy;
   private readonly maintenance: Maintenance;
+  private readonly turn: NodeTurn;
   private changeListener: ChangeListener | undefined;
   /** Passes on to the listener, which comes when there are groups already. */
   private readonly changes: ChangeListener;
@@ -166,6 +169,7 @@ class LocalKvService implements NodeKvService {
     this.options = options;
     this.nodeId = network.self;
     this.routes = routes;
+    this.turn = new NodeTurn(scheduler, options.limits?.executor?.maxTurnMs ?? DEFAULT_EXECUTOR_LIMITS.maxTurnMs);
     this.proxy = new LeaderProxy({
       network,
       clock,
@@ -203,6 +207,7 @@ class LocalKvService implements NodeKvService {
       store,
       hlc,
       scheduler,
+      turn: this.turn,
       limits: limits?.executor ?? {},
       clockLimits: limits?.clock ?? {},
       objects,

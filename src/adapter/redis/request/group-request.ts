@@ -135,6 +135,10 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   mustForward = false;
   abstract readonly isWrite: boolean;
 
+  get takesAnyTime(): boolean {
+    return this.commands.some(({ spec }) => spec.findsAnyKey === true);
+  }
+
   /** It runs by itself, as a transaction of this node, whichever group its keys are in. */
   get runsAlone(): boolean {
     return this.isAside || this.needsOutside;
