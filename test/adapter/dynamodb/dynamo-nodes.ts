@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { DynamoError } from '../../../src/adapter/dynamodb/errors/index.ts';
 import { createTablesAndItems, type TablesAndItems } from '../../../src/adapter/dynamodb/items/index.ts';
 import type { AnyOperation, RequestContext } from '../../../src/adapter/dynamodb/operation/index.ts';
+import { streamOperations } from '../../../src/adapter/dynamodb/streams/index.ts';
 import type { TableDescriptor } from '../../../src/adapter/dynamodb/tables/index.ts';
+import { TableUpkeep } from '../../../src/adapter/dynamodb/upkeep/index.ts';
 import type { GroupsSetting } from '../../../src/config/index.ts';
 import { ConsistentReads, KvCluster, serveKeys } from '../../../src/kv/index.ts';
 import { SimulatedNodes } from '../../support/simulated-nodes.ts';
@@ -54,9 +56,11 @@ export class DynamoNodes {
       newTableId: () => `00000000-0000-4000-8000-${String(++this.tables).padStart(12, '0')}`,
     });
     all.start();
+    new TableUpkeep(all.store).start();
+    const operations = [...all.operations, ...streamOperations({ cluster, directory: all.directory })];
     return {
       ...all,
-      byName: new Map(all.operations.map((operation) => [operation.name, operation])),
+      byName: new Map(operations.map((operation) => [operation.name, operation])),
       deadlineMs: () => clock.monotonicMs() + TIMEOUT_MS,
       nowMs: () => clock.nowMs(),
     };

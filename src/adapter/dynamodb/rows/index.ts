@@ -13,6 +13,7 @@ export {
 export {
   BASE_INDEX,
   CATALOG_VERSION_KEY,
+  DESCRIPTOR_ROWS,
   DYNAMODB_TAG,
   descriptorKey,
   documentKey,
@@ -45,6 +46,7 @@ export {
   streamLaneByTime,
   streamLaneByTransaction,
   streamPrefix,
+  streamRows,
   TOKEN_COUNT,
   tableOfJob,
   tableRange,

@@ -214,6 +214,14 @@ export function timedRecordKey(prefix: Buffer, ts: HlcTimestamp, number: number)
 export const streamLaneByTransaction = (prefix: Buffer): Buffer =>
   Buffer.concat([prefix, Buffer.of(LANE_BY_TRANSACTION)]);
 
+/** All that all streams of a segment have. */
+export function streamRows(table: number, token: number): RowRange {
+  const start = streamPrefix(table, token, 0).subarray(0, PREFIX_BYTES + 1);
+  const end = Buffer.from(start);
+  end[PREFIX_BYTES] = STREAM + 1;
+  return { start, end };
+}
+
 /** A stream record of a transaction over groups. @param txnId 16 bytes */
 export function transactionRecordKey(prefix: Buffer, txnId: Buffer, number: number): Buffer {
   const tail = Buffer.allocUnsafe(2);
@@ -257,6 +265,8 @@ export const NAME_ROWS: RowRange = { start: own('n'), end: own('o') };
 export const nameIn = (key: Buffer): string => key.toString('latin1', 3);
 /** What a table is. */
 export const descriptorKey = (table: number): Buffer => own('t', numberBytes(table));
+/** All descriptors. */
+export const DESCRIPTOR_ROWS: RowRange = { start: own('t'), end: own('u') };
 /** Rises with every change of a table: what nodes watch. */
 export const CATALOG_VERSION_KEY: Buffer = own('v');
 /** How many tables each placement bucket has, and its last number. */

@@ -3,7 +3,7 @@
  * is dropped. All of it is a hint: writes and consistent reads look at the fence of their segment, and come back here with `renew` when that is another.
  */
 import type { Millis } from '../../../platform/index.ts';
-import { CATALOG_VERSION_KEY, descriptorKey, NAME_ROWS, nameIn, nameKey } from '../rows/index.ts';
+import { CATALOG_VERSION_KEY, DESCRIPTOR_ROWS, descriptorKey, NAME_ROWS, nameIn, nameKey } from '../rows/index.ts';
 import { catalogVersion, tableNumber } from './catalog.ts';
 import { decodeDescriptor, type TableDescriptor } from './descriptor.ts';
 import type { TableServices } from './table-services.ts';
@@ -79,6 +79,20 @@ export class TableDirectory {
     const pages = this.services.cluster.scan({ start, end: NAME_ROWS.end }, options, deadlineMs, signal);
     for await (const page of pages) for (const { key } of page.rows) names.push(nameIn(key));
     return names;
+  }
+
+  /** Version of the catalog, another one after each change of a table. */
+  async catalogVersion(deadlineMs: Millis): Promise<number> {
+    return catalogVersion(await this.get(CATALOG_VERSION_KEY, deadlineMs));
+  }
+
+  /** All tables as they are now, in no order that means anything. */
+  async all(deadlineMs: Millis, signal: AbortSignal): Promise<TableDescriptor[]> {
+    const tables: TableDescriptor[] = [];
+    const options = { limit: undefined, reverse: false, keysOnly: false };
+    for await (const { rows } of this.services.cluster.scan(DESCRIPTOR_ROWS, options, deadlineMs, signal))
+      for (const { value } of rows) tables.push(decodeDescriptor(value));
+    return tables;
   }
 
   /** A table that this node has changed itself. */

@@ -1,0 +1,327 @@
+/** ListStreams, DescribeStream, GetShardIterator, GetRecords. */
+import { earlierBy, type HlcTimestamp, type Millis, timestampOfMs } from '../../../platform/index.ts';
+import { DynamoError, validationError } from '../errors/index.ts';
+import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
+import { fenceKey, streamLaneByTime } from '../rows/index.ts';
+import {
+  attributesOf,
+  type TableDirectory,
+  type TableServices,
+  type TableStream,
+  tableNameOf,
+} from '../tables/index.ts';
+import { prefixEnd } from '../values/index.ts';
+import { decodeIterator, encodeIterator, type ShardIterator } from './iterator.ts';
+import { behind, endOf, type Place, placeOf, sequenceNumber, startOf } from './sequence.ts';
+import { type NamedStream, partsOfArn, type Shard, shardsOf, streamArn, streamNotFound } from './shard.ts';
+import { lastPlace, readShard } from './shard-reader.ts';
+import { shownRecord } from './shown-record.ts';
+
+/** How long records are promised. */
+export const RETENTION_MS: Millis = 24 * 60 * 60 * 1000;
+/** When they are deleted: whoever reads at the horizon has this time to ask for what is next. */
+export const DELETED_AFTER_MS: Millis = RETENTION_MS + 60 * 60 * 1000;
+const MAX_PAGE = 100;
+const MAX_RECORDS = 1000;
+
+/** What streams of a node stand on. */
+export interface StreamServices extends Pick<TableServices, 'cluster'> {
+  readonly directory: TableDirectory;
+}
+
+interface ListInput {
+  readonly TableName?: string;
+  readonly Limit?: number;
+  readonly ExclusiveStartStreamArn?: string;
+}
+
+interface DescribeInput {
+  readonly StreamArn: string;
+  readonly Limit?: number;
+  readonly ExclusiveStartShardId?: string;
+  readonly ShardFilter?: { readonly Type?: string; readonly ShardId?: string };
+}
+
+interface IteratorInput {
+  readonly StreamArn: string;
+  readonly ShardId: string;
+  readonly ShardIteratorType: 'TRIM_HORIZON' | 'LATEST' | 'AT_SEQUENCE_NUMBER' | 'AFTER_SEQUENCE_NUMBER';
+  readonly SequenceNumber?: string;
+}
+
+interface RecordsInput {
+  readonly ShardIterator: string;
+  readonly Limit?: number;
+}
+
+/** A stream that was switched off is there for as long as its records are. */
+const isReadable = ({ disabledMs }: TableStream, nowMs: Millis): boolean =>
+  disabledMs === undefined || nowMs - disabledMs <= RETENTION_MS;
+
+const trimmed = (): DynamoError =>
+  new DynamoError(
+    'TrimmedDataAccessException',
+    'The operation attempted to read past the oldest stream record in a shard.',
+  );
+
+const shardNotFound = (shardId: string, arn: string): DynamoError =>
+  new DynamoError(
+    'ResourceNotFoundException',
+    `Requested resource not found: Shard: ${shardId} in Stream: ${arn} not found`,
+  );
+
+class StreamReads {
+  private readonly services: StreamServices;
+
+  constructor(services: StreamServices) {
+    this.services = services;
+  }
+
+  private async named(
+    tableName: string,
+    label: string,
+    arn: string,
+    { deadlineMs, nowMs }: RequestContext,
+  ): Promise<NamedStream> {
+    const found = await this.find(tableName, label, deadlineMs, nowMs);
+    if (found === undefined) throw streamNotFound(arn);
+    return found;
+  }
+
+  private async find(
+    tableName: string,
+    label: string,
+    deadlineMs: Millis,
+    nowMs: Millis,
+  ): Promise<NamedStream | undefined> {
+    const { directory } = this.services;
+    const stateOf = async (look: 'find' | 'renew'): Promise<NamedStream | undefined> => {
+      const table = await directory[look](tableName, deadlineMs);
+      const stream = table?.streams.find((one) => one.label === label && isReadable(one, nowMs));
+      return table === undefined || table.status === 'DELETING' || stream === undefined ? undefined : { table, stream };
+    };
+    // It may have been switched on elsewhere a moment ago.
+    return (await stateOf('find')) ?? stateOf('renew');
+  }
+
+  async list(context: RequestContext, input: ListInput): Promise<object> {
+    const limit = input.Limit ?? MAX_PAGE;
+    const start = input.ExclusiveStartStreamArn === undefined ? undefined : partsOfArn(input.ExclusiveStartStreamArn);
+    const only = input.TableName === undefined ? undefined : tableNameOf(input.TableName);
+    const streams: { readonly StreamArn: string; readonly TableName: string; readonly StreamLabel: string }[] = [];
+    for await (const { name, labels } of this.tablesWithStreams(context, only, start?.table)) {
+      for (const label of labels) {
+        if (start !== undefined && name === start.table && label <= start.label) continue;
+        if (streams.length === limit) return { Streams: streams, LastEvaluatedStreamArn: streams.at(-1)!.StreamArn };
+        streams.push({ StreamArn: streamArn(context, name, label), TableName: name, StreamLabel: label });
+      }
+    }
+    return { Streams: streams };
+  }
+
+  /** Tables in the order of their names, from one on, with the labels of their streams in order. */
+  private async *tablesWithStreams(
+    { deadlineMs, nowMs, signal }: RequestContext,
+    only: string | undefined,
+    from: string | undefined,
+  ): AsyncGenerator<{ readonly name: string; readonly labels: readonly string[] }> {
+    const { directory } = this.services;
+    const labelsOf = async (name: string): Promise<string[]> => {
+      // Of one table what is so now, of all what is known.
+      const table = await (name === only ? directory.renew(name, deadlineMs) : directory.find(name, deadlineMs));
+      const streams = table === undefined || table.status === 'DELETING' ? [] : table.streams;
+      return streams
+        .filter((stream) => isReadable(stream, nowMs))
+        .map(({ label }) => label)
+        .sort();
+    };
+    if (only !== undefined) {
+      yield { name: only, labels: await labelsOf(only) };
+      return;
+    }
+    let last = from;
+    if (last !== undefined) yield { name: last, labels: await labelsOf(last) };
+    for (;;) {
+      const names = await directory.names(last, MAX_PAGE, deadlineMs, signal);
+      for (const name of names) yield { name, labels: await labelsOf(name) };
+      if (names.length < MAX_PAGE) return;
+      last = names.at(-1);
+    }
+  }
+
+  async describe(context: RequestContext, input: DescribeInput): Promise<object> {
+    const { table: name, label } = partsOfArn(input.StreamArn);
+    const named = await this.named(name, label, input.StreamArn, context);
+    const { table, stream } = named;
+    const limit = input.Limit ?? MAX_PAGE;
+    const after = input.ExclusiveStartShardId ?? '';
+    // No shard has been split: none has children.
+    const all = input.ShardFilter?.Type === 'CHILD_SHARDS' ? [] : shardsOf(named).filter(({ id }) => id > after);
+    const shards = all.slice(0, limit);
+    const hash = new Set(table.key.hash.map((attribute) => attribute.name));
+    return {
+      StreamDescription: {
+        StreamArn: streamArn(context, table.name, stream.label),
+        StreamLabel: stream.label,
+        StreamStatus: stream.disabledMs === undefined ? 'ENABLED' : 'DISABLED',
+        StreamViewType: stream.viewType,
+        CreationRequestDateTime: stream.enabledMs / 1000,
+        TableName: table.name,
+        KeySchema: attributesOf(table.key).map((attribute) => ({
+          AttributeName: attribute.name,
+          KeyType: hash.has(attribute.name) ? 'HASH' : 'RANGE',
+        })),
+        Shards: await Promise.all(shards.map((shard) => this.shownShard(context, named, shard))),
+        LastEvaluatedShardId: all.length > limit ? shards.at(-1)!.id : undefined,
+      },
+    };
+  }
+
+  /** A shard has an end once its stream is off: the last record that it has. */
+  private async shownShard(
+    { deadlineMs, signal }: RequestContext,
+    { stream }: NamedStream,
+    { id, prefix, start }: Shard,
+  ): Promise<object> {
+    const isClosed = stream.disabledMs !== undefined;
+    const last = isClosed ? await lastPlace(this.services.cluster, prefix, deadlineMs, signal) : undefined;
+    return {
+      ShardId: id,
+      SequenceNumberRange: {
+        StartingSequenceNumber: sequenceNumber(start),
+        EndingSequenceNumber: isClosed ? sequenceNumber(last ?? start) : undefined,
+      },
+    };
+  }
+
+  async iterator(context: RequestContext, input: IteratorInput): Promise<object> {
+    const { StreamArn: arn, ShardId: shardId, ShardIteratorType: type } = input;
+    const place = input.SequenceNumber === undefined ? undefined : placeOf(input.SequenceNumber);
+    const { table: name, label } = partsOfArn(arn);
+    const named = await this.named(name, label, arn, context);
+    const shard = shardsOf(named).find(({ id }) => id === shardId);
+    if (shard === undefined) throw shardNotFound(shardId, arn);
+    if (place !== undefined && place.ts < deletedBefore(context.nowMs)) throw trimmed();
+    const from = await this.beginning(context, named, shard, type, place);
+    const isFromHorizon = type === 'TRIM_HORIZON';
+    const issuedMs = context.nowMs;
+    return { ShardIterator: encodeIterator({ tableName: name, label, shardId, from, isFromHorizon, issuedMs }) };
+  }
+
+  private async beginning(
+    { nowMs, deadlineMs }: RequestContext,
+    { table }: NamedStream,
+    { start, segment }: Shard,
+    type: IteratorInput['ShardIteratorType'],
+    place: Place | undefined,
+  ): Promise<Place> {
+    switch (type) {
+      case 'TRIM_HORIZON': {
+        const horizon = startOf(earlierBy(timestampOfMs(nowMs), RETENTION_MS));
+        return horizon.ts < start.ts ? start : horizon;
+      }
+      case 'LATEST': {
+        // A moment, not whatever is newest when somebody reads: what is written meanwhile is to be read.
+        const { ts } = await this.services.cluster.one(
+          { kind: 'get', key: fenceKey(table.id, segment.start) },
+          deadlineMs,
+        );
+        return behind(endOf(ts));
+      }
+      case 'AT_SEQUENCE_NUMBER':
+        return place!;
+      case 'AFTER_SEQUENCE_NUMBER':
+        return behind(place!);
+    }
+  }
+
+  async records(context: RequestContext, input: RecordsInput): Promise<object> {
+    const { nowMs, deadlineMs, signal, region } = context;
+    const iterator = decodeIterator(input.ShardIterator, nowMs);
+    const { tableName, label, shardId, isFromHorizon } = iterator;
+    const arn = streamArn(context, tableName, label);
+    const named = await this.named(tableName, label, arn, context);
+    const shard = shardsOf(named).find(({ id }) => id === shardId);
+    if (shard === undefined) throw shardNotFound(shardId, arn);
+    if (!isFromHorizon && iterator.from.ts < deletedBefore(nowMs)) throw trimmed();
+    const limit = input.Limit ?? MAX_RECORDS;
+    const page = await readShard(this.services.cluster, shard.prefix, iterator.from, limit, deadlineMs, signal);
+    const next: ShardIterator = {
+      ...iterator,
+      from: page.next,
+      // As long as nothing was there, nothing can be missed.
+      isFromHorizon: isFromHorizon && page.records.length === 0,
+      issuedMs: nowMs,
+    };
+    const isOver = named.stream.disabledMs !== undefined && page.isAtEnd;
+    return {
+      Records: page.records.map((record) => shownRecord(record, `${arn}/${shardId}`, named.stream.viewType, region)),
+      NextShardIterator: isOver ? undefined : encodeIterator(next),
+    };
+  }
+}
+
+/** Records that are older are deleted, or may be. */
+export const deletedBefore = (nowMs: Millis): HlcTimestamp => earlierBy(timestampOfMs(nowMs), DELETED_AFTER_MS);
+
+/** Where the records lie that are old enough to be deleted. */
+export const oldRecords = (prefix: Buffer, nowMs: Millis): { readonly start: Buffer; readonly end: Buffer } => {
+  const start = streamLaneByTime(prefix);
+  const time = Buffer.allocUnsafe(8);
+  time.writeBigUInt64BE(deletedBefore(nowMs));
+  return { start, end: Buffer.concat([start, time]) };
+};
+
+/** What a stream's prefix holds altogether. */
+export const wholeStream = (prefix: Buffer): { readonly start: Buffer; readonly end: Buffer } => ({
+  start: prefix,
+  end: prefixEnd(prefix)!,
+});
+
+function checkSequence({ ShardIteratorType: type, SequenceNumber: sequence }: IteratorInput): void {
+  const needs = type === 'AT_SEQUENCE_NUMBER' || type === 'AFTER_SEQUENCE_NUMBER';
+  if (needs === (sequence !== undefined)) return;
+  throw validationError(
+    needs
+      ? `Sequence number must be specified when ShardIteratorType is ${type}`
+      : `Sequence number must not be specified when ShardIteratorType is ${type}`,
+  );
+}
+
+/** All of them. */
+export function streamOperations(services: StreamServices): AnyOperation[] {
+  const reads = new StreamReads(services);
+  return [
+    declareOperation({
+      name: 'ListStreams',
+      access: 'read',
+      validate: (input: ListInput) => input,
+      run: (context, input) => reads.list(context, input),
+    }),
+    declareOperation({
+      name: 'DescribeStream',
+      access: 'read',
+      validate(input: DescribeInput) {
+        partsOfArn(input.StreamArn);
+        return input;
+      },
+      run: (context, input) => reads.describe(context, input),
+    }),
+    declareOperation({
+      name: 'GetShardIterator',
+      access: 'read',
+      validate(input: IteratorInput) {
+        partsOfArn(input.StreamArn);
+        checkSequence(input);
+        return input;
+      },
+      run: (context, input) => reads.iterator(context, input),
+    }),
+    declareOperation({
+      name: 'GetRecords',
+      access: 'read',
+      validate: (input: RecordsInput) => input,
+      run: (context, input) => reads.records(context, input),
+    }),
+  ];
+}

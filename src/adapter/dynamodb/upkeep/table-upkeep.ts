@@ -1,0 +1,105 @@
+/**
+ * Goes round the tables whose rows this node leads, once a second: expired items, records of streams. Every step may be done twice and by two nodes at
+ * once; what fails is done in another round.
+ */
+import type { Millis } from '../../../platform/index.ts';
+import type { ItemStore } from '../items/index.ts';
+import { fenceKey, streamPrefix } from '../rows/index.ts';
+import { type Segment, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
+import { sweepExpired } from './expiry-sweep.ts';
+import { moveRecords, trimStreams } from './stream-upkeep.ts';
+
+const ROUND_MS: Millis = 1_000;
+/** How long one round may take. */
+const TIMEOUT_MS: Millis = 30_000;
+/** How often old records are looked for. */
+const TRIM_MS: Millis = 60 * 60 * 1000;
+/** Steps of one table in one round: others have their turn. */
+const MAX_STEPS = 16;
+
+/** One a node. */
+export class TableUpkeep {
+  private readonly store: ItemStore;
+  private readonly abort = new AbortController();
+  private running: Promise<void> | undefined;
+  /** Tables that have something to be kept up, as of `version`. */
+  private tables: readonly TableDescriptor[] = [];
+  private version: number | undefined;
+  /** When each segment was last trimmed, monotonic. Those that are gone go with the tables. */
+  private trimmedMs = new Map<string, Millis>();
+
+  constructor(store: ItemStore) {
+    this.store = store;
+  }
+
+  /** Begins to go round. */
+  start(): void {
+    const { scheduler } = this.store.services;
+    scheduler.after(ROUND_MS, () => {
+      if (this.abort.signal.aborted) return;
+      this.running = this.round()
+        .catch((error: unknown) => this.store.services.onBackgroundError(error))
+        .finally(() => {
+          this.running = undefined;
+          if (!this.abort.signal.aborted) this.start();
+        });
+    });
+  }
+
+  /** Settles when nothing is under way. */
+  async stop(): Promise<void> {
+    this.abort.abort();
+    await this.running;
+  }
+
+  private async round(): Promise<void> {
+    const { clock, kv, isActive, onBackgroundError } = this.store.services;
+    if (!isActive()) return;
+    const deadlineMs = clock.monotonicMs() + TIMEOUT_MS;
+    await this.lookAtTables(deadlineMs);
+    for (const table of this.tables) {
+      for (const segment of table.segments) {
+        if (this.abort.signal.aborted) return;
+        if (!kv.servesLocally(kv.groupOf(fenceKey(table.id, segment.start)))) continue;
+        // One table that cannot be worked on keeps no other one waiting.
+        await this.keepUp(table, segment, deadlineMs).catch(onBackgroundError);
+      }
+    }
+  }
+
+  private async lookAtTables(deadlineMs: Millis): Promise<void> {
+    const { directory } = this.store.services;
+    const version = await directory.catalogVersion(deadlineMs);
+    if (version === this.version) return;
+    const all = await directory.all(deadlineMs, this.abort.signal);
+    this.tables = all.filter((table) => table.status !== 'DELETING' && (table.streams.length > 0 || hasTimes(table)));
+    this.version = version;
+    const names = new Set(this.tables.flatMap((table) => table.segments.map((segment) => nameOf(table, segment))));
+    this.trimmedMs = new Map([...this.trimmedMs].filter(([name]) => names.has(name)));
+  }
+
+  private async keepUp(table: TableDescriptor, segment: Segment, deadlineMs: Millis): Promise<void> {
+    const { services } = this.store;
+    const { clock } = services;
+    const { signal } = this.abort;
+    if (hasTimes(table))
+      await repeatedly(() => sweepExpired(this.store, table, segment, clock.nowMs(), deadlineMs, signal));
+    for (const { generation } of table.streams) {
+      const prefix = streamPrefix(table.id, segment.start, generation);
+      await repeatedly(() => moveRecords(services, prefix, deadlineMs, signal));
+    }
+    const name = nameOf(table, segment);
+    const lastMs = this.trimmedMs.get(name);
+    const nowMs = clock.monotonicMs();
+    if (table.streams.length === 0 || (lastMs !== undefined && nowMs - lastMs < TRIM_MS)) return;
+    await trimStreams(services, table, segment, clock.nowMs(), deadlineMs);
+    this.trimmedMs.set(name, nowMs);
+  }
+}
+
+const hasTimes = (table: TableDescriptor): boolean => ttlAttribute(table) !== undefined;
+const nameOf = ({ id }: TableDescriptor, { start }: Segment): string => `${id}/${start}`;
+
+async function repeatedly(step: () => Promise<{ readonly hasMore: boolean }>): Promise<void> {
+  for (let steps = 0; steps < MAX_STEPS; steps++) if (!(await step()).hasMore) return;
+}
