@@ -9,6 +9,7 @@ const PACKAGES = {
   bash: 'bash',
   openssl: 'openssl',
   'redis-benchmark': 'redis-tools',
+  'redis-cli': 'redis-tools',
   'redis-py': 'python3-redis',
   'redis-server': 'redis-server',
 } as const;
