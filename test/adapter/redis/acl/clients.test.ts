@@ -48,6 +48,8 @@ describe('a node that does not know the users', () => {
     const boss = await nodes.connect();
     // What tells of the node is answered.
     assert.equal(await early.call('PING'), '+PONG');
+    // A client that asks whether it may begin is told to wait: what it sends on its own account would be refused in the end.
+    assert.match(String(await early.call('INFO', 'persistence')), /\nloading:1\r\nloading_eta_seconds:1\r\n/);
     assert.equal(await boss.call('AUTH', 'kvorum-operator', 'op'), '+OK');
     assert.match(String(await boss.call('CONFIG', 'GET', 'timeout')), /timeout/);
     assert.match(String(await boss.call('AUTH', 'default', '')), /^-CLUSTERDOWN/);
@@ -58,6 +60,7 @@ describe('a node that does not know the users', () => {
     assert.deepEqual(await early.readMany(2), ['-NOAUTH Authentication required.', '+OK']);
     assert.match(String(await wrong), /^-WRONGPASS/);
     assert.equal(await early.call('GET', 'k'), null);
+    assert.match(String(await early.call('INFO', 'persistence')), /\nloading:0\r\nasync/);
   });
 
   test('says so to those who waited in vain, and to those who try the password of the configuration', async () => {

@@ -131,9 +131,17 @@ function memory(state: ServerContext): InfoField[] {
 }
 
 /** Every acknowledged write is in a quorum's synced logs: to a Redis client, an append-only file that is always on. */
-function persistence({ clock }: ServerContext): InfoField[] {
+function persistence({ clock, users }: ServerContext): InfoField[] {
+  // Clients that see this ask again before they send anything, as of a server that has not read its file yet.
+  const loading: readonly InfoField[] = users.areKnown
+    ? zeros('loading')
+    : [
+        ['loading', 1],
+        ['loading_eta_seconds', 1],
+      ];
   return [
-    ...zeros('loading', 'async_loading', 'current_cow_peak', 'current_cow_size', 'current_cow_size_age'),
+    ...loading,
+    ...zeros('async_loading', 'current_cow_peak', 'current_cow_size', 'current_cow_size_age'),
     ['current_fork_perc', '0.00'],
     ...zeros('current_save_keys_processed', 'current_save_keys_total'),
     ...zeros('rdb_changes_since_last_save', 'rdb_bgsave_in_progress'),
