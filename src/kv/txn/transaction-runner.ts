@@ -25,6 +25,7 @@ import {
   TransactionAbortedError,
   type TransactionLimits,
 } from './coordinator-types.ts';
+import { FoundKeys } from './found-keys.ts';
 import { Grants } from './grants.ts';
 import { Transaction } from './transaction.ts';
 import { ReadValues, readKeys, readTogether } from './transaction-reads.ts';
@@ -34,6 +35,9 @@ import { BufferedView } from './transaction-view.ts';
 const MAX_LOCKLESS_READS = 3;
 /** Rounds of reading: each brings the keys that the evaluation before has missed. A path through a tree is a round a level. */
 const MAX_READ_ROUNDS = 256;
+
+/** Most keys of earlier attempts that are read at once. */
+const MAX_FOUND_KEYS = 1_000;
 
 export interface RunRequest {
   /** Keys that it will probably read, so that they are read at once; others are read when they are met. */
@@ -74,6 +78,8 @@ interface Work {
   readonly deadlineMs: Millis;
   granted: Promise<GrantedTimestamp> | undefined;
   ageTs: HlcTimestamp | undefined;
+  /** What earlier attempts and other work have found: it is read at once, so that there is less time for others to change it. */
+  found: readonly Buffer[];
 }
 
 /** See the head of the file. One a node. */
@@ -82,6 +88,7 @@ export class TransactionRunner implements TransactionStarter {
   private readonly parts: CoordinatorParts;
   private readonly grants: Grants;
   private readonly limits: TransactionLimits;
+  private readonly found = new FoundKeys();
 
   constructor(parts: CoordinatorParts) {
     this.grants = new Grants(parts.timestamps, parts.clock);
@@ -98,7 +105,7 @@ export class TransactionRunner implements TransactionStarter {
   async run<Reply>(request: RunRequest, body: (view: KeyView) => Reply): Promise<RunResult<Reply>> {
     const { deadlineMs } = request;
     if (request.isReadOnly !== true) checkKeys(request.keys.length, this.limits);
-    const work: Work = { deadlineMs, granted: undefined, ageTs: undefined };
+    const work: Work = { deadlineMs, granted: undefined, ageTs: undefined, found: this.found.of(request.keys) };
     let lost = 0;
     for (let tries = 0; ; tries++) {
       const outcome = await this.attempt(request, body, work);
@@ -148,7 +155,9 @@ export class TransactionRunner implements TransactionStarter {
     for (let round = 0; round < MAX_READ_ROUNDS; round++) {
       const evaluated = this.evaluate(values, body);
       if (evaluated.kind === 'missing') {
-        const wanted = distinct([...request.keys, ...evaluated.keys].filter((key) => !values.has(nameOf(key))));
+        const asked = [...request.keys, ...work.found, ...evaluated.keys];
+        const wanted = distinct(asked.filter((key) => !values.has(nameOf(key))));
+        if (work.found.length + wanted.length <= MAX_FOUND_KEYS) work.found = [...work.found, ...wanted];
         if (request.isReadOnly !== true) checkKeys(values.size + wanted.length, this.limits);
         checkFound(values.size + wanted.length - request.keys.length, this.limits);
         try {
@@ -160,7 +169,10 @@ export class TransactionRunner implements TransactionStarter {
         continue;
       }
       const { view } = evaluated;
-      if (!view.isReadOnly) return this.commit(request, evaluated, work);
+      if (!view.isReadOnly) {
+        this.found.note(request.keys, view.usedKeys());
+        return this.commit(request, evaluated, work);
+      }
       if (view.usedKeys().length === 0) return answer(evaluated, undefined, values.seenTs);
       const together = await this.readOnly(view, work);
       if (!(together instanceof ReadValues)) {

@@ -82,7 +82,8 @@ export class BufferedView implements KeyView {
   }
 
   private miss(keys: readonly Buffer[]): never {
-    this.missing ??= keys;
+    // Several parts of an evaluation may stop, each at something else.
+    this.missing = [...(this.missing ?? []), ...keys];
     throw new NotReadYet();
   }
 

@@ -9,6 +9,7 @@ import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
+import { MOST_TOGETHER, NotTogetherError, runTogether, type TogetherItem } from './together.ts';
 
 /** Longest wait for a group that holds writes back. */
 const MAX_HELD_PAUSE_MS: Millis = 250;
@@ -46,13 +47,21 @@ export async function runAlone(environment: AsideEnvironment, request: GroupRequ
 
 /** Runs a request as a transaction, as often as it asks for another answer. */
 async function runWithAnswers(
-  { clock, commandTimeoutMs, lending, turns }: AsideEnvironment,
+  environment: AsideEnvironment,
   transactions: CrossGroupRunner,
   request: GroupRequest,
   ask: AskOutside,
 ): Promise<Reply> {
+  const { clock, commandTimeoutMs, lending, turns } = environment;
   const calls = new OutsideCalls();
   if (request.needsOutside) request.askOutside(calls);
+  else if (request.isWrite && request instanceof CommandRequest) {
+    try {
+      return await inTurn(environment, transactions, request);
+    } catch (error) {
+      if (!(error instanceof NotTogetherError)) throw error;
+    }
+  }
   for (;;) {
     try {
       if (!request.isWrite) return await runAcross(transactions, request, commandTimeoutMs);
@@ -69,6 +78,23 @@ async function runWithAnswers(
       } else throw error;
     }
   }
+}
+
+/** Runs a request behind those that share a key with it, with others that wait for the same. @throws NotTogetherError when it has to run by itself */
+function inTurn(
+  environment: AsideEnvironment,
+  transactions: CrossGroupRunner,
+  request: CommandRequest,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const item: TogetherItem = {
+      request,
+      settle: (outcome) => ('reply' in outcome ? resolve(outcome.reply) : reject(outcome.error)),
+    };
+    void environment.turns.join<TogetherItem>(request.storageKeys(), item, MOST_TOGETHER, (items) =>
+      runTogether(environment, transactions, items),
+    );
+  });
 }
 
 /** Runs a command that has turned out to write too many rows for one entry. */

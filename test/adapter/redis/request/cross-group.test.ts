@@ -209,3 +209,53 @@ describe('commands across groups', () => {
     assert.deepEqual(await client.call('MGET', A, B), [null, null]);
   });
 });
+
+describe('requests that wait for each other', () => {
+  const ADD = "redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('APPEND', KEYS[2], ARGV[1])";
+  const add = (text: string): string[] => ['EVAL', ADD, '2', A, B, text];
+
+  test('run together, one behind the other', async () => {
+    const { runner, client, connect } = await bed();
+    const commands = [add('1'), ['RENAME', 'none', B], add('2'), add('3')];
+    const others = await Promise.all(commands.map(() => connect()));
+    const watcher = await connect();
+    runner.holding = true;
+    const first = client.call(...add('0'));
+    await eventually(() => runner.requests.length === 1, 'the first is under way');
+    const replies = commands.map((command, at) => others[at]!.call(...command));
+    const countOf = (list: string, command: string): number => list.split(`cmd=${command} `).length - 1;
+    for (let list = ''; countOf(list, 'eval') < 4 || countOf(list, 'rename') < 1; )
+      list = String(await watcher.call('CLIENT', 'LIST'));
+    runner.release();
+    assert.equal(await first, 1);
+    const [one, renamed, two, three] = await Promise.all(replies);
+    assert.deepEqual([one, two, three].toSorted(), [2, 3, 4]);
+    assert.equal(renamed, '-ERR no such key');
+    assert.equal(runner.requests.length, 2, 'what waited for the first has run as one');
+    const [a, b] = (await client.call('MGET', A, B)) as string[];
+    assert.equal(a, b);
+    assert.equal([...a!].toSorted().join(''), '0123');
+  });
+
+  test('run by themselves when that cannot be done together', async () => {
+    const { runner, client, connect } = await bed();
+    const others = await Promise.all([connect(), connect()]);
+    const watcher = await connect();
+    runner.holding = true;
+    const first = client.call(...add('0'));
+    await eventually(() => runner.requests.length === 1, 'the first is under way');
+    const counting = others[0]!.call(
+      'EVAL',
+      "redis.call('APPEND', KEYS[1], #redis.call('KEYS', '*')) return 'counted'",
+      '2',
+      A,
+      B,
+    );
+    const adding = others[1]!.call(...add('1'));
+    for (let list = ''; list.split('cmd=eval ').length < 4; ) list = String(await watcher.call('CLIENT', 'LIST'));
+    runner.release();
+    assert.deepEqual(await Promise.all([first, counting, adding]).then(([, ...rest]) => rest.length), 2);
+    const [a, b] = (await client.call('MGET', A, B)) as string[];
+    assert.deepEqual([[...a!].toSorted().join(''), b], ['012', '01']);
+  });
+});

@@ -76,6 +76,8 @@ export interface CrossGroupServer {
   readonly kv: FakeKv;
   readonly runner: BufferedRunner;
   readonly client: RawClient;
+  /** Another client. */
+  connect(): Promise<RawClient>;
   /** What scripts have said. */
   readonly said: readonly string[];
 }
@@ -110,6 +112,6 @@ export function crossGroupServers(): (options?: CrossGroupOptions) => Promise<Cr
       logger: { info: hear, warn: hear, error: () => {} },
     });
     servers.push(server);
-    return { kv, runner, said, client: await server.connect() };
+    return { kv, runner, said, client: await server.connect(), connect: () => server.connect() };
   };
 }

@@ -34,6 +34,34 @@ describe('turns', () => {
     await Promise.all(all);
   });
 
+  test('are shared by those that wait for nothing else, up to a number', async () => {
+    const turns = new KeyTurns();
+    const ran: string[] = [];
+    const ends: (() => void)[] = [];
+    const join = (item: string, ...names: string[]): Promise<void> =>
+      turns.join(keys(...names), item, 3, (items) => {
+        ran.push(items.join(' '));
+        return new Promise((resolve) => ends.push(resolve));
+      });
+    const all = [join('first', 'a', 'b')];
+    await settle();
+    all.push(join('second', 'a', 'c'), join('third', 'c', 'd'));
+    // It is behind the first alone, and shares no key with the others.
+    all.push(join('fourth', 'b'), join('fifth', 'd'), join('sixth', 'a'));
+    all.push(turns.take(keys('d'), async () => void ran.push('alone')));
+    all.push(join('seventh', 'd'));
+    await settle();
+    assert.deepEqual(ran, ['first']);
+    while (ends.length > 0) {
+      for (const end of ends.splice(0)) end();
+      await settle();
+    }
+    await Promise.all(all);
+    assert.deepEqual(ran.slice(0, 3).toSorted(), ['first', 'fourth', 'second third fifth']);
+    assert.deepEqual(ran.slice(3).toSorted(), ['alone', 'seventh', 'sixth']);
+    assert.ok(ran.indexOf('alone') < ran.indexOf('seventh'));
+  });
+
   test('go on behind one that fails', async () => {
     const turns = new KeyTurns();
     const failing = turns.take(keys('a'), async () => {
