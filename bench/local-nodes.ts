@@ -35,6 +35,7 @@ export async function startLocalNodes(scratch: Scratch, options: LocalNodesOptio
   const ports = {
     'redis.port': first,
     'redis.clusterPort': 'none',
+    'dynamodb.port': 'none',
     'grpc.port': first + nodes,
     'metrics.port': first + 2 * nodes,
   };

@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
+import { Credentials, type DynamoServer, startDynamoServer } from './adapter/dynamodb/index.ts';
 import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { EvaluationThread, type RedisServer, startRedisServer } from './adapter/redis/index.ts';
@@ -23,6 +24,7 @@ import {
 } from './config/index.ts';
 import { featureStanding } from './distribution/index.ts';
 import {
+  type AssembledNode,
   activityOf,
   announcedHost,
   assembleNode,
@@ -80,6 +82,8 @@ export interface RunningNode {
     readonly redis: string;
     /** Undefined without a port for cluster clients. */
     readonly redisCluster: string | undefined;
+    /** Undefined: there is no such port. */
+    readonly dynamodb: string | undefined;
     readonly grpc: string;
     readonly metrics: string;
   };
@@ -293,11 +297,14 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     clients = redis;
     logDisk.onWrite = (tookMs) => redis.logWritten(tookMs);
     opened.push(() => redis.stop());
+    const dynamodb = await openDynamodb(options, security, node, { clock, scheduler, random, logger, background });
+    if (dynamodb !== undefined) opened.push(() => dynamodb.stop());
     const registry = new Registry();
     registerMetrics(registry, () =>
       metricSources(node, {
         version,
         redis: redis.counters(),
+        dynamodb: dynamodb?.counters(),
         grpc: grpcCounters,
         network: measuredNetwork.counters,
         logDisk: logDisk.counters,
@@ -308,7 +315,15 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
-    const sources = [security.redis, security.grpc, security.passwords, security.operator].filter(
+    const {
+      redis: redisCertificates,
+      dynamodb: dynamodbCertificates,
+      grpc,
+      passwords,
+      operator,
+      credentials,
+    } = security;
+    const sources = [redisCertificates, dynamodbCertificates, grpc, passwords, operator, credentials].filter(
       (source) => source !== undefined,
     );
     const refresher = new FileRefresher({ sources, scheduler, everyMs: SECURITY_REFRESH_MS, logger });
@@ -323,6 +338,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       addresses: {
         redis: `${options.redis.host}:${redis.port}`,
         redisCluster: redis.clusterPort === undefined ? undefined : `${options.redis.host}:${redis.clusterPort}`,
+        dynamodb: dynamodb && `${options.dynamodb?.host}:${dynamodb.port}`,
         grpc: `${options.grpc.host}:${network.port}`,
         metrics: metricsAddress,
       },
@@ -353,13 +369,59 @@ interface NodeSecurity {
   readonly passwords: Passwords | undefined;
   /** Of the operator of this node. */
   readonly operator: Passwords | undefined;
+  readonly dynamodb: CertificateStore | undefined;
+  /** Of DynamoDB clients; undefined where nobody is asked. */
+  readonly credentials: Credentials | undefined;
 }
 
-async function openSecurity({ redis, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
+async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
   return {
     redis: redis.tls && (await CertificateStore.open(redis.tls, 'server', clock)),
     grpc: grpc.tls && (await CertificateStore.open(grpc.tls, 'peer', clock)),
     passwords: await Passwords.open({ password: redis.password, file: redis.passwordFile }),
     operator: await Passwords.open({ file: redis.operatorPasswordFile }),
+    dynamodb: dynamodb?.tls && (await CertificateStore.open(dynamodb.tls, 'server', clock)),
+    credentials:
+      dynamodb === undefined || dynamodb.isUnsigned === true
+        ? undefined
+        : await Credentials.open({ ...dynamodb, file: dynamodb.credentialsFile }),
   };
+}
+
+/** What the DynamoDB port is given beside the node. */
+interface DynamodbSurroundings {
+  readonly clock: Clock;
+  readonly scheduler: SystemScheduler;
+  readonly random: SystemRandom;
+  readonly logger: pino.Logger;
+  readonly background: BackgroundLog;
+}
+
+async function openDynamodb(
+  { dynamodb, memoryBytes }: NodeOptions,
+  security: NodeSecurity,
+  node: AssembledNode,
+  { clock, scheduler, random, logger, background }: DynamodbSurroundings,
+): Promise<DynamoServer | undefined> {
+  if (dynamodb === undefined) return undefined;
+  if (security.credentials?.isEmpty) {
+    logger.warn({}, 'no DynamoDB client can sign its requests: set dynamodb.credentialsFile, or dynamodb.unsigned');
+  }
+  return startDynamoServer({
+    kv: node.kv,
+    transactions: node.transactions,
+    reads: node.reads,
+    ...{ clock, scheduler, random, logger, memoryBytes },
+    host: dynamodb.host,
+    port: dynamodb.port,
+    tls:
+      security.dynamodb === undefined || dynamodb.tls === undefined
+        ? undefined
+        : { certificates: security.dynamodb, clientAuth: dynamodb.tls.clientAuth },
+    credentials: security.credentials,
+    region: dynamodb.region,
+    accountId: dynamodb.accountId ?? '000000000000',
+    feature: () => featureStanding(node.clusterState(), 'dynamodb'),
+    onBackgroundError: (error) => background.failed(error),
+  });
 }

@@ -8,6 +8,8 @@ export interface NodeAddresses {
   readonly redis: string;
   /** Undefined: the node has no port for cluster clients. */
   readonly redisCluster?: string | undefined;
+  /** Undefined: there is no such port. */
+  readonly dynamodb?: string | undefined;
   readonly grpc: string;
   readonly metrics: string;
 }

@@ -1,6 +1,11 @@
 /** `kvorum cluster`: a whole cluster on this machine, what `npm start` runs. */
 import type { Command } from 'commander';
-import { clusterSettings, type NodeSettingValues, toClusterNodes } from '../../src/config/index.ts';
+import {
+  type ClusterSettingValues,
+  clusterSettings,
+  type NodeSettingValues,
+  toClusterNodes,
+} from '../../src/config/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { isSevere, readableLogLine } from '../cli/log-lines.ts';
 import { clusterPortWanted, portComplaints, type WantedPort } from '../cli/ports.ts';
@@ -13,6 +18,7 @@ import {
   type GroupView,
   LocalCluster,
   NodeStartError,
+  withLocalCredentials,
 } from '../cluster/index.ts';
 
 const READY_TIMEOUT_MS = 60_000;
@@ -45,14 +51,23 @@ export function addClusterCommand(program: Command): void {
   addSettingOptions(command, clusterSettings);
   command.action(async () => {
     const { values } = loadSettings(clusterSettings, command.opts());
-    process.exitCode = await runCluster(toClusterNodes(values), values.restart);
+    // A mistake in the settings is told before anything is written.
+    toClusterNodes(values);
+    const complete = await withLocalCredentials(values);
+    process.exitCode = await runCluster(toClusterNodes(complete), complete);
   });
+}
+
+function dynamodbPort(node: NodeSettingValues): WantedPort[] {
+  const port = node['dynamodb.port'];
+  return port === undefined ? [] : [{ host: node['dynamodb.host'], port, flag: '--dynamodb-port' }];
 }
 
 const wantedPorts = (nodes: readonly NodeSettingValues[]): WantedPort[] =>
   nodes.flatMap((node) => [
     { host: node['redis.host'], port: node['redis.port'], flag: '--redis-port' },
     ...clusterPortWanted(node['redis.host'], node['redis.clusterPort']),
+    ...dynamodbPort(node),
     { host: node['grpc.host'], port: node['grpc.port'], flag: '--grpc-port' },
     { host: node['metrics.host'], port: node['metrics.port'], flag: '--metrics-port' },
   ]);
@@ -66,18 +81,40 @@ function roleText(nodeId: number, groups: readonly GroupView[]): string {
 
 /** One aligned row a node. */
 export function clusterTable(members: readonly ClusterMember[]): string {
-  const heading = ['node', 'role', 'redis', 'redis cluster', 'grpc', 'metrics', 'process', 'data folder'];
+  const hasDynamodb = members.some(({ addresses }) => addresses.dynamodb !== undefined);
+  const heading = [
+    'node',
+    'role',
+    'redis',
+    'redis cluster',
+    ...(hasDynamodb ? ['dynamodb'] : []),
+    'grpc',
+    'metrics',
+    'process',
+    'data folder',
+  ];
   const rows = members.map(({ nodeId, addresses, groups, pid, dataFolder }) => [
     String(nodeId),
     roleText(nodeId, groups),
     addresses.redis,
     addresses.redisCluster ?? 'none',
+    ...(hasDynamodb ? [addresses.dynamodb ?? 'none'] : []),
     addresses.grpc,
     addresses.metrics,
     String(pid),
     dataFolder,
   ]);
   return formatTable([heading, ...rows]);
+}
+
+/** How a DynamoDB client is told where to go and what to sign with. */
+function dynamodbHint(members: readonly ClusterMember[], values: ClusterSettingValues): string | undefined {
+  const address = members[0]?.addresses.dynamodb;
+  if (address === undefined) return undefined;
+  const file = values['dynamodb.credentialsFile'];
+  const scheme = values['dynamodb.tls.cert'] === '' ? 'http' : 'https';
+  const keys = values['dynamodb.unsigned'] || file === '' ? '' : `AWS_SHARED_CREDENTIALS_FILE=${file} `;
+  return `DynamoDB clients too: ${keys}AWS_REGION=us-east-1 aws --endpoint-url ${scheme}://${address} dynamodb list-tables`;
 }
 
 /** Something that happens at most once and can be waited for. */
@@ -93,7 +130,8 @@ class Gate {
 }
 
 /** @returns the exit code: 0 after a clean stop that was asked for */
-async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean): Promise<number> {
+async function runCluster(nodes: readonly NodeSettingValues[], values: ClusterSettingValues): Promise<number> {
+  const { restart } = values;
   const complaints = await portComplaints(wantedPorts(nodes));
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
@@ -143,6 +181,8 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
       console.log(
         `\nEvery Redis client may use any of the nodes. Each stays within about ${memory} of memory. Ctrl-C stops them all.`,
       );
+      const hint = dynamodbHint(members, values);
+      if (hint !== undefined) console.log(hint);
     }
   } catch (error) {
     await cluster.stop();

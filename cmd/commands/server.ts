@@ -37,10 +37,11 @@ export function addServerCommand(program: Command): void {
 }
 
 async function runServer(options: NodeOptions): Promise<void> {
-  const { redis, grpc, metrics } = options;
+  const { redis, dynamodb, grpc, metrics } = options;
   const complaints = await portComplaints([
     { host: redis.host, port: redis.port, flag: '--redis-port' },
     ...clusterPortWanted(redis.host, redis.clusterPort),
+    ...(dynamodb === undefined ? [] : [{ host: dynamodb.host, port: dynamodb.port, flag: '--dynamodb-port' }]),
     { host: grpc.host, port: grpc.port, flag: '--grpc-port' },
     { host: metrics.host, port: metrics.port, flag: '--metrics-port' },
   ]);
@@ -95,9 +96,12 @@ async function runServer(options: NodeOptions): Promise<void> {
     const { redisCluster } = node.addresses;
     const clusterText = redisCluster === undefined ? '' : `redis cluster ${redisCluster}, `;
     console.log(
-      `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, ${clusterText}grpc ${node.addresses.grpc}, ` +
+      `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, ${clusterText}${dynamodbText(node.addresses)}grpc ${node.addresses.grpc}, ` +
         `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}, ` +
         `memory limit ${Math.round(options.memoryBytes / MIB)} MiB. Ctrl-C stops it.`,
     );
   }
 }
+
+const dynamodbText = ({ dynamodb }: { readonly dynamodb: string | undefined }): string =>
+  dynamodb === undefined ? '' : `dynamodb ${dynamodb}, `;

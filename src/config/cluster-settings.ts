@@ -9,7 +9,7 @@ import {
   type NodeSettingValues,
   raftTimeProblems,
 } from './node-settings.ts';
-import { exposureProblems, grpcTlsOf, redisTlsOf, securityProblems } from './security-settings.ts';
+import { clientTlsOf, exposureProblems, grpcTlsOf, securityProblems } from './security-settings.ts';
 import {
   integerSetting,
   optionalPortSetting,
@@ -50,6 +50,10 @@ export const clusterSettings = {
     description: 'Port of node 1 for Redis Cluster clients, or none; the others count up',
     defaultValue: 7379,
   }),
+  'dynamodb.port': optionalPortSetting({
+    description: 'DynamoDB port of node 1, or none; the others count up',
+    defaultValue: 8000,
+  }),
   'grpc.port': portSetting({ description: 'gRPC port of node 1; the others count up', defaultValue: 50051 }),
   'metrics.port': portSetting({ description: 'Metrics port of node 1; the others count up', defaultValue: 9090 }),
   restart: switchSetting({
@@ -61,7 +65,7 @@ export const clusterSettings = {
 
 export type ClusterSettingValues = SettingValues<typeof clusterSettings>;
 
-const LISTENERS = ['redis.port', 'redis.clusterPort', 'grpc.port', 'metrics.port'] as const;
+const LISTENERS = ['redis.port', 'redis.clusterPort', 'dynamodb.port', 'grpc.port', 'metrics.port'] as const;
 
 function portProblems(values: ClusterSettingValues): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
@@ -83,6 +87,9 @@ function portProblems(values: ClusterSettingValues): ConfigProblem[] {
   return problems;
 }
 
+const countedUp = (first: number | undefined, nodeId: number): number | undefined =>
+  first === undefined ? undefined : first + nodeId - 1;
+
 /**
  * The settings of every node of a local cluster, node 1 first.
  * @throws ConfigError when port ranges overlap or leave no room, or Raft's times contradict each other
@@ -99,8 +106,9 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
         host: values.host,
         password: values['redis.password'],
         passwordFile: values['redis.passwordFile'] || undefined,
-        tls: redisTlsOf(values),
+        tls: clientTlsOf(values, 'redis'),
       },
+      dynamodb: { host: values.host, isUnsigned: values['dynamodb.unsigned'] && values['dynamodb.port'] !== undefined },
       grpc: { host: values.host, tls: grpcTlsOf(values) },
       metrics: { host: values.host },
       insecure: values.insecure,
@@ -123,6 +131,8 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
     'redis.host': host,
     'redis.port': values['redis.port'] + nodeId - 1,
     'redis.clusterPort': clusterPort === undefined ? undefined : clusterPort + nodeId - 1,
+    'dynamodb.host': host,
+    'dynamodb.port': countedUp(values['dynamodb.port'], nodeId),
     'grpc.host': host,
     'grpc.port': values['grpc.port'] + nodeId - 1,
     'metrics.host': host,

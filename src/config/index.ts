@@ -15,7 +15,7 @@ export { logMemoryBytes, memoryLimitBytes, NODE_LEAST_BYTES, nodeMemoryBytes, st
 export { remarksOn, sharedSettings } from './node-remarks.ts';
 export { LOG_LEVELS, type NodeOptions, type NodeSettingValues, nodeSettings, toNodeOptions } from './node-settings.ts';
 export { configurationPage } from './reference.ts';
-export { type ClientAuth, exposureProblems, type GrpcTls, metricsNote, type RedisTls } from './security-settings.ts';
+export { type ClientAuth, type ClientTls, exposureProblems, type GrpcTls, metricsNote } from './security-settings.ts';
 export {
   environmentName,
   flagName,

@@ -4,11 +4,11 @@ import { ConfigError, type ConfigProblem } from './errors.ts';
 import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
 import { nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
 import {
+  type ClientTls,
+  clientTlsOf,
   exposureProblems,
   type GrpcTls,
   grpcTlsOf,
-  type RedisTls,
-  redisTlsOf,
   securityProblems,
   securitySettings,
 } from './security-settings.ts';
@@ -64,8 +64,24 @@ export interface NodeOptions {
     readonly passwordFile?: string | undefined;
     readonly operatorPasswordFile?: string | undefined;
     readonly aclFile?: string | undefined;
-    readonly tls?: RedisTls | undefined;
+    readonly tls?: ClientTls | undefined;
   };
+  /** Undefined: DynamoDB clients are not served. */
+  readonly dynamodb?:
+    | {
+        readonly host: string;
+        /** 0 picks a free one. */
+        readonly port: number;
+        /** Of ARNs; undefined takes that of each request. */
+        readonly region?: string | undefined;
+        readonly accountId?: string | undefined;
+        readonly accessKeyId?: string | undefined;
+        readonly secretAccessKey?: Secret | undefined;
+        readonly credentialsFile?: string | undefined;
+        readonly isUnsigned?: boolean;
+        readonly tls?: ClientTls | undefined;
+      }
+    | undefined;
   readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined };
   readonly metrics: { readonly host: string; readonly port: number };
   readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
@@ -125,6 +141,15 @@ export const commonSettings = {
     description:
       'Allow DEBUG, for tests of clients: it reads everything, fills the database, and stops the purge of expired keys',
     defaultValue: false,
+  }),
+  'dynamodb.region': optionalTextSetting('Region of ARNs; without it that which a request is signed for', 'region'),
+  'dynamodb.accountId': textSetting({
+    description: 'Account of ARNs',
+    defaultValue: '000000000000',
+    placeholder: 'id',
+    maxLength: 12,
+    pattern: /^\d{12}$/,
+    expected: 'must be twelve digits, text',
   }),
   'snapshots.bytesPerSecond': sizeSetting({
     description: 'Bytes a second that a node sends of snapshots to other nodes, all together',
@@ -227,6 +252,15 @@ export const nodeSettings = {
       'Port for Redis Cluster clients, which are answered MOVED and choose the node themselves; 0 for a free one',
     defaultValue: undefined,
   }),
+  'dynamodb.host': textSetting({
+    description: 'Address that DynamoDB clients connect to',
+    defaultValue: '127.0.0.1',
+    ...HOST,
+  }),
+  'dynamodb.port': optionalPortSetting({
+    description: 'Port for DynamoDB clients; 0 for a free one',
+    defaultValue: undefined,
+  }),
   'grpc.host': textSetting({
     description: 'Address that the other nodes connect to',
     defaultValue: '127.0.0.1',
@@ -272,6 +306,22 @@ export const groupProblems = (groups: GroupsSetting, members: readonly number[])
     message,
   }));
 
+function dynamodbOf(values: NodeSettingValues): NodeOptions['dynamodb'] {
+  const port = values['dynamodb.port'];
+  if (port === undefined) return undefined;
+  return {
+    host: values['dynamodb.host'],
+    port,
+    region: values['dynamodb.region'] || undefined,
+    accountId: values['dynamodb.accountId'],
+    accessKeyId: values['dynamodb.accessKeyId'] || undefined,
+    secretAccessKey: values['dynamodb.secretAccessKey'],
+    credentialsFile: values['dynamodb.credentialsFile'] || undefined,
+    isUnsigned: values['dynamodb.unsigned'],
+    tls: clientTlsOf(values, 'dynamodb'),
+  };
+}
+
 /**
  * The options of a node from its settings.
  * @throws ConfigError when settings that are fine one by one contradict each other
@@ -311,8 +361,9 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
       passwordFile: values['redis.passwordFile'] || undefined,
       operatorPasswordFile: values['redis.operatorPasswordFile'] || undefined,
       aclFile: values['redis.aclFile'] || undefined,
-      tls: redisTlsOf(values),
+      tls: clientTlsOf(values, 'redis'),
     },
+    dynamodb: dynamodbOf(values),
     grpc: { host: values['grpc.host'], port: values['grpc.port'], tls: grpcTlsOf(values) },
     metrics: { host: values['metrics.host'], port: values['metrics.port'] },
     raft: {

@@ -13,8 +13,8 @@ import {
   switchSetting,
 } from './setting.ts';
 
-/** Certificates that Redis clients are served with. */
-export interface RedisTls {
+/** Certificates that clients of a port are served with. */
+export interface ClientTls {
   readonly cert: string;
   readonly key: string;
   /** Authorities of the clients' certificates; undefined when they are not asked for one. */
@@ -32,7 +32,7 @@ export interface GrpcTls {
 }
 
 const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
-/** Whether Redis clients show a certificate; an optional one that is shown must be right. */
+/** Whether clients show a certificate; an optional one that is shown must be right. */
 export type ClientAuth = (typeof CLIENT_AUTHS)[number];
 
 const MAX_PASSWORD_LENGTH = 512;
@@ -62,6 +62,31 @@ export const securitySettings = {
   'redis.tls.ca': optionalFileSetting('Authorities (PEM) that certificates of Redis clients must lead to'),
   'redis.tls.clientAuth': choiceSetting({
     description: 'Whether Redis clients must show a certificate',
+    defaultValue: 'none',
+    choices: CLIENT_AUTHS,
+    placeholder: 'when',
+  }),
+  'dynamodb.accessKeyId': optionalTextSetting('Access key that DynamoDB clients sign with', 'id'),
+  'dynamodb.secretAccessKey': secretSetting(
+    'Its secret; a command line can be read by every user of the machine, so prefer the file or the environment',
+    MAX_PASSWORD_LENGTH,
+  ),
+  'dynamodb.credentialsFile': optionalFileSetting(
+    'File with the keys that DynamoDB clients sign with, in the format of AWS shared credentials; a section may say kvorum_access = ' +
+      'read-only; read again when it changes and on SIGHUP',
+  ),
+  'dynamodb.unsigned': switchSetting({
+    description: 'Answer DynamoDB clients whatever they sign with; beyond this machine it needs insecure as well',
+    defaultValue: false,
+  }),
+  'dynamodb.tls.cert': optionalFileSetting(
+    'Certificate (PEM) of the DynamoDB port, with intermediate ones behind it; makes the port speak TLS only; read again ' +
+      'when it changes and on SIGHUP',
+  ),
+  'dynamodb.tls.key': optionalFileSetting('Private key (PEM, no passphrase) of that certificate'),
+  'dynamodb.tls.ca': optionalFileSetting('Authorities (PEM) that certificates of DynamoDB clients must lead to'),
+  'dynamodb.tls.clientAuth': choiceSetting({
+    description: 'Whether DynamoDB clients must show a certificate',
     defaultValue: 'none',
     choices: CLIENT_AUTHS,
     placeholder: 'when',
@@ -97,8 +122,17 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
   if (values['redis.password'] !== undefined && values['redis.passwordFile'] !== '') {
     complain('redis.passwordFile', 'redis.password is set too: give one of them');
   }
-  const isTls = { redis: values['redis.tls.cert'] !== '', grpc: values['grpc.tls.cert'] !== '' };
-  for (const port of ['redis', 'grpc'] as const) {
+  const isTls = {
+    redis: values['redis.tls.cert'] !== '',
+    dynamodb: values['dynamodb.tls.cert'] !== '',
+    grpc: values['grpc.tls.cert'] !== '',
+  };
+  const hasKeyId = values['dynamodb.accessKeyId'] !== '';
+  if (hasKeyId !== (values['dynamodb.secretAccessKey'] !== undefined)) {
+    const [missing, given] = hasKeyId ? ['secretAccessKey', 'accessKeyId'] : ['accessKeyId', 'secretAccessKey'];
+    complain(`dynamodb.${missing}`, `is missing; dynamodb.${given} needs it`);
+  }
+  for (const port of ['redis', 'dynamodb', 'grpc'] as const) {
     const hasKey = values[`${port}.tls.key`] !== '';
     if (isTls[port] && !hasKey) complain(`${port}.tls.key`, `is missing; ${port}.tls.cert needs its key`);
     if (!isTls[port] && hasKey) complain(`${port}.tls.cert`, `is missing; ${port}.tls.key alone does nothing`);
@@ -110,24 +144,26 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
   if (values['grpc.tls.nodeNames'] !== '' && !isTls.grpc) {
     complain('grpc.tls.nodeNames', 'does nothing without grpc.tls.cert: without certificates nobody has a name');
   }
-  const asksClients = values['redis.tls.clientAuth'] !== 'none';
-  const hasCa = values['redis.tls.ca'] !== '';
-  if (asksClients && !isTls.redis) complain('redis.tls.clientAuth', 'needs redis.tls.cert and redis.tls.key');
-  if (asksClients && !hasCa) complain('redis.tls.ca', 'is missing; certificates of clients are checked by it');
-  if (hasCa && !asksClients) {
-    complain('redis.tls.ca', 'does nothing while redis.tls.clientAuth is none; say required, or optional');
+  for (const port of ['redis', 'dynamodb'] as const) {
+    const asksClients = values[`${port}.tls.clientAuth`] !== 'none';
+    const hasCa = values[`${port}.tls.ca`] !== '';
+    if (asksClients && !isTls[port]) complain(`${port}.tls.clientAuth`, `needs ${port}.tls.cert and ${port}.tls.key`);
+    if (asksClients && !hasCa) complain(`${port}.tls.ca`, 'is missing; certificates of clients are checked by it');
+    if (hasCa && !asksClients) {
+      complain(`${port}.tls.ca`, `does nothing while ${port}.tls.clientAuth is none; say required, or optional`);
+    }
   }
   return problems;
 }
 
 /** Undefined without TLS. */
-export function redisTlsOf(values: SecurityValues): RedisTls | undefined {
-  if (values['redis.tls.cert'] === '') return undefined;
+export function clientTlsOf(values: SecurityValues, port: 'redis' | 'dynamodb'): ClientTls | undefined {
+  if (values[`${port}.tls.cert`] === '') return undefined;
   return {
-    cert: values['redis.tls.cert'],
-    key: values['redis.tls.key'],
-    ca: values['redis.tls.ca'] || undefined,
-    clientAuth: values['redis.tls.clientAuth'],
+    cert: values[`${port}.tls.cert`],
+    key: values[`${port}.tls.key`],
+    ca: values[`${port}.tls.ca`] || undefined,
+    clientAuth: values[`${port}.tls.clientAuth`],
   };
 }
 
@@ -151,15 +187,17 @@ export interface Exposure {
     readonly host: string;
     readonly password?: Secret | undefined;
     readonly passwordFile?: string | undefined;
-    readonly tls?: RedisTls | undefined;
+    readonly tls?: ClientTls | undefined;
   };
+  /** Undefined: there is no such port. */
+  readonly dynamodb?: { readonly host: string; readonly isUnsigned?: boolean } | undefined;
   readonly grpc: { readonly host: string; readonly tls?: GrpcTls | undefined };
   readonly metrics: { readonly host: string };
   readonly insecure?: boolean;
 }
 
 /** Listeners that others could use without proving who they are; empty when there are none, or when that is meant. */
-export function exposureProblems({ redis, grpc, insecure }: Exposure): ConfigProblem[] {
+export function exposureProblems({ redis, dynamodb, grpc, insecure }: Exposure): ConfigProblem[] {
   if (insecure === true) return [];
   const problems: ConfigProblem[] = [];
   const complain = (key: string, host: string, who: string, remedy: string): void => {
@@ -176,6 +214,9 @@ export function exposureProblems({ redis, grpc, insecure }: Exposure): ConfigPro
   if (!isLoopback(redis.host) && !asksRedis) {
     const remedy = 'set redis.passwordFile (or redis.password), or redis.tls with clientAuth: required';
     complain('redis.host', redis.host, 'Redis clients', remedy);
+  }
+  if (dynamodb?.isUnsigned === true && !isLoopback(dynamodb.host)) {
+    complain('dynamodb.host', dynamodb.host, 'DynamoDB clients', 'let them sign, without dynamodb.unsigned');
   }
   if (!isLoopback(grpc.host) && grpc.tls === undefined) {
     complain('grpc.host', grpc.host, 'other nodes and tools', 'set grpc.tls.cert, grpc.tls.key and grpc.tls.ca');

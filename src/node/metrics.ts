@@ -6,7 +6,8 @@ import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 
 /** What the process around a node counts. */
-export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis' | 'grpc' | 'memoryLimitBytes'> {
+export interface ProcessCounters
+  extends Pick<MetricSources, 'version' | 'redis' | 'dynamodb' | 'grpc' | 'memoryLimitBytes'> {
   readonly network: NetworkCounters;
   readonly logDisk: DiskCounters;
   readonly clock: Clock;
@@ -36,7 +37,7 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
 
 /** Reads everything, once a scrape. */
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
-  const { version, redis, grpc, network, logDisk, memoryLimitBytes, clock } = around;
+  const { version, redis, dynamodb, grpc, network, logDisk, memoryLimitBytes, clock } = around;
   const { current } = node.routes;
   const { admission } = node.storagePressure;
   const groups = node.host.all();
@@ -67,6 +68,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     oracle: node.oracle.stats(),
     shadow: node.shadow.stats(),
     redis,
+    dynamodb,
     grpc,
   };
 }

@@ -104,8 +104,9 @@ describe('settings of security', () => {
       assert.ok(!shown.includes(PASSWORD));
     }
     // A launcher hands it to its nodes where only they read it.
-    assert.deepEqual(secretEnvironment(nodeSettings, values), { KVORUM_REDIS_PASSWORD: PASSWORD });
-    assert.deepEqual(secretEnvironment(nodeSettings, load({})), { KVORUM_REDIS_PASSWORD: '' });
+    const others = { KVORUM_DYNAMODB_SECRET_ACCESS_KEY: '' };
+    assert.deepEqual(secretEnvironment(nodeSettings, values), { KVORUM_REDIS_PASSWORD: PASSWORD, ...others });
+    assert.deepEqual(secretEnvironment(nodeSettings, load({})), { KVORUM_REDIS_PASSWORD: '', ...others });
 
     const folder = mkdtempSync(join(tmpdir(), 'kvorum-settings-'));
     const filePath = join(folder, 'node.yaml');

@@ -15,14 +15,15 @@ export const READY_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 10_000;
 const TRANSFER_TIMEOUT_MS = 5000;
 
-/** Flags that put a local cluster of `nodes` nodes on free ports and into a folder. */
-export async function clusterFlags(folder: string, nodes = 3): Promise<Record<string, unknown>> {
-  const first = await freePortRange(3 * nodes);
+/** Flags that put a local cluster of `nodes` nodes on free ports and into a folder; DynamoDB clients are served where that is asked for. */
+export async function clusterFlags(folder: string, hasDynamodb = false, nodes = 3): Promise<Record<string, unknown>> {
+  const first = await freePortRange(4 * nodes);
   return {
     nodes,
     dataFolder: join(folder, 'data'),
     'redis.port': first,
     'redis.clusterPort': 'none',
+    'dynamodb.port': hasDynamodb ? first + 3 * nodes : 'none',
     'grpc.port': first + nodes,
     'metrics.port': first + 2 * nodes,
   };
@@ -59,7 +60,7 @@ export class ProcessNodes {
   }
 
   /**
-   * @param settings beside ports and folders, by key
+   * @param settings beside ports and folders, by key; a cluster that is told something about DynamoDB serves its clients
    * @param script see `LocalClusterOptions.script`
    */
   static async start(
@@ -67,8 +68,9 @@ export class ProcessNodes {
     script: NonNullable<LocalClusterOptions['script']> = () => undefined,
   ): Promise<ProcessNodes> {
     const folder = temporaryFolder();
+    const hasDynamodb = Object.keys(settings).some((key) => key.startsWith('dynamodb.'));
     const { values } = loadConfig(clusterSettings, {
-      flags: { ...(await clusterFlags(folder)), ...settings },
+      flags: { ...(await clusterFlags(folder, hasDynamodb)), ...settings },
       environment: {},
     });
     const log: string[] = [];
@@ -104,6 +106,11 @@ export class ProcessNodes {
   /** The port for clients that choose the node by the slot; nodes must have been started with one. */
   clusterPort(nodeId: number): number {
     return portOf(this.member(nodeId).addresses.redisCluster!);
+  }
+
+  /** The port for DynamoDB clients; nodes must have been started with one. */
+  dynamodbPort(nodeId: number): number {
+    return portOf(this.member(nodeId).addresses.dynamodb!);
   }
 
   grpcPort(nodeId: number): number {

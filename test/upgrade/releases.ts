@@ -1,6 +1,6 @@
 /** Programs that were released, from the history of this repository. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +32,12 @@ export const skipWithoutHistory = releases.every(({ commit }) => git('cat-file',
   ? false
   : 'needs the history';
 
+/** Starts a release with the flags of this program, of which it does not know all. */
+const LAUNCHER = `process.argv = process.argv.filter((argument) => !/^--(?:no-)?dynamodb-/.test(argument));
+await import('./kvorum.ts');
+export {};
+`;
+
 /** The files of a release, with the modules of this program, which it can be run with. */
 export class ReleasedProgram {
   readonly folder: string;
@@ -42,11 +48,12 @@ export class ReleasedProgram {
     const archive = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 256 * 1024 * 1024 });
     execFileSync('tar', ['-x', '-C', this.folder], { input: archive });
     symlinkSync(join(root, 'node_modules'), join(this.folder, 'node_modules'));
+    writeFileSync(this.script, LAUNCHER);
   }
 
   /** What `NodeProcessOptions.script` takes. */
   get script(): string {
-    return join(this.folder, 'cmd', 'kvorum.ts');
+    return join(this.folder, 'cmd', 'released.ts');
   }
 
   /** Where a file of it is, for a dynamic import. */

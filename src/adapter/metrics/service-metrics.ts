@@ -58,6 +58,40 @@ const REDIS: readonly MetricDeclaration[] = [
   ]),
 ];
 
+const DYNAMODB: readonly MetricDeclaration[] = [
+  labelled(
+    'counter',
+    'kvorum_dynamodb_requests_total',
+    'Requests that name an operation',
+    ['operation'],
+    ({ dynamodb }) => (dynamodb?.operations ?? []).map(({ operation, calls }) => [[operation], calls]),
+  ),
+  histogram(
+    'kvorum_dynamodb_request_duration_seconds',
+    'From the arrival of the head of a request to the handing over of its answer',
+    ['operation'],
+    SECONDS,
+    ({ dynamodb }) => (dynamodb?.operations ?? []).map(({ operation, latencyMs }) => [[operation], latencyMs]),
+  ),
+  labelled(
+    'counter',
+    'kvorum_dynamodb_exceptions_total',
+    'Requests that were answered with an exception',
+    ['exception'],
+    ({ dynamodb }) => [...(dynamodb?.exceptions ?? [])].map(([name, count]) => [[name], count]),
+  ),
+  single(
+    'gauge',
+    'kvorum_dynamodb_connections',
+    'Connections of clients',
+    ({ dynamodb }) => dynamodb?.connections ?? 0,
+  ),
+  labelled('counter', 'kvorum_dynamodb_bytes_total', 'Bytes of bodies', ['direction'], ({ dynamodb }) => [
+    [['received'], dynamodb?.receivedBytes ?? 0],
+    [['sent'], dynamodb?.sentBytes ?? 0],
+  ]),
+];
+
 const MESSAGES: readonly MetricDeclaration[] = [
   labelled(
     'counter',
@@ -376,6 +410,7 @@ const ROUTES: readonly MetricDeclaration[] = [
 export const SERVICE_METRICS: readonly MetricDeclaration[] = [
   ...NODE,
   ...REDIS,
+  ...DYNAMODB,
   ...MESSAGES,
   ...GRPC,
   ...PROXY,

@@ -39,6 +39,20 @@ export interface JobFacts {
   readonly createdMs: Millis;
 }
 
+/** What DynamoDB clients ask and get. */
+export interface DynamodbFacts {
+  readonly operations: readonly {
+    readonly operation: string;
+    readonly calls: number;
+    readonly latencyMs: BucketCounts;
+  }[];
+  /** By the names of exceptions. */
+  readonly exceptions: ReadonlyMap<string, number>;
+  readonly connections: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
 /** What Redis clients ask and get. */
 export interface RedisFacts {
   readonly stats: {
@@ -110,5 +124,7 @@ export interface MetricSources {
   readonly oracle: OracleClientStats;
   readonly shadow: ShadowStats;
   readonly redis: RedisFacts;
+  /** Undefined: there is no such port. */
+  readonly dynamodb: DynamodbFacts | undefined;
   readonly grpc: GrpcCounters;
 }

@@ -14,7 +14,7 @@ import { Messages } from '../../../src/adapter/redis/messages/index.ts';
 import { ReadCounters } from '../../../src/kv/contract/read-counters.ts';
 import { ForwardCounters } from '../../../src/kv/forward/forward-counters.ts';
 import { TxnCounters } from '../../../src/kv/txn/counters.ts';
-import { DiskCounters, groupId, NetworkCounters, nodeId } from '../../../src/platform/index.ts';
+import { BucketCounts, DiskCounters, groupId, NetworkCounters, nodeId } from '../../../src/platform/index.ts';
 import { EngineCounters } from '../../../src/raftengine/contract/counters.ts';
 import { StoreActivity } from '../../../src/store/level/activity.ts';
 import { parseExposition } from '../../monitoring/exposition.ts';
@@ -112,6 +112,13 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     reads: { counters: new ReadCounters(), served: 0, forwarded: 0, lockRedirects: 0, indexRounds: 0 },
     oracle: { requests: 0, timestamps: 0, failures: 0, belowLocal: 0, inversions: 0 },
     shadow: { samples: 0, failures: 0, belowLocal: 0, maxBehindMs: 0, inversions: 0 },
+    dynamodb: {
+      operations: [{ operation: 'GetItem', calls: 3, latencyMs: new BucketCounts() }],
+      exceptions: new Map([['ValidationException', 2]]),
+      connections: 1,
+      receivedBytes: 10,
+      sentBytes: 20,
+    },
     redis: {
       stats: {
         connectionsReceived: 0,

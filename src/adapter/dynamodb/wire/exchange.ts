@@ -33,6 +33,8 @@ export interface ExchangeOptions {
   /** Undefined takes that of each request. */
   readonly region: string | undefined;
   readonly accountId: string;
+  /** Whether writes may begin; `passed` settles when there is nothing left to wait for. */
+  readonly gate?: { readonly isActive: boolean; passed(deadlineMs: Millis): Promise<void> };
   readonly budget: MemoryBudget;
   readonly clock: Clock;
   readonly random: Random;
@@ -156,7 +158,7 @@ export class Exchanges {
     return compressed(outputAnswer(output, contentTypeOf(request)), headerText(request, 'accept-encoding'));
   }
 
-  private run({ model, operation, terms }: Admitted, body: Buffer, scope: RequestScope): Promise<object> {
+  private async run({ model, operation, terms }: Admitted, body: Buffer, scope: RequestScope): Promise<object> {
     const tree = typedTree(model.shape, parseJsonBody(body));
     checkConstraints(model.shape, tree);
     const prepared = operation.prepare(tree);
@@ -167,6 +169,8 @@ export class Exchanges {
           `dynamodb:${model.name} because its access key is for reading only`,
       );
     }
+    const { gate } = this.options;
+    if (prepared.access === 'write' && gate?.isActive === false) await gate.passed(scope.deadlineMs);
     return prepared.run(scope);
   }
 

@@ -1,0 +1,114 @@
+/** The DynamoDB port of a node, and all that stands behind it. */
+import type { FeatureStanding } from '../../../distribution/index.ts';
+import {
+  ConsistentReads,
+  KvCluster,
+  type KvService,
+  type ReplicaReads,
+  type TransactionRunner,
+} from '../../../kv/index.ts';
+import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
+import type { TlsPort, TlsPortLogger } from '../../../security/index.ts';
+import { createTablesAndItems } from '../items/index.ts';
+import { operationTable } from '../operations/index.ts';
+import { streamOperations } from '../streams/index.ts';
+import { TableUpkeep } from '../upkeep/index.ts';
+import {
+  type Credentials,
+  type ExchangeLogger,
+  Exchanges,
+  HttpPort,
+  MemoryBudget,
+  type PortCounters,
+} from '../wire/index.ts';
+import { FeatureGate } from './feature-gate.ts';
+
+/** Of a node's memory for bodies on their way in and out. */
+const BODY_MEMORY_SHARE = 1 / 16;
+
+export interface DynamoServerOptions {
+  readonly kv: KvService;
+  readonly transactions: TransactionRunner;
+  readonly reads: ReplicaReads;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly logger: (TlsPortLogger & ExchangeLogger) | undefined;
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Undefined: plain text. */
+  readonly tls: TlsPort | undefined;
+  /** Undefined asks nobody for a signature. */
+  readonly credentials: Credentials | undefined;
+  /** Of ARNs; undefined takes that of each request. */
+  readonly region: string | undefined;
+  readonly accountId: string;
+  /** Of the whole node. */
+  readonly memoryBytes: number;
+  /** How the feature of the cluster stands that this adapter needs, as this node knows. */
+  readonly feature: () => FeatureStanding;
+  /** Hears of background work that failed and will be tried again. */
+  readonly onBackgroundError: (error: unknown) => void;
+}
+
+export interface DynamoServer {
+  /** The port that it listens on. */
+  readonly port: number;
+  /** What it did since the start. */
+  counters(): PortCounters;
+  /** Takes no more connections, lets answers under way leave, ends the work behind. */
+  stop(): Promise<void>;
+}
+
+/** Starts to serve DynamoDB clients. @throws the listen error (EADDRINUSE, EACCES, ...) */
+export async function startDynamoServer(options: DynamoServerOptions): Promise<DynamoServer> {
+  const { clock, scheduler, random, logger } = options;
+  const gate = new FeatureGate(options.feature, clock, scheduler);
+  const cluster = new KvCluster(options);
+  const tables = createTablesAndItems({
+    ...options,
+    cluster,
+    isActive: () => gate.isActive,
+    reads: new ConsistentReads(options.reads, cluster, random),
+    newTableId: () => uuidOf(random),
+  });
+  const { directory, store } = tables;
+  const upkeep = new TableUpkeep(store);
+  const exchanges = new Exchanges({
+    operations: operationTable(tables.lookUp, [...tables.operations, ...streamOperations({ cluster, directory })]),
+    credentials: options.credentials,
+    region: options.region,
+    accountId: options.accountId,
+    gate,
+    budget: new MemoryBudget(options.memoryBytes * BODY_MEMORY_SHARE),
+    clock,
+    random,
+    logger,
+  });
+  const { host, port, tls } = options;
+  const http = new HttpPort({
+    ...{ host, port, tls, scheduler, logger },
+    exchange: (request, response, awaitsContinue) => exchanges.serve(request, response, awaitsContinue),
+  });
+  const bound = await http.listen();
+  tables.start();
+  upkeep.start();
+  return {
+    port: bound,
+    counters: () => exchanges.counters.snapshot(http.openConnections),
+    stop: async () => {
+      await http.stop();
+      await Promise.all([tables.stop(), upkeep.stop()]);
+    },
+  };
+}
+
+/** A random UUID, version 4. */
+function uuidOf(random: Random): string {
+  const bytes = random.bytes(16);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
