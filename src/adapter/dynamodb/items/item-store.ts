@@ -82,9 +82,22 @@ export class ItemStore {
       try {
         return await use(tables);
       } catch (error) {
-        if (!(error instanceof StaleTableError) || tries >= MAX_RENEWALS) throw error;
+        if (tries >= MAX_RENEWALS) throw error;
+        if (error instanceof StaleTableError) continue;
+        // What does not fit the table may fit what it is by now: an index that this node has not heard of.
+        const isMisfit = error instanceof DynamoError && error.type === 'ValidationException';
+        if (!isMisfit || tries > 0 || !(await this.isOther(tables, deadlineMs))) throw error;
       }
     }
+  }
+
+  /** Whether one of some tables is not as it is known. */
+  private async isOther(tables: ReadonlyMap<string, TableDescriptor>, deadlineMs: Millis): Promise<boolean> {
+    for (const [name, { id, version }] of tables) {
+      const now = await this.services.directory.renew(name, deadlineMs);
+      if (now?.id !== id || now.version !== version) return true;
+    }
+    return false;
   }
 
   /**

@@ -4,7 +4,7 @@
  * same transaction.
  */
 import type { KeyView, ServedPage } from '../../../kv/index.ts';
-import { type Millis, NEVER } from '../../../platform/index.ts';
+import { hasCode, type Millis, NEVER } from '../../../platform/index.ts';
 import {
   BASE_INDEX,
   descriptorKey,
@@ -29,9 +29,14 @@ import type { TableServices } from './table-services.ts';
 const LOOK_MS: Millis = 1_000;
 /** How long one step may take. */
 const STEP_MS: Millis = 30_000;
-/** Rows of one transaction of a fill, and what they may have: small beside what one may write, so that others get in between. */
+/**
+ * Rows of one transaction of a fill, and what they may have. Where others write to them all the time it takes fewer: a transaction over many rows would be
+ * overtaken on one of them again and again.
+ */
 const FILL_ROWS = 64;
 const FILL_BYTES = 1024 * 1024;
+/** How long several rows are tried together. */
+const FILL_PATIENCE_MS: Millis = 200;
 /** Tables that are looked at in one go; the rest comes with the next look. */
 const MAX_JOBS = 1_000;
 const NO_BYTES = Buffer.alloc(0);
@@ -181,16 +186,23 @@ export class TableJobs {
   ): Promise<boolean> {
     const { start, end } = indexRange(id, BASE_INDEX);
     let from = task.cursor === undefined ? start : Buffer.from(task.cursor, 'hex');
+    let limit = FILL_ROWS;
     while (Buffer.compare(from, end) < 0) {
       if (this.abort.signal.aborted) return false;
-      const options = { limit: FILL_ROWS, maxBytes: FILL_BYTES, reverse: false, keysOnly: true };
+      const options = { limit, maxBytes: FILL_BYTES, reverse: false, keysOnly: true };
       const pages = this.services.cluster.scan({ start: from, end }, options, this.deadline(), this.abort.signal);
       const page = (await pages.next()).value as ServedPage | undefined;
       await pages.return(undefined);
       if (page === undefined) return false;
       const keys = page.rows.map(({ key }) => key);
-      if (!(await this.fillPage(id, task, keys, page.end, make))) return true;
-      from = page.end;
+      try {
+        if (!(await this.fillPage(id, task, keys, page.end, make))) return true;
+        from = page.end;
+        limit = Math.min(FILL_ROWS, limit + 1);
+      } catch (error) {
+        if (limit === 1 || !hasCode(error, 'CONFLICT')) throw error;
+        limit = Math.max(1, limit >> 2);
+      }
     }
     return true;
   }
@@ -204,7 +216,8 @@ export class TableJobs {
     make: RowMaker,
   ): Promise<boolean> {
     const rows = keys.filter((key) => !isHeadRow(key));
-    const request = { keys: [descriptorKey(id), jobKey(id), ...rows], deadlineMs: this.deadline(), isPersistent: true };
+    const deadlineMs = keys.length > 1 ? this.services.clock.monotonicMs() + FILL_PATIENCE_MS : this.deadline();
+    const request = { keys: [descriptorKey(id), jobKey(id), ...rows], deadlineMs, isPersistent: true };
     const { reply } = await this.services.transactions.run(request, (view) => {
       const table = readTable(view, id);
       const tasks = readTasks(view, id);
