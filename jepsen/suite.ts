@@ -55,6 +55,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'list-transactions', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'subscribers', nemeses: ['network-slow', 'kill'], seconds: 14, groups: 3 },
+  { workload: 'key-events', nemeses: ['kill-leader', 'route-shuffle'], seconds: 8, overlap: 2, groups: 3 },
   { workload: 'field-ttl', nemeses: ['kill-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'script-register', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
 ];

@@ -26,6 +26,8 @@ interface Interval {
 interface Message {
   readonly publisher: number;
   readonly invokedNs: number;
+  /** Whoever published it was told that nothing happened. */
+  readonly isRefused: boolean;
   /** Undefined: nobody knows whether it was sent. */
   readonly sentNs: number | undefined;
 }
@@ -57,11 +59,12 @@ function excusesIn(history: readonly Op[]): Interval[] {
 }
 
 /**
- * Operations: `publish` of a number, which is unique; `hear`, which gives `Heard`. A listener hears what was published after it had begun to listen, and
- * well before it was asked last; unless nodes were cut off from each other or stopped meanwhile.
+ * Operations: `hear`, which gives `Heard`; all others publish numbers, one or several at once, which are unique. A listener hears what was published after it
+ * had begun to listen, and well before it was asked last; unless nodes were cut off from each other or stopped meanwhile.
+ * @param inOrder what one client publishes comes in its order
  */
-export const subscribersChecker: Checker = {
-  name: 'subscribers',
+const listenersChecker = (name: string, inOrder: boolean): Checker => ({
+  name,
   check(history) {
     const messages = new Map<number, Message>();
     const heard = new Map<number, number[]>();
@@ -69,9 +72,12 @@ export const subscribersChecker: Checker = {
     const open = new Map<number, Stretch>();
     for (const { invoke, completion } of pairOps(history)) {
       const process = invoke.process as number;
-      if (invoke.f === 'publish') {
+      if (invoke.f !== 'hear') {
         const sentNs = completion?.type === 'ok' ? completion.time : undefined;
-        messages.set(invoke.value as number, { publisher: process, invokedNs: invoke.time, sentNs });
+        const isRefused = completion?.type === 'fail';
+        for (const number of [invoke.value as number | readonly number[]].flat()) {
+          messages.set(number, { publisher: process, invokedNs: invoke.time, sentNs, isRefused });
+        }
       } else if (completion?.type === 'ok') {
         const { begins, messages: texts } = completion.value as Heard;
         heard.set(process, [...(heard.get(process) ?? []), ...texts]);
@@ -85,7 +91,7 @@ export const subscribersChecker: Checker = {
       }
     }
     const problems: string[] = [];
-    for (const [process, numbers] of heard) problems.push(...faultsOf(process, numbers, messages));
+    for (const [process, numbers] of heard) problems.push(...faultsOf(process, numbers, messages, inOrder));
     const excuses = excusesIn(history);
     let due = 0;
     for (const { process, fromNs, toNs } of stretches) {
@@ -104,9 +110,20 @@ export const subscribersChecker: Checker = {
       facts: { messages: messages.size, delivered, due, stretches: stretches.length },
     };
   },
-};
+});
 
-function faultsOf(process: number, numbers: readonly number[], messages: ReadonlyMap<number, Message>): string[] {
+/** Of messages that clients publish. */
+export const subscribersChecker: Checker = listenersChecker('subscribers', true);
+
+/** Of events of keys: those of different groups come from different nodes, so their order says nothing. */
+export const keyEventsChecker: Checker = listenersChecker('key-events', false);
+
+function faultsOf(
+  process: number,
+  numbers: readonly number[],
+  messages: ReadonlyMap<number, Message>,
+  inOrder: boolean,
+): string[] {
   const problems: string[] = [];
   const seen = new Set<number>();
   const last = new Map<number, number>();
@@ -118,8 +135,9 @@ function faultsOf(process: number, numbers: readonly number[], messages: Readonl
     }
     if (seen.has(number)) problems.push(`process ${process} got ${number} twice`);
     seen.add(number);
+    if (message.isRefused) problems.push(`process ${process} got ${number}, which was refused`);
     const before = last.get(message.publisher);
-    if (before !== undefined && messages.get(before)!.invokedNs > message.invokedNs) {
+    if (inOrder && before !== undefined && messages.get(before)!.invokedNs > message.invokedNs) {
       problems.push(`process ${process} got ${number} after ${before}, which the same client has published later`);
     }
     last.set(message.publisher, number);

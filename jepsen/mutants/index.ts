@@ -359,4 +359,22 @@ export const mutants: readonly Mutant[] = [
     concurrency: 20,
     faultSeconds: 4,
   },
+  {
+    name: 'events-of-attempts',
+    description: 'the events of a write leave when it is evaluated, and not when it has taken effect',
+    mutations: [
+      {
+        file: 'src/adapter/redis/request/group-request.ts',
+        find: 'afterCommit(effect: Effect): void {',
+        replace: 'afterCommit(effect: Effect): void { this.settings.emit?.(effect); return;',
+      },
+    ],
+    workload: 'key-events',
+    // What a leader has evaluated and nobody has got is evaluated again by the next one.
+    nemeses: ['partition-leader', 'pause-leader'],
+    seconds: 15,
+    rate: 300,
+    concurrency: 20,
+    faultSeconds: 2,
+  },
 ];

@@ -7,6 +7,7 @@ import { collectionBank } from './collection-bank.ts';
 import { counter } from './counter.ts';
 import { hashFields, leaderboard, members } from './elements.ts';
 import { hashCounters } from './hash-counters.ts';
+import { keyEvents } from './key-events.ts';
 import { listAppend } from './list-append.ts';
 import { listQueue } from './list-queue.ts';
 import { longFork } from './long-fork.ts';
@@ -56,6 +57,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
   'collection-bank': collectionBank,
   subscribers,
+  'key-events': keyEvents,
   'field-ttl': (nemeses) => fieldTtl(areClocksWrong(nemeses)),
 };
 

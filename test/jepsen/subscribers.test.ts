@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { subscribersChecker } from '../../jepsen/checkers/subscribers.ts';
+import { keyEventsChecker, subscribersChecker } from '../../jepsen/checkers/subscribers.ts';
 import type { Op } from '../../jepsen/history.ts';
 
 type Event = readonly [second: number, process: number | 'nemesis', type: Op['type'], f: string, value?: unknown];
@@ -23,6 +23,26 @@ const publish = (process: number, second: number, number: number, type: Op['type
 ];
 
 const check = (...events: readonly (readonly Event[])[]) => subscribersChecker.check(history(...events.flat()));
+
+describe('listeners to events of keys', () => {
+  const both = (type: Op['type']): Event[] => [
+    [2, 1, 'invoke', 'both', [10, 11]],
+    [2.001, 1, type, 'both', [10, 11]],
+  ];
+  const verdictOf = (...events: readonly (readonly Event[])[]) =>
+    keyEventsChecker.check(history(...events.flat())).problems;
+
+  test('hear each event of a write once, in any order', () => {
+    assert.deepEqual(verdictOf(listener(0, [1], [9, 11, 10]), both('ok')), []);
+    assert.deepEqual(verdictOf(listener(0, [1], [9]), both('info')), [], 'nobody knows whether it happened');
+    assert.deepEqual(verdictOf(listener(0, [1], [9, 10]), both('ok')), ['process 0 listened and did not get 11']);
+    assert.deepEqual(verdictOf(listener(0, [1], [9, 10, 11, 10]), both('ok')), ['process 0 got 10 twice']);
+  });
+
+  test('hear none of a write that was refused', () => {
+    assert.deepEqual(verdictOf(listener(0, [1], [9, 10]), both('fail')), ['process 0 got 10, which was refused']);
+  });
+});
 
 describe('listeners', () => {
   test('are right to have heard everything once and in order, whoever else publishes', () => {
