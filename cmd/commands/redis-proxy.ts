@@ -3,7 +3,17 @@ import { type Command, Option } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { type Endpoint, parseTargets } from '../cli/option-values.ts';
 import { formatCount, formatTable } from '../cli/table.ts';
-import { DEFAULT_DRAIN_MS, MODES, type Mode, type ProxyReport, RedisProxy, startProxyAdmin } from '../proxy/index.ts';
+import {
+  DEFAULT_DRAIN_MS,
+  DEFAULT_SETTLE_MS,
+  MODES,
+  type Mode,
+  type ProxyReport,
+  ProxyState,
+  RedisProxy,
+  reportOf,
+  startProxyAdmin,
+} from '../proxy/index.ts';
 import {
   addSecurityOptions,
   parseServer,
@@ -27,6 +37,8 @@ Examples:
 docs/operations.md has the whole way, step by step.`;
 
 const DEFAULT_ADMIN = '127.0.0.1:9380';
+const DEFAULT_STATE = 'redis-proxy.json';
+const FIRST_MODE: Mode = 'redis-only';
 
 interface RunFlags extends SecurityFlags {
   readonly redis: ServerAddress;
@@ -35,11 +47,13 @@ interface RunFlags extends SecurityFlags {
   readonly kvorum: Endpoint[];
   readonly listen: Endpoint[];
   readonly admin: Endpoint[];
-  readonly mode: Mode;
+  readonly mode?: Mode;
+  readonly state: string;
 }
 
 interface AskFlags {
   readonly admin: Endpoint[];
+  readonly all?: true;
   readonly json?: true;
 }
 
@@ -62,13 +76,30 @@ export function addRedisProxyCommand(program: Command): void {
     .option('--from-tls-ca <file>', 'authorities (PEM) that the certificate of the old server must lead to')
     .option('--kvorum <host:port,...>', 'nodes of the cluster', parseTargets, [{ host: '127.0.0.1', port: 6379 }])
     .option('--listen <host:port>', 'where clients connect', parseTargets, [{ host: '127.0.0.1', port: 6380 }])
-    .addOption(new Option('--mode <mode>', 'which side answers').choices(MODES).default('redis-only'));
+    .option(
+      '--state <file>',
+      `where it is kept over restarts which side answers and which keys may differ (default: ${DEFAULT_STATE})`,
+      DEFAULT_STATE,
+    )
+    .addOption(
+      new Option('--mode <mode>', `which side answers (default: as in the state, at first ${FIRST_MODE})`).choices(
+        MODES,
+      ),
+    );
   addSecurityOptions(withAdmin(run));
   run.configureHelp(PLAIN_DEFAULTS).action(runProxy);
   ask(proxy, 'report', 'what differs between the two sides', 'GET', '/report');
   ask(proxy, 'pause', 'let no command begin, for a minute at most, and wait for those that have', 'POST', '/pause');
   ask(proxy, 'resume', 'let commands begin again', 'POST', '/resume');
-  ask(proxy, 'repair', 'copy keys that may differ from the side that answers to the other one', 'POST', '/repair');
+  withAdmin(proxy.command('repair').summary('copy keys that may differ from the side that answers to the other one'))
+    .description(
+      'Copies keys that may differ from the side that answers to the other one. When nobody knows which keys those are, or with --all, ' +
+        'every key of both sides is compared.',
+    )
+    .option('--all', 'compare every key of both sides')
+    .option('--json', 'print the report as JSON')
+    .configureHelp(PLAIN_DEFAULTS)
+    .action((flags: AskFlags) => askProxy(flags, 'POST', flags.all ? '/repair?all' : '/repair'));
   withAdmin(proxy.command('mode').argument('<mode>', MODES.join(', ')).summary('change which side answers'))
     .option('--json', 'print the report as JSON')
     .configureHelp(PLAIN_DEFAULTS)
@@ -96,17 +127,29 @@ async function runProxy(flags: RunFlags): Promise<void> {
   const security = await securityOf(flags, process.env);
   const [listen, admin] = [flags.listen[0]!, flags.admin[0]!];
   const redisSecurity = await serverSecurityOf(flags.redis, flags.fromPasswordFile, flags.fromTlsCa);
+  const state = await ProxyState.open(flags.state).catch((error: Error) => {
+    throw new CommandFailure(error.message);
+  });
+  const mode = state.mode ?? flags.mode ?? FIRST_MODE;
+  if (flags.mode !== undefined && flags.mode !== mode)
+    throw new CommandFailure(
+      `the last proxy ended in mode ${mode} (${flags.state}); start this one without --mode, then change it with \`redis-proxy mode\``,
+    );
   const proxy = await RedisProxy.start({
     ...listen,
     upstreams: {
       redis: { targets: [flags.redis], security: redisSecurity },
       kvorum: { targets: flags.kvorum, security },
     },
-    mode: flags.mode,
+    mode,
     nowMs: Date.now,
     drainMs: DEFAULT_DRAIN_MS,
+    settleMs: DEFAULT_SETTLE_MS,
+    state,
   }).catch((error: Error) => {
-    throw new CommandFailure(`cannot listen at ${listen.host}:${listen.port}: ${error.message}`);
+    throw new CommandFailure(
+      `cannot listen at ${listen.host}:${listen.port}, or write ${flags.state}: ${error.message}`,
+    );
   });
   const server = await startProxyAdmin(proxy, admin.host, admin.port).catch(async (error: Error) => {
     await proxy.stop();
@@ -118,7 +161,13 @@ async function runProxy(flags: RunFlags): Promise<void> {
   const stop = (): void => {
     server.close();
     server.closeAllConnections();
-    void proxy.stop();
+    proxy.stop().then(
+      () => console.log(tableOf(reportOf(proxy))),
+      (error: Error) => {
+        console.error(`which keys may differ was not kept: ${error.message}`);
+        process.exitCode = 1;
+      },
+    );
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
@@ -140,7 +189,7 @@ async function askProxy({ admin, json }: AskFlags, method: 'GET' | 'POST', path:
 }
 
 function tableOf(report: ProxyReport): string {
-  const { differences, examples, hasForgotten } = report;
+  const { differences, examples, hasUnnamed } = report;
   const rows: [string, string][] = [
     ['mode', report.isPaused ? `${report.mode}, paused` : report.mode],
     ['since', report.since],
@@ -150,10 +199,11 @@ function tableOf(report: ProxyReport): string {
     ['second side behind by', formatCount(report.behind)],
     ['answers compared', formatCount(report.compared)],
     ...Object.entries(differences).map(([kind, count]): [string, string] => [`different: ${kind}`, formatCount(count)]),
-    ['writes dropped', formatCount(report.dropped)],
-    ['writes of unknown outcome', formatCount(report.lost)],
+    ['writes that the second side was not told', formatCount(report.dropped)],
+    ['writes of unknown outcome there', formatCount(report.lost)],
+    ['writes that were never answered', formatCount(report.unanswered)],
     ['commands that nobody knows', formatCount(report.unknown)],
-    ['keys that may differ', `${formatCount(report.dirtyKeys)}${hasForgotten ? ' and more' : ''}`],
+    ['keys that may differ', `${formatCount(report.dirtyKeys)}${hasUnnamed ? ' and unknown ones' : ''}`],
     ['keys repaired', formatCount(report.repaired)],
   ];
   const table = formatTable(rows, ['left', 'right']);

@@ -16,11 +16,13 @@ export interface ProxyReport {
   readonly behind: number;
   readonly dropped: number;
   readonly lost: number;
+  /** Writes whose outcome on the side that answers is not known. */
+  readonly unanswered: number;
   readonly unknown: number;
   readonly differences: Readonly<Record<string, number>>;
   readonly dirtyKeys: number;
-  /** More keys may differ than are counted. */
-  readonly hasForgotten: boolean;
+  /** More keys may differ than are counted, and nobody knows which. */
+  readonly hasUnnamed: boolean;
   readonly repaired: number;
   readonly examples: readonly string[];
 }
@@ -33,18 +35,19 @@ export function reportOf(proxy: RedisProxy): ProxyReport {
     compared,
     dropped,
     lost,
+    unanswered,
     unknown,
     differences,
     dirtyKeys,
-    hasForgotten,
+    hasUnnamed,
     repaired,
     examples,
   } = proxy.report;
   const { mode, isPaused, connections, behind } = proxy;
   const since = new Date(proxy.report.sinceMs).toISOString();
   return {
-    ...{ mode, isPaused, since, connections, commands, mirrored, compared, behind, dropped, lost, unknown },
-    ...{ differences, dirtyKeys, hasForgotten, repaired, examples },
+    ...{ mode, isPaused, since, connections, commands, mirrored, compared, behind, dropped, lost },
+    ...{ unanswered, unknown, differences, dirtyKeys, hasUnnamed, repaired, examples },
   };
 }
 
@@ -55,10 +58,16 @@ const METRICS: readonly (readonly [string, string, (report: ProxyReport) => numb
   ['mirrored_writes', 'Writes that the second side has answered.', ({ mirrored }) => mirrored],
   ['compared_replies', 'Answers of both sides that were compared.', ({ compared }) => compared],
   ['behind_commands', 'Commands that the second side has not answered.', ({ behind }) => behind],
-  ['dropped_writes', 'Writes that found no room in the queue of the second side.', ({ dropped }) => dropped],
+  ['dropped_writes', 'Writes that the second side was never told.', ({ dropped }) => dropped],
   ['lost_writes', 'Writes whose outcome on the second side is not known.', ({ lost }) => lost],
+  ['unanswered_writes', 'Writes whose outcome on the side that answers is not known.', ({ unanswered }) => unanswered],
   ['unknown_commands', 'Commands that nobody here knows.', ({ unknown }) => unknown],
   ['dirty_keys', 'Keys that may differ.', ({ dirtyKeys }) => dirtyKeys],
+  [
+    'unnamed_dirty_keys',
+    '1 when more keys may differ, and nobody knows which.',
+    ({ hasUnnamed }) => (hasUnnamed ? 1 : 0),
+  ],
   ['repaired_keys', 'Keys that were copied to the second side.', ({ repaired }) => repaired],
 ];
 
@@ -105,7 +114,7 @@ async function answer(proxy: RedisProxy, request: IncomingMessage): Promise<read
       proxy.resume();
       return json();
     case 'POST /repair':
-      await proxy.repair();
+      await proxy.repair(url.searchParams.has('all'));
       return json();
     default:
       return [

@@ -1,58 +1,82 @@
-/** What the second side is told when the first one has answered: the same command, or what it has come to where chance or waiting decided. */
-import { type ReplyValue, ServerError } from '../redis/index.ts';
+/**
+ * What the second side is told when the first one has answered: the same command, or what it has come to where chance or waiting decided. What a
+ * command that waited has taken out is told by its value: other clients' pushes to the same list may come before or behind it and change nothing.
+ */
+import { type CommandLine, type ReplyValue, ServerError } from '../redis/index.ts';
 
-/** A command for the second side; undefined when nothing has happened. */
-export type Effect = readonly (Buffer | string)[] | undefined;
+export interface Effect {
+  readonly command: CommandLine;
+  /** What the second side should answer, to be compared as an answer to a command of this name; undefined: that would say nothing. */
+  readonly expected: { readonly name: string; readonly reply: ReplyValue } | undefined;
+}
 
-const POPS = new Map([
-  ['blpop', 'LPOP'],
-  ['brpop', 'RPOP'],
-  ['bzpopmin', 'ZPOPMIN'],
-  ['bzpopmax', 'ZPOPMAX'],
-]);
+/** Scripts that fail keep what they have written. */
+const SCRIPTS = new Set(['eval', 'evalsha', 'fcall']);
 
 /**
  * @param name lower case
  * @param reply of the first side
+ * @returns nothing when nothing has happened
  */
-export function effectOf(name: string, args: readonly Buffer[], reply: ReplyValue): Effect {
-  // A script that fails keeps what it has written.
-  if (reply instanceof ServerError) return name === 'eval' || name === 'evalsha' || name === 'fcall' ? args : undefined;
-  const pop = POPS.get(name);
-  if (pop !== undefined) return Array.isArray(reply) ? [pop, reply[0] as Buffer] : undefined;
+export function effectsOf(name: string, args: readonly Buffer[], reply: ReplyValue): readonly Effect[] {
+  const same: Effect = { command: args, expected: { name, reply } };
+  if (reply instanceof ServerError) return SCRIPTS.has(name) ? [same] : [];
+  const parts = Array.isArray(reply) ? (reply as readonly ReplyValue[]) : undefined;
   switch (name) {
+    case 'blpop':
+    case 'brpop':
+      return parts === undefined ? [] : taken(parts[0] as Buffer, name === 'blpop', [parts[1] as Buffer]);
+    case 'blmpop': {
+      if (parts === undefined) return [];
+      const side = args[3 + Number(args[2]!.toString())];
+      return taken(parts[0] as Buffer, isLeft(side), parts[1] as readonly Buffer[]);
+    }
+    case 'bzpopmin':
+    case 'bzpopmax':
+      return parts === undefined ? [] : [removed('ZREM', parts[0] as Buffer, [parts[1] as Buffer])];
+    case 'bzmpop': {
+      if (parts === undefined) return [];
+      const members = (parts[1] as readonly (readonly Buffer[])[]).map(([member]) => member!);
+      return [removed('ZREM', parts[0] as Buffer, members)];
+    }
     case 'blmove':
-      return reply === null ? undefined : ['LMOVE', ...args.slice(1, 5)];
+      return Buffer.isBuffer(reply) ? moved(args[1]!, args[2]!, isLeft(args[3]), isLeft(args[4]), reply) : [];
     case 'brpoplpush':
-      return reply === null ? undefined : ['RPOPLPUSH', ...args.slice(1, 3)];
-    case 'blmpop':
-    case 'bzmpop':
-      return reply === null ? undefined : [name.slice(1).toUpperCase(), ...args.slice(2)];
-    case 'spop':
-      return popped(args[1]!, reply);
+      return Buffer.isBuffer(reply) ? moved(args[1]!, args[2]!, false, true, reply) : [];
+    case 'spop': {
+      const members = parts === undefined ? (Buffer.isBuffer(reply) ? [reply] : []) : (parts as readonly Buffer[]);
+      return members.length === 0 ? [] : [removed('SREM', args[1]!, members)];
+    }
     case 'xadd':
-      return Buffer.isBuffer(reply) ? withId(args, reply) : undefined;
+      return Buffer.isBuffer(reply) ? [{ command: withId(args, reply), expected: { name, reply } }] : [];
     case 'xreadgroup':
-      return reply === null ? undefined : withoutBlock(args);
+      return parts === undefined ? [] : deliveries(args, parts);
     default:
-      return args;
+      return [same];
   }
 }
 
-/** What the second side should answer to the effect, where that is not what the first one has answered. */
-export function expectedOf(name: string, reply: ReplyValue): ReplyValue {
-  if (!Array.isArray(reply) || !POPS.has(name)) return reply;
-  const [, ...rest] = reply as readonly ReplyValue[];
-  return rest.length === 1 ? rest[0]! : rest;
+const isLeft = (side: Buffer | undefined): boolean => side?.toString('latin1').toUpperCase() === 'LEFT';
+
+/** Values that were popped from an end of a list: the nearest of their kind to that end go. */
+function taken(key: Buffer, isFromLeft: boolean, values: readonly Buffer[]): Effect[] {
+  return values.map((value) => ({
+    command: ['LREM', key, isFromLeft ? 1 : -1, value],
+    expected: { name: 'lrem', reply: 1 },
+  }));
 }
 
-function popped(key: Buffer, reply: ReplyValue): Effect {
-  const members = Array.isArray(reply) ? (reply as readonly Buffer[]) : Buffer.isBuffer(reply) ? [reply] : [];
-  return members.length === 0 ? undefined : ['SREM', key, ...members];
+function moved(from: Buffer, to: Buffer, isFromLeft: boolean, isToLeft: boolean, value: Buffer): Effect[] {
+  const push: Effect = { command: [isToLeft ? 'LPUSH' : 'RPUSH', to, value], expected: undefined };
+  return [...taken(from, isFromLeft, [value]), push];
+}
+
+function removed(command: 'SREM' | 'ZREM', key: Buffer, members: readonly Buffer[]): Effect {
+  return { command: [command, key, ...members], expected: { name: command.toLowerCase(), reply: members.length } };
 }
 
 /** XADD with the id that the first side has chosen. */
-function withId(args: readonly Buffer[], id: Buffer): Effect {
+function withId(args: readonly Buffer[], id: Buffer): CommandLine {
   let at = 2;
   for (; at < args.length; at++) {
     const word = args[at]!.toString('latin1').toUpperCase();
@@ -64,8 +88,52 @@ function withId(args: readonly Buffer[], id: Buffer): Effect {
   return [...args.slice(0, at), id, ...args.slice(at + 1)];
 }
 
-function withoutBlock(args: readonly Buffer[]): Effect {
-  const at = args.findIndex((arg, index) => index > 3 && arg.toString('latin1').toUpperCase() === 'BLOCK');
-  const streams = args.findIndex((arg, index) => index > 3 && arg.toString('latin1').toUpperCase() === 'STREAMS');
-  return at < 0 || at > streams ? args : [...args.slice(0, at), ...args.slice(at + 2)];
+/** What stands in front of the streams of XREADGROUP. */
+interface GroupRead {
+  readonly group: Buffer;
+  readonly consumer: Buffer;
+  readonly count: CommandLine;
+  readonly noAck: CommandLine;
+  readonly keys: readonly Buffer[];
+  readonly ids: readonly Buffer[];
+}
+
+/** Options come in any order. */
+function groupReadOf(args: readonly Buffer[]): GroupRead {
+  let [group, consumer] = [args[2]!, args[3]!];
+  let count: CommandLine = [];
+  let noAck: CommandLine = [];
+  let at = 1;
+  for (; at < args.length; at++) {
+    const word = args[at]!.toString('latin1').toUpperCase();
+    if (word === 'STREAMS') break;
+    if (word === 'GROUP') {
+      [group, consumer] = [args[at + 1]!, args[at + 2]!];
+      at += 2;
+    } else if (word === 'NOACK') noAck = ['NOACK'];
+    else {
+      if (word === 'COUNT') count = args.slice(at, at + 2);
+      at += 1;
+    }
+  }
+  const rest = args.slice(at + 1);
+  return { group, consumer, count, noAck, keys: rest.slice(0, rest.length / 2), ids: rest.slice(rest.length / 2) };
+}
+
+/** Reads of a group, stream by stream, of exactly as many new entries as were delivered: others may have been added since. */
+function deliveries(args: readonly Buffer[], reply: readonly ReplyValue[]): Effect[] {
+  const { group, consumer, count, noAck, keys, ids } = groupReadOf(args);
+  // RESP2 has a pair a stream, RESP3 a map.
+  const flat = Array.isArray(reply[0]) ? (reply as readonly (readonly ReplyValue[])[]).flat() : reply;
+  const effects: Effect[] = [];
+  for (let at = 0; at < flat.length; at += 2) {
+    const [key, entries] = [flat[at] as Buffer, flat[at + 1] as readonly ReplyValue[]];
+    const id = ids[keys.findIndex((each) => each.equals(key))]!;
+    const range = id.toString('latin1') === '>' ? ['COUNT', entries.length] : count;
+    effects.push({
+      command: ['XREADGROUP', 'GROUP', group, consumer, ...range, ...noAck, 'STREAMS', key, id],
+      expected: { name: 'xreadgroup', reply: [[key, entries]] },
+    });
+  }
+  return effects;
 }

@@ -5,61 +5,76 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CommandLine, Lane, type ReplyValue, ServerError, type Upstream } from '../redis/index.ts';
 import { differ } from './comparison.ts';
+import type { Effect } from './effects.ts';
+import type { KeyPlace } from './key-place.ts';
 import type { Report } from './report.ts';
 
-const MAX_COMMANDS = 20_000;
-const MAX_BYTES = 64 * 1024 ** 2;
+export interface MirrorLimits {
+  /** Commands that the second side has not answered. */
+  readonly maxCommands: number;
+  /** Bytes of commands that were not sent. */
+  readonly maxBytes: number;
+}
+
+export const DEFAULT_MIRROR_LIMITS: MirrorLimits = { maxCommands: 20_000, maxBytes: 64 * 1024 ** 2 };
 const WINDOW = 256;
 const RECONNECT_MS = 500;
 
 /** Something that the second side is told. */
 export interface Told {
   readonly database: number;
-  /** One command, or a transaction from MULTI to EXEC. */
-  readonly commands: readonly CommandLine[];
-  readonly keys: readonly Buffer[];
-  /** What the first side has answered, to be compared; the name is lower case. */
-  readonly expected: { readonly name: string; readonly reply: ReplyValue } | undefined;
+  /** One, or all of a transaction. */
+  readonly effects: readonly Effect[];
+  /** Undefined: nobody knows which keys. */
+  readonly places: readonly KeyPlace[] | undefined;
   readonly kind: 'write' | 'read';
 }
 
-/** What waits, with its size. */
-interface Waiting {
-  readonly told: Told;
-  readonly bytes: number;
-}
+/** What waits, with its size; or somebody who wants to know when all before was answered. */
+type Waiting = { readonly told: Told; readonly bytes: number } | { readonly passed: () => void };
 
 export class Mirror {
   private readonly lane: Lane;
   private readonly report: Report;
+  private readonly limits: MirrorLimits;
   private readonly queue: Waiting[] = [];
   private queuedBytes = 0;
-  private outstanding = 0;
+  /** Answers that are to come, in the order of the queue. */
+  private readonly outstanding = new Set<Promise<void>>();
   private isRunning = false;
   private isClosed = false;
   private waiting: (() => void)[] = [];
 
-  constructor(upstream: Upstream, report: Report) {
+  constructor(upstream: Upstream, report: Report, limits: MirrorLimits) {
     this.lane = new Lane(upstream, 0);
     this.report = report;
+    this.limits = limits;
   }
 
   /** Commands that the second side has not answered. */
   get behind(): number {
-    return this.queue.length + this.outstanding;
+    return this.queue.length + this.outstanding.size;
   }
 
   tell(told: Told): void {
     const bytes = sizeOf(told);
-    if (this.behind >= MAX_COMMANDS || (this.queuedBytes > 0 && this.queuedBytes + bytes > MAX_BYTES)) {
-      if (told.kind === 'read') return;
-      this.report.dropped += 1;
-      this.report.markDirty(told.database, told.keys);
+    const { maxCommands, maxBytes } = this.limits;
+    if (this.isClosed || this.behind >= maxCommands || (this.queuedBytes > 0 && this.queuedBytes + bytes > maxBytes)) {
+      this.drop(told);
       return;
     }
-    this.queue.push({ told, bytes });
     this.queuedBytes += bytes;
-    if (!this.isRunning) void this.run();
+    this.add({ told, bytes });
+  }
+
+  /** Waits until the second side has answered what it was told so far, or nobody will know. @returns whether that was so in time */
+  async passed(withinMs: number): Promise<boolean> {
+    const timeout = new AbortController();
+    const passed = new Promise<boolean>((resolve) => this.add({ passed: () => resolve(true) }));
+    const late = delay(withinMs, false, { signal: timeout.signal }).catch(() => false);
+    const isPassed = await Promise.race([passed, late]);
+    timeout.abort();
+    return isPassed;
   }
 
   /** Waits until the second side has answered everything. @returns whether that was so in time */
@@ -69,23 +84,42 @@ export class Mirror {
     return this.behind === 0;
   }
 
-  close(): void {
+  /** Whatever was not told, or not answered, is in the report when this has settled. */
+  async close(): Promise<void> {
     this.isClosed = true;
+    for (const waiting of this.queue.splice(0)) {
+      if ('told' in waiting) this.drop(waiting.told);
+      else waiting.passed();
+    }
     this.lane.close();
     this.wake();
+    await Promise.all(this.outstanding);
+  }
+
+  private drop({ kind, places }: Told): void {
+    if (kind === 'read') return;
+    this.report.dropped += 1;
+    this.report.markDirty(places);
+  }
+
+  private add(waiting: Waiting): void {
+    this.queue.push(waiting);
+    if (!this.isRunning) void this.run();
   }
 
   private async run(): Promise<void> {
     this.isRunning = true;
     while (this.queue.length > 0 && !this.isClosed) {
-      if (this.outstanding >= WINDOW) {
+      if (this.outstanding.size >= WINDOW) {
         await new Promise<void>((resolve) => this.waiting.push(resolve));
         continue;
       }
       if (!(await this.isConnected())) continue;
-      for (const { told, bytes } of this.queue.splice(0, WINDOW)) {
-        this.queuedBytes -= bytes;
-        void this.send(told);
+      for (const waiting of this.queue.splice(0, WINDOW)) {
+        if ('told' in waiting) {
+          this.queuedBytes -= waiting.bytes;
+          this.start(waiting.told);
+        } else void Promise.all(this.outstanding).then(waiting.passed);
       }
     }
     this.isRunning = false;
@@ -94,45 +128,63 @@ export class Mirror {
   private async isConnected(): Promise<boolean> {
     try {
       await this.lane.connected();
-      return true;
+      if (this.isClosed) this.lane.close();
+      return !this.isClosed;
     } catch {
       await delay(RECONNECT_MS);
       return false;
     }
   }
 
-  private async send(told: Told): Promise<void> {
-    this.outstanding += 1;
-    try {
-      const replies = await this.lane.send(told.database, told.commands);
-      this.judge(told, replies.at(-1) as ReplyValue);
-    } catch {
-      if (told.kind === 'write') {
-        this.report.lost += 1;
-        this.report.markDirty(told.database, told.keys);
-      }
-    } finally {
-      this.outstanding -= 1;
+  private start(told: Told): void {
+    const answered = this.send(told).finally(() => {
+      this.outstanding.delete(answered);
       this.wake();
+    });
+    this.outstanding.add(answered);
+  }
+
+  private async send(told: Told): Promise<void> {
+    const { database, effects, kind, places } = told;
+    try {
+      const replies = await this.lane.send(database, commandsOf(told));
+      this.judge(told, effects.length === 1 ? replies : replies.at(-1));
+    } catch {
+      if (kind === 'read') return;
+      this.report.lost += 1;
+      this.report.markDirty(places);
+      this.report.noteOpen();
     }
   }
 
-  private judge({ database, commands, keys, expected, kind }: Told, reply: ReplyValue): void {
+  /** @param answer of the transaction, or of the only command */
+  private judge({ effects, places, kind }: Told, answer: unknown): void {
     const { report } = this;
-    const command = commands.at(commands.length > 1 ? 1 : 0) as readonly (Buffer | string)[];
     if (kind === 'write') report.mirrored += 1;
-    if (kind === 'write' && reply instanceof ServerError && !(expected?.reply instanceof ServerError)) {
-      report.note('refused', command, reply.message);
-      report.markDirty(database, keys);
+    if (!Array.isArray(answer)) {
+      const refusal = answer instanceof ServerError ? answer : new ServerError('the transaction was not carried out');
+      this.refuse(effects[0]!.command, refusal, places);
       return;
     }
-    if (expected === undefined) return;
-    const isDifferent = differ(expected.name, expected.reply, reply);
-    if (isDifferent === undefined) return;
-    report.compared += 1;
-    if (!isDifferent) return;
-    report.note(kind === 'write' ? 'reply' : 'read', command, `${shown(expected.reply)} and ${shown(reply)}`);
-    report.markDirty(database, keys);
+    for (const [at, { command, expected }] of effects.entries()) {
+      const reply = (answer as readonly ReplyValue[])[at]!;
+      if (kind === 'write' && reply instanceof ServerError && !(expected?.reply instanceof ServerError)) {
+        this.refuse(command, reply, places);
+        continue;
+      }
+      const isDifferent = expected === undefined ? undefined : differ(expected.name, expected.reply, reply);
+      if (isDifferent === undefined) continue;
+      report.compared += 1;
+      if (!isDifferent) continue;
+      report.note(kind === 'write' ? 'reply' : 'read', command, `${shown(expected!.reply)} and ${shown(reply)}`);
+      report.markDirty(places);
+    }
+  }
+
+  private refuse(command: CommandLine, refusal: ServerError, places: Told['places']): void {
+    if (refusal.code === 'UNKNOWN') this.report.noteOpen();
+    this.report.note('refused', command, refusal.message);
+    this.report.markDirty(places);
   }
 
   private wake(): void {
@@ -140,9 +192,17 @@ export class Mirror {
   }
 }
 
-function sizeOf({ commands }: Told): number {
+/** Several are a transaction, behind which the connection is in the database in which it was before. */
+function commandsOf({ database, effects }: Told): readonly CommandLine[] {
+  const commands = effects.map(({ command }) => command);
+  if (commands.length === 1) return commands;
+  const hasSelected = commands.some(([name]) => String(name).toLowerCase() === 'select');
+  return [['MULTI'], ...commands, ...(hasSelected ? [['SELECT', database]] : []), ['EXEC']];
+}
+
+function sizeOf({ effects }: Told): number {
   let bytes = 0;
-  for (const command of commands)
+  for (const { command } of effects)
     for (const word of command) bytes += Buffer.isBuffer(word) ? word.length : String(word).length;
   return bytes;
 }

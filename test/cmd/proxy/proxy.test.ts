@@ -1,82 +1,32 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { type Mode, ModeChangeError, RedisProxy, reportOf } from '../../../cmd/proxy/index.ts';
+import { ModeChangeError, reportOf } from '../../../cmd/proxy/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
-import { callAll, RespConnection } from '../../compat/resp-connection.ts';
-import { startKvorum, startReference, type Target } from '../../compat/targets.ts';
-import { Cable } from '../support/cable.ts';
-
-const ALL_VALUES = `local found = {}
-for _, key in ipairs(redis.call('KEYS', '*')) do
-  local kind = redis.call('TYPE', key).ok
-  local value
-  if kind == 'string' then value = redis.call('GET', key)
-  elseif kind == 'list' then value = table.concat(redis.call('LRANGE', key, 0, -1), ',')
-  elseif kind == 'set' then local all = redis.call('SMEMBERS', key); table.sort(all); value = table.concat(all, ',')
-  elseif kind == 'zset' then value = table.concat(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), ',')
-  elseif kind == 'hash' then local all = redis.call('HKEYS', key); table.sort(all)
-    for at, field in ipairs(all) do all[at] = field .. '=' .. redis.call('HGET', key, field) end
-    value = table.concat(all, ',')
-  else value = kind .. cjson.encode(redis.call('XRANGE', key, '-', '+')) end
-  table.insert(found, key .. ' ' .. value)
-end
-table.sort(found)
-return found`;
+import { until } from '../../support/until.ts';
+import { call, everything, ProxyBed } from './bed.ts';
 
 describe('a proxy', () => {
-  let redis: Target;
-  let kvorum: Target;
-  let kvorumCable: Cable;
-  let proxy: RedisProxy;
-  const connections: RespConnection[] = [];
-
-  const connect = async (port = proxy.port): Promise<RespConnection> => {
-    const connection = await RespConnection.open('127.0.0.1', port);
-    connections.push(connection);
-    return connection;
-  };
-  const start = async (mode: Mode): Promise<void> => {
-    const upstream = (port: number) => ({ targets: [{ host: '127.0.0.1', port }], security: {} });
-    const upstreams = { redis: upstream(redis.port), kvorum: upstream(kvorumCable.port) };
-    proxy = await RedisProxy.start({ host: '127.0.0.1', port: 0, upstreams, mode, nowMs: Date.now, drainMs: 1_000 });
-  };
-  const everything = async (target: Target): Promise<(string | undefined)[]> => {
-    const [reply] = await callAll(target, [['EVAL', ALL_VALUES, '0']]);
-    assert.ok(reply!.items !== undefined, reply!.raw);
-    return reply!.items.map(({ text }) => text);
-  };
-  const settled = async (): Promise<void> => {
-    while (proxy.behind > 0) await new Promise((resolve) => setImmediate(resolve));
-  };
-  const call = async (connection: RespConnection, ...commands: string[][]): Promise<(string | undefined)[]> =>
-    (await connection.call(commands)).map(({ text, raw }) => text ?? raw);
-
+  let bed: ProxyBed;
   beforeEach(async () => {
-    [redis, kvorum] = await Promise.all([startReference(), startKvorum()]);
-    kvorumCable = await Cable.open(kvorum);
+    bed = await ProxyBed.open();
   });
-  afterEach(async () => {
-    for (const connection of connections.splice(0)) connection.close();
-    await proxy.stop();
-    kvorumCable.close();
-    await Promise.all([redis.stop(), kvorum.stop()]);
-  });
+  afterEach(() => bed.close());
 
   test('passes everything on to one side, and the other one hears nothing', async () => {
-    await start('redis-only');
-    const client = await connect();
+    await bed.start('redis-only');
+    const client = await bed.connect();
     assert.deepEqual(await call(client, ['SET', 'a', '1'], ['INCR', 'a'], ['NOTHING'], ['GET', 'a']), [
       'OK',
       '2',
       "ERR unknown command 'NOTHING', with args beginning with: ",
       '2',
     ]);
-    assert.deepEqual(await everything(redis), ['a 2']);
-    assert.deepEqual(await everything(kvorum), []);
+    assert.deepEqual(await everything(bed.redis), ['a 2']);
+    assert.deepEqual(await everything(bed.kvorum), []);
   });
 
   test('keeps both sides the same under clients that write the same keys at the same time', async () => {
-    await start('dual-write-shadow');
+    await bed.start('dual-write-shadow');
     const seed = Date.now();
     const random = new SeededRandom(seed);
     const pick = (count: number): string => String(random.int(count));
@@ -107,7 +57,7 @@ describe('a proxy', () => {
       return all[random.int(all.length)]!;
     };
     const client = async (): Promise<void> => {
-      const connection = await connect();
+      const connection = await bed.connect();
       for (let left = 40; left > 0; left--) {
         const commands = Array.from({ length: 1 + random.int(6) }, command);
         const isTransaction = random.int(4) === 0;
@@ -115,51 +65,107 @@ describe('a proxy', () => {
       }
     };
     await Promise.all(Array.from({ length: 6 }, client));
-    await settled();
-    assert.deepEqual(await everything(kvorum), await everything(redis), `seed ${seed}`);
-    const { differences, compared, examples } = reportOf(proxy);
+    await bed.settled();
+    assert.deepEqual(await everything(bed.kvorum), await everything(bed.redis), `seed ${seed}`);
+    const { differences, compared, examples } = reportOf(bed.proxy);
     assert.deepEqual([differences, examples], [{ reply: 0, read: 0, refused: 0 }, []], `seed ${seed}`);
     assert.ok(compared > 100);
   });
 
+  test('keeps both sides the same while clients wait for what others push to both ends', async () => {
+    await bed.start('dual-write');
+    const seed = Date.now();
+    const random = new SeededRandom(seed);
+    const pick = (count: number): string => String(random.int(count));
+    let left = 100;
+    const WAITING = [
+      ['BLPOP', 'l0', 'l1', '0'],
+      ['BRPOP', 'l1', '0'],
+      ['BLMOVE', 'l0', 'moved', 'LEFT', 'RIGHT', '0'],
+      ['BLMPOP', '0', '2', 'l1', 'l0', 'RIGHT', 'COUNT', '2'],
+      ['BZPOPMIN', 'z', '0'],
+      ['XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', '3', 'BLOCK', '0', 'STREAMS', 'x', '>'],
+    ];
+    const worker = async (command: string[]): Promise<void> => {
+      const connection = await bed.connect();
+      while (left > 0) await connection.call([command]);
+    };
+    const pusher = async (): Promise<void> => {
+      const connection = await bed.connect();
+      while (left > 0) {
+        const name = String(left--);
+        // No value twice: which of two equal ones has gone would not be known.
+        await connection.call([
+          [random.int(2) === 0 ? 'LPUSH' : 'RPUSH', `l${pick(2)}`, `a${name}`, `b${name}`],
+          ['ZADD', 'z', pick(9), name],
+          ['XADD', 'x', '*', 'f', name],
+        ]);
+      }
+    };
+    await call(await bed.connect(), ['XGROUP', 'CREATE', 'x', 'g', '$', 'MKSTREAM']);
+    for (const command of WAITING) worker(command).catch(() => {});
+    await Promise.all([pusher(), pusher(), pusher()]);
+    await until('what was popped was told', () => bed.proxy.isQuiet && bed.proxy.behind === 0);
+    await bed.assertSame(`seed ${seed}`);
+    const { differences, examples, dirtyKeys } = reportOf(bed.proxy);
+    assert.deepEqual([differences, examples, dirtyKeys], [{ reply: 0, read: 0, refused: 0 }, [], 0], `seed ${seed}`);
+  });
+
+  test('tells a transaction that has begun before there was a second side', async () => {
+    await bed.start('redis-only');
+    const client = await bed.connect();
+    await client.call([['MULTI'], ['PUBLISH', 'news', '1'], ['INCR', 'n'], ['SELECT', '3'], ['INCR', 'n']]);
+    const waiter = await bed.connect();
+    const popped = waiter.call([['BLPOP', 'queue', '0']]);
+    await until('it waits', () => bed.proxy.report.commands === 6 && bed.proxy.isQuiet);
+    await bed.proxy.change('dual-write');
+    await client.call([['EXEC'], ['INCR', 'n']]);
+    await call(await bed.connect(), ['RPUSH', 'queue', 'a'], ['SET', 'a', '1']);
+    await popped;
+    await until('all was told', () => bed.proxy.isQuiet && bed.proxy.behind === 0);
+    assert.deepEqual(await everything(bed.kvorum), ['a 1', 'n 1']);
+    assert.deepEqual(await everything(bed.kvorum, 3), ['n 2']);
+    assert.deepEqual(reportOf(bed.proxy).examples, []);
+  });
+
   test('says what differs, and repairs it', async () => {
-    await start('dual-write-shadow');
-    const client = await connect();
+    await bed.start('dual-write-shadow');
+    const client = await bed.connect();
     await call(client, ['SET', 'a', '1'], ['RPUSH', 'list', 'x'], ['SET', 'c', '1']);
-    await settled();
-    const other = await connect(kvorum.port);
+    await bed.settled();
+    const other = await bed.connect(bed.kvorum.port);
     await call(other, ['SET', 'a', 'changed'], ['DEL', 'list'], ['SADD', 'list', 'm']);
     await call(client, ['GET', 'a'], ['GET', 'c'], ['RPUSH', 'list', 'y']);
-    await settled();
-    const report = reportOf(proxy);
+    await bed.settled();
+    const report = reportOf(bed.proxy);
     assert.deepEqual(report.differences, { reply: 0, read: 1, refused: 1 });
     assert.match(report.examples[0]!, /"GET" "a": "1" and "changed"/);
     assert.match(report.examples[1]!, /"RPUSH" "list" "y": WRONGTYPE/);
     assert.equal(report.dirtyKeys, 2);
-    assert.equal(await proxy.repair(), 2);
-    assert.deepEqual(await everything(kvorum), await everything(redis));
-    assert.equal(reportOf(proxy).dirtyKeys, 0);
+    assert.equal(await bed.proxy.repair(), 2);
+    assert.deepEqual(await everything(bed.kvorum), await everything(bed.redis));
+    assert.equal(reportOf(bed.proxy).dirtyKeys, 0);
   });
 
   test('never lets clients wait for the second side, and knows what that has missed', async () => {
-    await start('dual-write');
-    const client = await connect();
+    await bed.start('dual-write');
+    const client = await bed.connect();
     await call(client, ['SET', 'before', '1']);
-    await settled();
-    kvorumCable.close();
+    await bed.settled();
+    bed.cables.kvorum.close();
     await call(client, ['SET', 'meanwhile', '1'], ['INCR', 'meanwhile']);
-    assert.ok(proxy.behind > 0);
-    await assert.rejects(proxy.pause(), ModeChangeError);
+    assert.ok(bed.proxy.behind > 0);
+    await assert.rejects(bed.proxy.pause(), ModeChangeError);
     assert.deepEqual(await call(client, ['GET', 'meanwhile']), ['2']);
   });
 
   test('changes sides between two commands: clients come again, and nothing is missing', async () => {
-    await start('dual-write');
+    await bed.start('dual-write');
     let written = 0;
     let isOver = false;
     const writer = async (): Promise<void> => {
       while (!isOver) {
-        const connection = await connect();
+        const connection = await bed.connect();
         try {
           while (!isOver) {
             await connection.call([['INCR', 'count']]);
@@ -173,19 +179,19 @@ describe('a proxy', () => {
     const writers = [writer(), writer(), writer()];
     for (const mode of ['kvorum-primary', 'kvorum-only'] as const) {
       await new Promise((resolve) => setTimeout(resolve, 50));
-      await proxy.change(mode);
+      await bed.proxy.change(mode);
     }
-    const atChange = await everything(redis);
+    const atChange = await everything(bed.redis);
     isOver = true;
     await Promise.all(writers);
-    const [[kept], [last]] = [atChange, await everything(kvorum)];
+    const [[kept], [last]] = [atChange, await everything(bed.kvorum)];
     assert.ok(Number(kept!.split(' ')[1]) <= written);
     assert.equal(last, `count ${written}`);
   });
 
   test('takes messages and commands that wait', async () => {
-    await start('dual-write');
-    const [subscriber, waiter, client] = [await connect(), await connect(), await connect()];
+    await bed.start('dual-write');
+    const [subscriber, waiter, client] = [await bed.connect(), await bed.connect(), await bed.connect()];
     await subscriber.call([['SUBSCRIBE', 'news']]);
     const popped = waiter.call([['BLPOP', 'queue', '0']]);
     await call(client, ['PUBLISH', 'news', 'hello'], ['RPUSH', 'queue', 'a', 'b']);
@@ -200,8 +206,8 @@ describe('a proxy', () => {
       ['message', 'news', 'hello'],
     );
     assert.match(refusal!.raw, /^-ERR this connection has subscribed/);
-    await settled();
-    assert.deepEqual(await everything(kvorum), ['queue b']);
-    assert.deepEqual(reportOf(proxy).examples, []);
+    await bed.settled();
+    assert.deepEqual(await everything(bed.kvorum), ['queue b']);
+    assert.deepEqual(reportOf(bed.proxy).examples, []);
   });
 });
