@@ -7,7 +7,9 @@
  */
 import { RdbFormatError } from './errors.ts';
 
-const HASH_BITS = 16;
+/** Of the table of places: as many as there are bytes, within these bounds. */
+const MIN_HASH_BITS = 6;
+const MAX_HASH_BITS = 16;
 const MAX_LITERALS = 32;
 const MAX_OFFSET = 1 << 13;
 const MAX_REFERENCE = 264;
@@ -17,7 +19,9 @@ const MAX_RATIO = 88;
 /** @returns undefined when the result would have more than `limit` bytes */
 export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
   const out = Buffer.allocUnsafe(limit + MAX_LITERALS + 4);
-  const places = new Int32Array(1 << HASH_BITS).fill(-1);
+  // Most strings are short: a table of one size would cost more than all the rest.
+  const hashBits = Math.min(MAX_HASH_BITS, Math.max(MIN_HASH_BITS, 32 - Math.clz32(bytes.length)));
+  const places = new Int32Array(1 << hashBits).fill(-1);
   let at = 0;
   let written = 0;
   let literals = 0;
@@ -29,7 +33,7 @@ export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
   };
   while (at < bytes.length) {
     if (written + literals > limit) return undefined;
-    const match = at + 2 < bytes.length ? findMatch(bytes, at, places) : -1;
+    const match = at + 2 < bytes.length ? findMatch(bytes, at, places, hashBits) : -1;
     if (match < 0) {
       literals++;
       at++;
@@ -55,9 +59,9 @@ export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
 }
 
 /** Where the three bytes at `at` were seen last, near enough to be referred to; -1 for nowhere. Notes them. */
-function findMatch(bytes: Buffer, at: number, places: Int32Array): number {
+function findMatch(bytes: Buffer, at: number, places: Int32Array, hashBits: number): number {
   const three = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-  const slot = (Math.imul(three, 0x9e3779b1) >>> (32 - HASH_BITS)) | 0;
+  const slot = (Math.imul(three, 0x9e3779b1) >>> (32 - hashBits)) | 0;
   const match = places[slot]!;
   places[slot] = at;
   const isSame =

@@ -133,7 +133,8 @@ export class RdbReader {
       const compressed = this.length();
       this.length();
       this.skip(compressed);
-    } else if (first <= StringEncoding.Int32) this.skip(1 << (first - StringEncoding.Int8));
+    } else if (first >= StringEncoding.Int8 && first <= StringEncoding.Int32)
+      this.skip(1 << (first - StringEncoding.Int8));
     else throw new RdbFormatError(`a string begins with ${first}`);
   }
 
