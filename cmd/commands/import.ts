@@ -45,6 +45,7 @@ interface ImportFlags extends SecurityFlags {
   readonly fromPasswordFile?: string;
   readonly fromTlsCa?: string;
   readonly untilCaughtUp?: true;
+  readonly last?: true;
   readonly replace?: true;
   readonly keepExisting?: true;
   readonly verify?: true;
@@ -73,6 +74,10 @@ export function addImportCommand(program: Command): void {
     .option('--from-password-file <file>', 'file whose first line is the password of that Redis')
     .option('--from-tls-ca <file>', 'authorities (PEM) that the certificate of that Redis must lead to')
     .option('--until-caught-up', 'end when the cluster has what the running Redis has, instead of following it')
+    .option(
+      '--last',
+      'with --until-caught-up: nothing is brought from there any more, remove the note of how far it has come',
+    )
     .option('--replace', 'write over keys that the cluster has; from a running Redis, empty the cluster first')
     .option('--keep-existing', 'leave keys that the cluster has')
     .option('--verify', 'read everything again afterwards and compare')
@@ -112,6 +117,7 @@ async function runImport(file: string | undefined, flags: ImportFlags): Promise<
     throw new CommandFailure('--keep-existing, --verify-only and --state are for files', 2);
   if (file !== undefined && flags.untilCaughtUp)
     throw new CommandFailure('--until-caught-up is for a running Redis', 2);
+  if (flags.last && !flags.untilCaughtUp) throw new CommandFailure('--last goes with --until-caught-up', 2);
   const existing: Existing = flags.replace ? 'replace' : flags.keepExisting ? 'keep' : 'refuse';
   const security = await securityOf(flags, process.env);
   const writer: WriterOptions = {
@@ -133,6 +139,7 @@ async function runImport(file: string | undefined, flags: ImportFlags): Promise<
           writer,
           isReplacing: existing === 'replace',
           untilCaughtUp: flags.untilCaughtUp === true,
+          isLast: flags.last === true,
           verify: flags.verify === true,
           output,
           interrupted: abort.signal,

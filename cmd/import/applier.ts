@@ -11,7 +11,8 @@ import { answersOf, ask, isPassing, SETTLE_MS, untilTaken, type WriterOptions } 
 /** Where the place is kept, with the database that commands are for. */
 export const PLACE_KEY = 'kvorum:import:place';
 export const PLACE_DATABASE = 15;
-const BATCH_COMMANDS = 200;
+/** A transaction over groups takes its time, however little is in it. */
+const BATCH_COMMANDS = 1_000;
 const BATCH_BYTES = 1024 ** 2;
 
 /** Commands without an effect on data. */
@@ -45,6 +46,16 @@ export async function storedPlace(options: WriterOptions): Promise<StoredPlace |
     if (!Buffer.isBuffer(text)) return undefined;
     const [id, offset, database] = text.toString().split(' ');
     return { id: id!, offset: Number(offset), database: Number(database) };
+  } finally {
+    lane.close();
+  }
+}
+
+/** Removes the place: nobody goes on from there. @throws ServerError, GaveUpError */
+export async function forgetPlace(options: WriterOptions): Promise<void> {
+  const lane = new Lane(options, 0);
+  try {
+    await ask(lane, options.giveUpMs, PLACE_DATABASE, [['DEL', PLACE_KEY]]);
   } finally {
     lane.close();
   }
@@ -112,11 +123,6 @@ export class Applier {
     if (units.length === 0) return;
     await this.apply(units);
     if (this.passed > this.offset) this.reach(this.passed);
-  }
-
-  /** The place is not needed any more. @throws GaveUpError */
-  async forget(): Promise<void> {
-    await this.certain([['DEL', PLACE_KEY]]);
   }
 
   close(): void {

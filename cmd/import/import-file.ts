@@ -1,5 +1,4 @@
 /** An import of a file, from its first byte to its report. */
-import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { RdbFormatError } from '../../src/adapter/redis/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
@@ -67,7 +66,6 @@ async function load(request: FileImport, identity: FileIdentity, tally: Tally, s
     existing,
     skipBytes,
     nowMs: Date.now,
-    runId: randomBytes(6).toString('hex'),
     onPosition: (position) => checkpoint.advance(position),
   });
   const progress = new Progress(output, () => readingLine(checkpoint.reached, identity.size, tally.written, startMs));

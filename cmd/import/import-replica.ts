@@ -1,11 +1,10 @@
 /** An import from a running Redis: a copy of everything, and then each write, for as long as it is wanted. */
-import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RdbFormatError } from '../../src/adapter/redis/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { formatCount } from '../cli/table.ts';
 import { Link, type LinkSecurity, type LinkTarget, ServerError } from '../redis/index.ts';
-import { Applier, type StoredPlace, storedPlace } from './applier.ts';
+import { Applier, forgetPlace, type StoredPlace, storedPlace } from './applier.ts';
 import { SourceEndedError } from './byte-source.ts';
 import type { Differences } from './differences.ts';
 import type { ImportReport } from './import-file.ts';
@@ -19,6 +18,8 @@ import { GaveUpError, untilTaken, Writer, type WriterOptions } from './writer.ts
 
 const RECONNECT_MS = 1_000;
 const SAMPLE_EVERY_MS = 1_000;
+/** Before it follows: what comes to its end then need not wait for long. */
+const FIRST_SAMPLES_EVERY_MS = 100;
 
 export interface ReplicaImport {
   readonly source: LinkTarget;
@@ -28,6 +29,8 @@ export interface ReplicaImport {
   readonly isReplacing: boolean;
   /** Ends when it has what the source had at a moment after the copy. */
   readonly untilCaughtUp: boolean;
+  /** What the source does afterwards is of no interest: how far it has come is not kept when it has caught up. */
+  readonly isLast: boolean;
   /** Compares all keys in the end. */
   readonly verify: boolean;
   readonly output: ProgressOutput;
@@ -114,6 +117,7 @@ class Follower {
       await sampling;
     }
     await this.comparing;
+    if (request.isLast && this.hasReachedGoal) await forgetPlace(writer);
     return { tally, seconds: (performance.now() - this.startMs) / 1000, differences: this.differences };
   }
 
@@ -171,7 +175,6 @@ class Follower {
       existing: 'replace',
       skipBytes: 0,
       nowMs: Date.now,
-      runId: randomBytes(6).toString('hex'),
       onPosition: (position) => {
         this.bytes = position;
       },
@@ -179,6 +182,8 @@ class Follower {
     try {
       if (request.isReplacing) await loader.empty();
       await loader.load(replica.file());
+      // Commands that follow must not meet what an earlier try of the copy writes late.
+      await writer.quiet();
     } finally {
       loader.close();
       writer.close();
@@ -227,7 +232,7 @@ class Follower {
       } catch {
         // The import itself says that the source is away.
       }
-      await delay(SAMPLE_EVERY_MS);
+      await delay(this.goal === undefined ? FIRST_SAMPLES_EVERY_MS : SAMPLE_EVERY_MS);
     }
     link?.close();
   }

@@ -2,41 +2,50 @@
 import type { RdbValue } from '../../src/adapter/redis/index.ts';
 import type { CommandLine } from '../redis/index.ts';
 
-/** A command that adds these elements behind those that are there, and one that says how many there are. */
+/** What adds elements to a value. */
 export interface PartCommands {
-  readonly add: CommandLine;
-  readonly more: readonly CommandLine[];
-  readonly size: CommandLine;
+  /** They may be carried out twice. */
+  readonly commands: readonly CommandLine[];
   /** Elements of the part. */
   readonly count: number;
+  /** They are added only when the value has as many as it was to have; the first answer says how many it has then. */
+  readonly isOrdered: boolean;
+  /** Of the elements. */
+  readonly bytes: number;
 }
 
-/** @param key where the elements go */
-export function partCommands(key: Buffer, value: RdbValue): PartCommands {
+/** Pushes only when the list has so many elements, and says how many it has. */
+const PUSH_AT = `local length = redis.call('LLEN', KEYS[1])
+if length ~= tonumber(ARGV[1]) then return length end
+return redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))`;
+
+/** @param key where the elements go @param before elements that are there */
+export function partCommands(key: Buffer, value: RdbValue, before: number): PartCommands {
   switch (value.type) {
     case 'list':
-      return { add: ['RPUSH', key, ...value.values], more: [], size: ['LLEN', key], count: value.values.length };
+      return part([['EVAL', PUSH_AT, 1, key, before, ...value.values]], value.values.length, true);
     case 'set':
-      return { add: ['SADD', key, ...value.members], more: [], size: ['SCARD', key], count: value.members.length };
-    case 'hash':
-      return {
-        add: ['HSET', key, ...value.fields.flatMap((each) => [each.field, each.value])],
-        more: value.fields
-          .filter(({ expiresMs }) => expiresMs !== undefined)
-          .map(({ field, expiresMs }) => ['HPEXPIREAT', key, expiresMs!, 'FIELDS', 1, field]),
-        size: ['HLEN', key],
-        count: value.fields.length,
-      };
-    case 'zset':
-      return {
-        add: ['ZADD', key, ...value.members.flatMap(({ member, score }) => [scoreText(score), member])],
-        more: [],
-        size: ['ZCARD', key],
-        count: value.members.length,
-      };
+      return part([['SADD', key, ...value.members]], value.members.length);
+    case 'hash': {
+      const add: CommandLine = ['HSET', key, ...value.fields.flatMap((each) => [each.field, each.value])];
+      const expiries = value.fields
+        .filter(({ expiresMs }) => expiresMs !== undefined)
+        .map(({ field, expiresMs }): CommandLine => ['HPEXPIREAT', key, expiresMs!, 'FIELDS', 1, field]);
+      return part([add, ...expiries], value.fields.length);
+    }
+    case 'zset': {
+      const members = value.members.flatMap(({ member, score }) => [scoreText(score), member]);
+      return part([['ZADD', key, ...members]], value.members.length);
+    }
     default:
       throw new Error(`${value.type} has no parts`);
   }
+}
+
+function part(commands: readonly CommandLine[], count: number, isOrdered = false): PartCommands {
+  let bytes = 0;
+  for (const command of commands) for (const word of command) bytes += Buffer.isBuffer(word) ? word.length : 8;
+  return { commands, count, isOrdered, bytes };
 }
 
 /** Score as ZADD reads it: the shortest text that gives the same number. */

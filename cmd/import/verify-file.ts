@@ -14,7 +14,7 @@ import { recordsOf } from './records.ts';
 import { keyText } from './tally.ts';
 import { ask, type WriterOptions } from './writer.ts';
 
-const KEYS_AT_ONCE = 100;
+const KEYS_AT_ONCE = 400;
 const BYTES_AT_ONCE = 4 * 1024 ** 2;
 const MAX_DECOMPRESSED_BYTES = 1024 ** 3;
 const NEVER_MS = -1;

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CommandLine, Lane, ServerError, type Upstream } from '../redis/index.ts';
+import { SlotLeaders } from './slot-leaders.ts';
 
 /** Words at the front of refusals that say nothing of the command itself, but of the cluster at this moment. */
 const PASSING = new Set([
@@ -17,9 +18,11 @@ const PASSING = new Set([
   'OOM',
   'NOREPLICAS',
 ]);
-/** On their way on a connection in the beginning, and by how much of a command there may be more for each that was taken. */
-const FIRST_COMMANDS = 8;
+/** On their way on a connection in the beginning; one more for each that was taken, until the cluster is slow, and then by how much of one. */
+const FIRST_COMMANDS = 32;
 const GROWTH = 0.1;
+/** How old what is known of leaders may be. */
+const LEADERS_MS = 10_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 /** After this, a command whose outcome is open takes no effect any more. */
@@ -41,8 +44,8 @@ export interface WriterOptions extends Upstream {
 
 export const DEFAULT_WRITER_LIMITS = {
   connections: 8,
-  maxBytes: 1024 ** 2,
-  maxCommands: 64,
+  maxBytes: 4 * 1024 ** 2,
+  maxCommands: 1_000,
   giveUpMs: 60_000,
 } as const;
 
@@ -111,9 +114,14 @@ export class Writer {
   private commands = 0;
   /** Commands that may be on their way: fewer when the cluster does not keep up, slowly more again when it does. */
   private window: number;
+  private growth = 1;
   private takenMs = 0;
+  /** When a command was last sent whose outcome was not known. */
+  private openMs = Number.NEGATIVE_INFINITY;
   private waiting: (() => void)[] = [];
   private failure: unknown;
+  private leaders: SlotLeaders | undefined;
+  private leadersMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: WriterOptions) {
     this.options = options;
@@ -123,7 +131,7 @@ export class Writer {
   }
 
   /**
-   * Sends a command that may take effect twice, once there is room for it.
+   * Sends a command that may take effect twice, once there is room for it. Its key is its second word.
    * @param onWritten is called when the server has answered with something else than that it cannot now
    * @returns when there was room
    * @throws the error that ended an earlier command
@@ -134,15 +142,11 @@ export class Writer {
     bytes: number,
     onWritten: (written: Written) => void,
   ): Promise<void> {
-    const { maxBytes, maxCommands } = this.options;
-    let lane = this.leastLoaded();
-    const isFull = (): boolean =>
-      (this.commands > 0 && this.bytes + bytes > maxBytes) ||
-      this.commands >= this.window ||
-      this.loads[lane]! >= maxCommands;
-    while (this.failure === undefined && isFull()) {
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-      lane = this.leastLoaded();
+    const place = database === 0 ? this.leaderOf(command[1] as Buffer) : undefined;
+    let lane = this.leastLoaded(place);
+    while (this.failure === undefined && this.isFull(bytes, lane)) {
+      await this.changed();
+      lane = this.leastLoaded(place);
     }
     if (this.failure !== undefined) throw this.failure;
     this.bytes += bytes;
@@ -150,32 +154,85 @@ export class Writer {
     this.loads[lane]! += 1;
     void this.write(lane, database, command)
       .then(onWritten)
-      .catch((error: unknown) => {
-        this.failure ??= error;
-      })
+      .catch((error: unknown) => this.fail(error))
       .finally(() => {
-        this.bytes -= bytes;
         this.commands -= 1;
         this.loads[lane]! -= 1;
-        for (const wake of this.waiting.splice(0)) wake();
+        this.release(bytes);
       });
+  }
+
+  /** Waits until there is room for bytes of others, who release them. @throws the error that ended an earlier command */
+  async reserve(bytes: number): Promise<void> {
+    while (this.failure === undefined && this.bytes > 0 && this.bytes + bytes > this.options.maxBytes)
+      await this.changed();
+    if (this.failure !== undefined) throw this.failure;
+    this.bytes += bytes;
+  }
+
+  release(bytes: number): void {
+    this.bytes -= bytes;
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+
+  /** A lane to the node that carries out commands on a key, if that is known. */
+  laneOf(key: Buffer): Lane {
+    return this.lanes[this.leastLoaded(this.leaderOf(key))]!;
+  }
+
+  /** Nothing more is written. */
+  fail(error: unknown): void {
+    this.failure ??= error;
+    for (const wake of this.waiting.splice(0)) wake();
   }
 
   /** Waits for all answers. @throws the error that ended a command */
   async settled(): Promise<void> {
-    while (this.failure === undefined && this.loads.some((load) => load > 0)) {
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
+    while (this.failure === undefined && (this.bytes > 0 || this.commands > 0)) await this.changed();
     if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Waits until nothing that was sent can take effect any more. @throws the error that ended a command */
+  async quiet(): Promise<void> {
+    await this.settled();
+    await delay(Math.max(0, this.openMs + SETTLE_MS - performance.now()));
   }
 
   close(): void {
     for (const lane of this.lanes) lane.close();
   }
 
-  private leastLoaded(): number {
-    let best = 0;
-    for (let lane = 1; lane < this.loads.length; lane++) if (this.loads[lane]! < this.loads[best]!) best = lane;
+  private isFull(bytes: number, lane: number): boolean {
+    const { maxBytes, maxCommands } = this.options;
+    return (
+      (this.bytes > 0 && this.bytes + bytes > maxBytes) ||
+      this.commands >= this.window ||
+      this.loads[lane]! >= maxCommands
+    );
+  }
+
+  private changed(): Promise<void> {
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  /** Where it is in the list of servers. What is known of leaders is renewed meanwhile. */
+  private leaderOf(key: Buffer): number | undefined {
+    if (performance.now() > this.leadersMs + LEADERS_MS && this.options.targets.length > 1) {
+      this.leadersMs = performance.now();
+      void SlotLeaders.ask(this.options).then((leaders) => {
+        this.leaders = leaders;
+      });
+    }
+    return this.leaders?.placeOf(key);
+  }
+
+  /** @param place of the server whose lanes count; undefined: all do */
+  private leastLoaded(place: number | undefined): number {
+    const { targets } = this.options;
+    const isSpread = place !== undefined && this.lanes.length >= targets.length;
+    let best = isSpread ? place : 0;
+    for (let lane = best; lane < this.loads.length; lane += isSpread ? targets.length : 1)
+      if (this.loads[lane]! < this.loads[best]!) best = lane;
     return best;
   }
 
@@ -189,12 +246,14 @@ export class Writer {
         return answer;
       },
       () => {
+        this.openMs = performance.now();
         this.window = Math.max(1, this.window / 2);
+        this.growth = GROWTH;
         return this.takenMs;
       },
     );
     this.takenMs = performance.now();
-    this.window = Math.min(this.window + GROWTH, this.options.connections * this.options.maxCommands);
+    this.window = Math.min(this.window + this.growth, this.options.connections * this.options.maxCommands);
     return { reply, isRepeated: tries > 1 };
   }
 }

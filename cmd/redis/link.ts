@@ -59,7 +59,7 @@ export class Link {
     if (this.failure !== undefined) return Promise.reject(this.closed());
     return new Promise((resolve, reject) => {
       this.awaited.push({ resolve, reject });
-      if (this.unsent.length === 0) queueMicrotask(() => this.flush());
+      if (this.unsent.length === 0) setImmediate(() => this.flush());
       this.unsent.push(encodeCommand(command));
     });
   }

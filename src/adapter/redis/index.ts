@@ -24,7 +24,7 @@ export {
   redisExpiryWork,
 } from './command/index.ts';
 export { ALL_COMMANDS } from './commands/index.ts';
-export { redisKeyspace } from './keys/index.ts';
+export { redisKeyspace, slotOf } from './keys/index.ts';
 export { type MessageCounters, Messages } from './messages/index.ts';
 export { ProtocolError, RespParser } from './protocol/index.ts';
 export {

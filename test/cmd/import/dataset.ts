@@ -1,4 +1,5 @@
 /** A redis-server with a value of each kind, in each form that it has in a file, and the file. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { callAll } from '../../compat/resp-connection.ts';
@@ -6,6 +7,12 @@ import { startReference, type Target } from '../../compat/targets.ts';
 
 const numbers = (count: number, of: (at: number) => string): string[] =>
   Array.from({ length: count }, (_, at) => of(at));
+
+/** Options of a server whose collections are never small. */
+export const LARGE_FORMS: readonly string[] = [
+  ...['--hash-max-listpack-entries', '0', '--zset-max-listpack-entries', '0', '--set-max-intset-entries', '0'],
+  ...['--list-max-listpack-size', '3', '--rdbcompression', 'no', '--stream-node-max-entries', '3'],
+];
 
 /** Commands that make a value of each kind; names begin with the prefix. */
 function values(prefix: string): string[][] {
@@ -35,15 +42,28 @@ function values(prefix: string): string[][] {
   ];
 }
 
+/** Commands that make values which come in parts: more than 64 KiB, whatever is done to make them smaller. */
+function largeValues(prefix: string): string[][] {
+  const text = (at: number): string => createHash('sha256').update(String(at)).digest('hex');
+  return [
+    ['HSET', `${prefix}hash:parts`, ...numbers(1_200, text)],
+    ['RPUSH', `${prefix}list:parts`, ...numbers(2_400, text)],
+    ['SADD', `${prefix}set:parts`, ...numbers(1_200, text)],
+    ['ZADD', `${prefix}zset:parts`, ...numbers(2_400, (at) => (at % 2 === 0 ? `${at / 3}` : text(at)))],
+    ['PEXPIRE', `${prefix}list:parts`, '100000000'],
+  ];
+}
+
 const LIBRARY = "#!lua name=lib\nredis.register_function('one', function() return 1 end)";
 
-/** Fills a server, with one database more. @returns how many keys it has */
-async function fill(target: Target): Promise<number> {
+/** Fills a server, with one database more. @param hasParts with values that come in parts too @returns how many keys it has */
+async function fill(target: Target, hasParts: boolean): Promise<number> {
   const replies = await callAll(target, [
     ['FLUSHALL'],
     ...values('{a}'),
     ['SELECT', '3'],
     ...values('b:'),
+    ...(hasParts ? largeValues('b:') : []),
     ['SELECT', '0'],
     ['FUNCTION', 'LOAD', 'REPLACE', LIBRARY],
   ]);
@@ -53,9 +73,10 @@ async function fill(target: Target): Promise<number> {
   return Number(first!.text) + Number(second!.text);
 }
 
-/** A server whose collections have these forms, and how its file is read. */
+/** A server whose collections have these forms, and how its file is read. @param parts whether it has values that come in parts too */
 export async function startFilled(
   folder: string,
+  parts: 'with parts' | 'without parts',
   ...options: string[]
 ): Promise<{
   readonly server: Target;
@@ -64,7 +85,7 @@ export async function startFilled(
   readonly file: string;
 }> {
   const server = await startReference('--dir', folder, ...options);
-  const keys = await fill(server);
+  const keys = await fill(server, parts === 'with parts');
   const file = join(folder, 'dump.rdb');
   const save = async (): Promise<Buffer> => {
     await callAll(server, [['SAVE']]);

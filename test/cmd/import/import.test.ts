@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { CommandFailure } from '../../../cmd/cli/failure.ts';
 import {
   DEFAULT_WRITER_LIMITS,
@@ -15,9 +18,11 @@ import {
 } from '../../../cmd/import/index.ts';
 import { callAll, RespConnection } from '../../compat/resp-connection.ts';
 import { startKvorum, type Target } from '../../compat/targets.ts';
+import { until } from '../../support/until.ts';
 import { Cable } from '../support/cable.ts';
-import { startFilled } from './dataset.ts';
+import { LARGE_FORMS, startFilled } from './dataset.ts';
 
+const KVORUM = fileURLToPath(new URL('../../../cmd/kvorum.ts', import.meta.url));
 const quiet = { isScreen: false, write: () => {} };
 
 async function ask(target: Target, ...commands: string[][]): Promise<(string | undefined)[]> {
@@ -41,7 +46,7 @@ describe('an import', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvorum-import-'));
     // Redis waits for more replicas for some seconds, if it is not told otherwise.
-    filled = await startFilled(folder, '--repl-diskless-sync-delay', '0');
+    filled = await startFilled(folder, 'without parts', '--repl-diskless-sync-delay', '0');
     await filled.save();
   });
   after(async () => {
@@ -143,6 +148,57 @@ describe('an import', () => {
     });
   });
 
+  describe('of a file with large values', () => {
+    let own: string;
+    let large: Awaited<ReturnType<typeof startFilled>>;
+    before(async () => {
+      own = await mkdtemp(join(tmpdir(), 'kvorum-import-'));
+      large = await startFilled(own, 'with parts', ...LARGE_FORMS);
+      await large.save();
+    });
+    after(async () => {
+      await large.server.stop();
+      await rm(own, { recursive: true, force: true });
+    });
+
+    test('brings every key, over connections that break in the middle', async () => {
+      cable.breakAfterBytes = 120;
+      const { tally } = await runFile({ file: large.file, verify: 'no' });
+      assert.ok(cable.broken > 0);
+      cable.breakAfterBytes = undefined;
+      assert.deepEqual([tally.written, tally.inParts, tally.examples], [large.keys, 4, []]);
+      const { differences } = await runFile({ file: large.file, verify: 'only' });
+      assert.deepEqual([differences?.compared, differences?.examples], [large.keys, []]);
+    });
+
+    test('goes on after it was killed, with nothing left of what it was doing', async () => {
+      const state = join(own, 'killed');
+      const killed = spawn(
+        process.execPath,
+        [KVORUM, 'import', large.file, '--to', `127.0.0.1:${cable.port}`, '--state', state],
+        { stdio: 'ignore' },
+      );
+      const ended = once(killed, 'exit');
+      await until('it has begun with a large value', async () => {
+        const [, , keys] = await ask(
+          tested,
+          ['SELECT', '3'],
+          ['PING'],
+          ['EVAL', "return #redis.call('KEYS', '*kvorum-import*')", '0'],
+        );
+        return Number(keys) > 0 || killed.exitCode !== null;
+      });
+      cable.hold(true);
+      killed.kill('SIGKILL');
+      await ended;
+      cable.cut();
+      cable.hold(false);
+      const { differences, tally } = await runFile({ file: large.file, state, existing: 'replace' });
+      assert.deepEqual([differences?.examples, differences?.total], [[], 0]);
+      assert.equal(tally.before + tally.written, large.keys);
+    });
+  });
+
   describe('from a running Redis', () => {
     const follow = (more: Partial<ReplicaImport>): Promise<ImportReport> =>
       importReplica({
@@ -151,6 +207,7 @@ describe('an import', () => {
         writer: writerTo(cable.port),
         isReplacing: false,
         untilCaughtUp: true,
+        isLast: false,
         verify: true,
         output: quiet,
         interrupted: new AbortController().signal,
@@ -158,7 +215,8 @@ describe('an import', () => {
       });
 
     test('copies everything, and compares', async () => {
-      const { tally, differences } = await follow({});
+      const { tally, differences } = await follow({ isLast: true });
+      assert.deepEqual(await ask(tested, ['SELECT', '15'], ['DBSIZE']), ['OK', '0'], 'nothing is left to go on with');
       assert.deepEqual([tally.written, tally.libraries, tally.examples], [filled.keys, 1, []]);
       assert.deepEqual([differences?.compared, differences?.examples], [filled.keys, []]);
     });

@@ -14,7 +14,7 @@ import {
   readPayload,
 } from '../../../src/adapter/redis/index.ts';
 import { RespConnection } from '../../compat/resp-connection.ts';
-import { startFilled } from './dataset.ts';
+import { LARGE_FORMS, startFilled } from './dataset.ts';
 
 const ROOM = 2 ** 30;
 /** Parts from the first element of everything that is not tiny. */
@@ -61,23 +61,7 @@ function joined(left: RdbValue, right: RdbValue): RdbValue {
 
 const FORMS: readonly (readonly [string, readonly string[]])[] = [
   ['in its usual forms', []],
-  [
-    'in its large forms, uncompressed',
-    [
-      '--hash-max-listpack-entries',
-      '0',
-      '--zset-max-listpack-entries',
-      '0',
-      '--set-max-intset-entries',
-      '0',
-      '--list-max-listpack-size',
-      '3',
-      '--rdbcompression',
-      'no',
-      '--stream-node-max-entries',
-      '3',
-    ],
-  ],
+  ['in its large forms, uncompressed', LARGE_FORMS],
   ['without a checksum', ['--rdbchecksum', 'no']],
 ];
 
@@ -88,7 +72,7 @@ for (const [name, options] of FORMS)
     let bytes: Buffer;
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'kvorum-rdb-'));
-      filled = await startFilled(folder, ...options);
+      filled = await startFilled(folder, 'without parts', ...options);
       bytes = await filled.save();
     });
     after(async () => {
@@ -143,3 +127,10 @@ for (const [name, options] of FORMS)
       );
     });
   });
+
+test('a string that begins with a byte that begins none is refused', () => {
+  for (let first = 0x82; first < 0xc0; first++) {
+    const bytes = Buffer.concat([Buffer.from('REDIS0010'), Buffer.from([0, 1, 0x61, first]), Buffer.alloc(64)]);
+    assert.throws(() => recordsOf(bytes, bytes.length), RdbFormatError, String(first));
+  }
+});

@@ -6,6 +6,8 @@ import type { Target } from '../../compat/targets.ts';
 export class Cable {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
+  private readonly far = new Set<Socket>();
+  private isHolding = false;
   /** Bytes of answers after which a connection breaks; undefined for never. */
   breakAfterBytes: number | undefined;
   broken = 0;
@@ -14,6 +16,9 @@ export class Cable {
     this.server = createServer((near) => {
       const far = dial(target.port, target.host);
       let answered = 0;
+      this.far.add(far);
+      far.on('close', () => this.far.delete(far));
+      if (this.isHolding) far.pause();
       for (const socket of [near, far]) {
         this.sockets.add(socket);
         socket.on('error', () => {});
@@ -44,6 +49,15 @@ export class Cable {
 
   get port(): number {
     return (this.server.address() as AddressInfo).port;
+  }
+
+  /** Answers do not come through any more, or again. */
+  hold(isHolding: boolean): void {
+    this.isHolding = isHolding;
+    for (const socket of this.far) {
+      if (isHolding) socket.pause();
+      else socket.resume();
+    }
   }
 
   cut(): void {

@@ -72,7 +72,7 @@ export interface RdbFileLimits {
 export const DEFAULT_FILE_LIMITS: RdbFileLimits = {
   wholeBytes: 64 * 1024,
   maxValueBytes: 512 * 1024 ** 2,
-  partElements: 250,
+  partElements: 1_000,
 };
 
 /** A large value that is being read. */
