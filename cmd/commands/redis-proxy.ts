@@ -54,6 +54,7 @@ interface RunFlags extends SecurityFlags {
 interface AskFlags {
   readonly admin: Endpoint[];
   readonly all?: true;
+  readonly ifPaused?: true;
   readonly json?: true;
 }
 
@@ -101,19 +102,25 @@ export function addRedisProxyCommand(program: Command): void {
     .configureHelp(PLAIN_DEFAULTS)
     .action((flags: AskFlags) => askProxy(flags, 'POST', flags.all ? '/repair?all' : '/repair'));
   withAdmin(proxy.command('mode').argument('<mode>', MODES.join(', ')).summary('change which side answers'))
+    .option('--if-paused', 'only if a pause that was begun lasts still')
     .option('--json', 'print the report as JSON')
     .configureHelp(PLAIN_DEFAULTS)
-    .action((mode: string, flags: AskFlags) => askProxy(flags, 'POST', `/mode?to=${encodeURIComponent(mode)}`));
+    .action((mode: string, flags: AskFlags) =>
+      askProxy(flags, 'POST', `/mode?to=${encodeURIComponent(mode)}${flags.ifPaused ? '&paused' : ''}`),
+    );
 }
 
 const PLAIN_DEFAULTS = { optionDescription: ({ description }: Option) => description };
 
 const withAdmin = (command: Command): Command =>
-  command.option(
-    '--admin <host:port>',
-    `where the proxy listens for operators (default: ${DEFAULT_ADMIN})`,
-    parseTargets,
-    parseTargets(DEFAULT_ADMIN),
+  command.addOption(
+    new Option(
+      '--admin <host:port>',
+      `where the proxy listens for operators (env KVORUM_PROXY_ADMIN; default: ${DEFAULT_ADMIN})`,
+    )
+      .argParser(parseTargets)
+      .default(parseTargets(DEFAULT_ADMIN))
+      .env('KVORUM_PROXY_ADMIN'),
   );
 
 function ask(proxy: Command, name: string, summary: string, method: 'GET' | 'POST', path: string): void {

@@ -104,7 +104,7 @@ async function answer(proxy: RedisProxy, request: IncomingMessage): Promise<read
     case 'POST /mode': {
       const mode = url.searchParams.get('to') ?? '';
       if (!isMode(mode)) return [400, `there is no mode ${mode}; there are ${MODES.join(', ')}\n`];
-      await proxy.change(mode);
+      await proxy.change(mode, url.searchParams.has('paused'));
       return json();
     }
     case 'POST /pause':

@@ -41,6 +41,8 @@ export class Mirror {
   private queuedBytes = 0;
   /** Answers that are to come, in the order of the queue. */
   private readonly outstanding = new Set<Promise<void>>();
+  /** Answers so far, and ends of waiting for one. */
+  private answered = 0;
   private isRunning = false;
   private isClosed = false;
   private waiting: (() => void)[] = [];
@@ -67,13 +69,22 @@ export class Mirror {
     this.add({ told, bytes });
   }
 
-  /** Waits until the second side has answered what it was told so far, or nobody will know. @returns whether that was so in time */
-  async passed(withinMs: number): Promise<boolean> {
-    const timeout = new AbortController();
-    const passed = new Promise<boolean>((resolve) => this.add({ passed: () => resolve(true) }));
-    const late = delay(withinMs, false, { signal: timeout.signal }).catch(() => false);
-    const isPassed = await Promise.race([passed, late]);
-    timeout.abort();
+  /**
+   * Waits until the second side has answered what it was told so far, or nobody will know.
+   * @param patienceMs without any answer
+   * @returns false when it answers nothing
+   */
+  async passed(patienceMs: number): Promise<boolean> {
+    let isPassed = false;
+    const passed = new Promise<void>((resolve) => this.add({ passed: resolve })).then(() => {
+      isPassed = true;
+    });
+    for (let before = -1; !isPassed && this.answered > before; ) {
+      before = this.answered;
+      const timeout = new AbortController();
+      await Promise.race([passed, delay(patienceMs, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+      timeout.abort();
+    }
     return isPassed;
   }
 
@@ -139,6 +150,7 @@ export class Mirror {
   private start(told: Told): void {
     const answered = this.send(told).finally(() => {
       this.outstanding.delete(answered);
+      this.answered += 1;
       this.wake();
     });
     this.outstanding.add(answered);

@@ -151,9 +151,12 @@ export class RedisProxy implements ClientHost {
 
   /**
    * Changes the mode between two commands. When another side answers from now on, clients are disconnected and come again.
+   * @param isInPause only when a pause that was begun before has not ended
    * @throws ModeChangeError; the system's error when the state cannot be written, and nothing was changed
    */
-  async change(mode: Mode): Promise<void> {
+  async change(mode: Mode, isInPause = false): Promise<void> {
+    if (isInPause && !this.isPaused)
+      throw new ModeChangeError('the pause is over: clients may have written since; nothing was changed');
     this.repairing?.abort.abort(new ModeChangeError('the mode was changed meanwhile'));
     await this.repairing?.ended;
     await this.pause();

@@ -19,10 +19,13 @@ export function blocksOf(part: string): string[] {
   return found;
 }
 
-/** A command that starts a node, and everything else. */
+/** In the place of a node's number: what goes on like a node, and is none. */
+export const PROXY = 0;
+
+/** A command that starts a node or the proxy, and everything else. */
 export interface Step {
   readonly text: string;
-  /** Set for `kvorum server`. */
+  /** Set for `kvorum server`, and for `kvorum redis-proxy run`. */
   readonly nodeId?: number;
 }
 
@@ -35,7 +38,7 @@ export function stepsOf(block: string): Step[] {
     other = '';
   };
   for (const line of block.replaceAll('\\\n', ' ').split('\n')) {
-    const id = /^kvorum server .*--node-id (\d+)/.exec(line)?.[1];
+    const id = line.startsWith('kvorum redis-proxy run ') ? PROXY : /^kvorum server .*--node-id (\d+)/.exec(line)?.[1];
     if (id === undefined) {
       other += `${line}\n`;
       continue;
@@ -67,7 +70,9 @@ export class RunbookShell {
       writeFileSync(join(bin, name), `#!/bin/sh\nexec "${process.execPath}" "${script}" "$@"\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    this.environment = { PATH: `${bin}:${process.env.PATH}`, HOME: folder };
+    // Many programs are started, most of them for a moment: what they have compiled is kept.
+    const NODE_COMPILE_CACHE = join(folder, 'compiled');
+    this.environment = { PATH: `${bin}:${process.env.PATH}`, HOME: folder, NODE_COMPILE_CACHE };
   }
 
   /** Runs every step of every block; a command that fails ends it. */

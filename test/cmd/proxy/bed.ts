@@ -53,7 +53,7 @@ export class ProxyBed {
   }
 
   static async open(): Promise<ProxyBed> {
-    const [redis, kvorum] = await Promise.all([startReference('--enable-debug-command', 'yes'), startKvorum()]);
+    const [redis, kvorum] = await Promise.all([startReference(), startKvorum()]);
     return new ProxyBed(redis, kvorum, { redis: await Cable.open(redis), kvorum: await Cable.open(kvorum) });
   }
 
