@@ -1,7 +1,7 @@
 /** A proxy between a redis-server and a kvorum server, either of which can be cut off. */
 import assert from 'node:assert/strict';
 import { type Mode, type ProxyOptions, RedisProxy } from '../../../cmd/proxy/index.ts';
-import { RespConnection } from '../../compat/resp-connection.ts';
+import { callAll, RespConnection } from '../../compat/resp-connection.ts';
 import { startKvorum, startReference, type Target } from '../../compat/targets.ts';
 import { Cable } from '../support/cable.ts';
 
@@ -23,13 +23,11 @@ table.sort(found)
 return found`;
 
 /** All keys of a database with their values, as texts. */
-export async function everything({ host, port }: Target, database = 0): Promise<(string | undefined)[]> {
-  const connection = await RespConnection.open(host, port);
-  const [, reply] = await connection.call([
+export async function everything(target: Target, database = 0): Promise<(string | undefined)[]> {
+  const [, reply] = await callAll(target, [
     ['SELECT', String(database)],
     ['EVAL', ALL_VALUES, '0'],
   ]);
-  connection.close();
   assert.ok(reply!.items !== undefined, reply!.raw);
   return reply!.items.map(({ text }) => text);
 }
