@@ -18,6 +18,7 @@ export class ProxyStateError extends Error {
   override readonly name = 'ProxyStateError';
 }
 
+/** A file with it. What is in it when a proxy starts is what the one before has left. */
 export class ProxyState {
   private readonly path: string;
   /** Undefined: there was no proxy before. */
