@@ -47,6 +47,9 @@ const TABLE_SETTINGS: Readonly<Record<string, Note>> = {
 };
 
 export const NOTES: Readonly<Record<string, Note>> = {
+  BatchExecuteStatement: {
+    parameters: { ReturnConsumedCapacity: { difference: 'One member for each statement, not for each table.' } },
+  },
   CreateTable: {
     difference: 'The table is there when the answer comes; the answer says CREATING, as programs expect.',
     parameters: {
@@ -56,6 +59,9 @@ export const NOTES: Readonly<Record<string, Note>> = {
       GlobalTableSettingsReplicationMode: NO_COPIES,
       VectorIndexes: NO_VECTORS,
     },
+  },
+  DescribeStream: {
+    difference: 'A shard is not split, so none has a parent or children. A deleted table takes its streams along.',
   },
   UpdateTable: {
     parameters: {

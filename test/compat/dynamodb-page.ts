@@ -7,6 +7,7 @@ import * as streams from '@aws-sdk/client-dynamodb-streams';
 import { createTablesAndItems, type TablesAndItemsParts } from '../../src/adapter/dynamodb/items/index.ts';
 import { ITEM_API, REQUESTS, STREAM_API } from '../../src/adapter/dynamodb/model/index.ts';
 import { operationTable } from '../../src/adapter/dynamodb/operations/index.ts';
+import { statementOperations } from '../../src/adapter/dynamodb/statements/index.ts';
 import { type StreamServices, streamOperations } from '../../src/adapter/dynamodb/streams/index.ts';
 import { NOTES, type Note, noteOfMissing, type Standing } from './dynamodb-notes.ts';
 
@@ -49,8 +50,8 @@ export const sdkOperations = (): SdkOperation[] => [
 
 /** Names of the operations that a node serves. Nothing is run, so nothing has to stand behind them. */
 export function servedOperations(): ReadonlySet<string> {
-  const { operations, lookUp } = createTablesAndItems({} as TablesAndItemsParts);
-  const all = [...operations, ...streamOperations({} as StreamServices)];
+  const { operations, lookUp, store } = createTablesAndItems({} as TablesAndItemsParts);
+  const all = [...operations, ...statementOperations(store), ...streamOperations({} as StreamServices)];
   return new Set(operationTable(lookUp, all).keys());
 }
 

@@ -2,7 +2,7 @@
  * DynamoDB: speaks the JSON protocol of the AWS SDKs. Requests become operations on the groups that have their items, here or on another node.
  *
  * The rooms import in this direction only: errors < model < validation, values < expressions < partiql < operation < rows < tables < items < streams <
- * upkeep < operations < wire < server.
+ * upkeep < statements < operations < wire < server.
  */
 
 export { DynamoError } from './errors/index.ts';

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { DynamoError } from '../../../src/adapter/dynamodb/errors/index.ts';
 import { createTablesAndItems, type TablesAndItems } from '../../../src/adapter/dynamodb/items/index.ts';
 import type { AnyOperation, RequestContext } from '../../../src/adapter/dynamodb/operation/index.ts';
+import { statementOperations } from '../../../src/adapter/dynamodb/statements/index.ts';
 import { streamOperations } from '../../../src/adapter/dynamodb/streams/index.ts';
 import type { TableDescriptor } from '../../../src/adapter/dynamodb/tables/index.ts';
 import { TableUpkeep } from '../../../src/adapter/dynamodb/upkeep/index.ts';
@@ -57,7 +58,11 @@ export class DynamoNodes {
     });
     all.start();
     new TableUpkeep(all.store).start();
-    const operations = [...all.operations, ...streamOperations({ cluster, directory: all.directory })];
+    const operations = [
+      ...all.operations,
+      ...streamOperations({ cluster, directory: all.directory }),
+      ...statementOperations(all.store),
+    ];
     return {
       ...all,
       byName: new Map(operations.map((operation) => [operation.name, operation])),

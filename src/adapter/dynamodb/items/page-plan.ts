@@ -55,6 +55,8 @@ export interface PagePlan {
   readonly select: Select | undefined;
   readonly startKey: Item | undefined;
   readonly isReverse: boolean;
+  /** A statement's condition may look at attributes of the key beside those that name it. */
+  readonly mayFilterKeys?: boolean;
 }
 
 /** The rows that a request reads. */
@@ -194,7 +196,7 @@ interface WholeRange {
 
 function queryRange(table: TableDescriptor, index: AnyIndex | undefined, key: KeySchema, plan: PagePlan): WholeRange {
   const bound = bindKeyCondition(plan.keyConditions!, key);
-  if (plan.filter !== undefined) {
+  if (plan.filter !== undefined && plan.mayFilterKeys !== true) {
     const names = attributesOf(key).map(({ name }) => name);
     checkFilterKeys(plan.filter, names, plan.input.FilterExpression === undefined ? 'QueryFilter' : 'FilterExpression');
   }

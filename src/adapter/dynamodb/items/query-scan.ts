@@ -15,6 +15,7 @@ import {
   keyOf,
   rowKeyOf,
   segmentOf,
+  type TableDescriptor,
 } from '../tables/index.ts';
 import { type AttributeValue, type Item, itemSize, readUnits, type WireItem, wireItem } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
@@ -39,27 +40,44 @@ interface ReadPage {
   readonly fetchedUnits: number;
 }
 
+/** What both answer. */
+export interface PageAnswer {
+  readonly Items: readonly WireItem[] | undefined;
+  readonly Count: number;
+  readonly ScannedCount: number;
+  readonly LastEvaluatedKey: WireItem | undefined;
+  readonly ConsumedCapacity: object | undefined;
+}
+
+/** Reads a page. @throws StaleTableError when the table is another by now */
+export async function answerPage(
+  store: ItemStore,
+  context: RequestContext,
+  table: TableDescriptor,
+  plan: PagePlan,
+): Promise<PageAnswer> {
+  const range = rangeOfPlan(table, plan);
+  const isConsistent = plan.input.ConsistentRead === true;
+  const isFresh = isConsistent || (range.index !== undefined && isGlobal(range.index));
+  const fence = fenceKey(table.id, segmentOf(table, range.token).start);
+  const [page] = await Promise.all([
+    readPage(store, context, plan, range, isFresh),
+    isFresh ? store.checkTable(table, fence, context.deadlineMs) : undefined,
+  ]);
+  return shownPage(plan, range, page, isConsistent);
+}
+
 /** Both of them. */
 export function queryAndScanOperations(store: ItemStore): AnyOperation[] {
-  const run = (context: RequestContext, plan: PagePlan): Promise<object> =>
-    store.withTable(plan.name, context.deadlineMs, async (table) => {
-      const range = rangeOfPlan(table, plan);
-      const isConsistent = plan.input.ConsistentRead === true;
-      const isFresh = isConsistent || (range.index !== undefined && isGlobal(range.index));
-      const fence = fenceKey(table.id, segmentOf(table, range.token).start);
-      const [page] = await Promise.all([
-        readPage(store, context, plan, range, isFresh),
-        isFresh ? store.checkTable(table, fence, context.deadlineMs) : undefined,
-      ]);
-      return shownPage(plan, range, page, isConsistent);
-    });
+  const run = (context: RequestContext, plan: PagePlan): Promise<PageAnswer> =>
+    store.withTable(plan.name, context.deadlineMs, (table) => answerPage(store, context, table, plan));
   return [
     declareOperation({ name: 'Query', access: 'read', validate: (input: QueryInput) => planQuery(input), run }),
     declareOperation({ name: 'Scan', access: 'read', validate: (input: ScanInput) => planScan(input), run }),
   ];
 }
 
-function shownPage(plan: PagePlan, { table, index }: PageRange, page: ReadPage, isConsistent: boolean): object {
+function shownPage(plan: PagePlan, { table, index }: PageRange, page: ReadPage, isConsistent: boolean): PageAnswer {
   const costs = new TableCosts(table.name);
   const units = readUnits(page.bytes, isConsistent ? 'consistent' : 'eventual');
   costs.addTable((index === undefined ? units : 0) + page.fetchedUnits);

@@ -11,6 +11,7 @@ import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { TlsPort, TlsPortLogger } from '../../../security/index.ts';
 import { createTablesAndItems } from '../items/index.ts';
 import { operationTable } from '../operations/index.ts';
+import { statementOperations } from '../statements/index.ts';
 import { streamOperations } from '../streams/index.ts';
 import { TableUpkeep } from '../upkeep/index.ts';
 import {
@@ -76,7 +77,11 @@ export async function startDynamoServer(options: DynamoServerOptions): Promise<D
   const { directory, store } = tables;
   const upkeep = new TableUpkeep(store);
   const exchanges = new Exchanges({
-    operations: operationTable(tables.lookUp, [...tables.operations, ...streamOperations({ cluster, directory })]),
+    operations: operationTable(tables.lookUp, [
+      ...tables.operations,
+      ...statementOperations(store),
+      ...streamOperations({ cluster, directory }),
+    ]),
     credentials: options.credentials,
     region: options.region,
     accountId: options.accountId,
