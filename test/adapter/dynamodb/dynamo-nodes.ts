@@ -72,7 +72,7 @@ export class DynamoNodes {
   }
 
   /** Asks a node for something. */
-  ask(node: number, name: string, input: object): Promise<Answer> {
+  ask(node: number, name: string, input: object, invocation?: RequestContext['invocation']): Promise<Answer> {
     const end = this.ends[node - 1]!;
     const context: RequestContext = {
       region: 'eu-west-1',
@@ -81,7 +81,7 @@ export class DynamoNodes {
       nowMs: end.nowMs(),
       deadlineMs: end.deadlineMs(),
       signal: new AbortController().signal,
-      invocation: undefined,
+      invocation,
     };
     const operation = end.byName.get(name);
     assert.ok(operation !== undefined, name);

@@ -16,7 +16,7 @@ import {
 import { attributesOf, type TableDescriptor } from '../tables/index.ts';
 import { type Item, wireItem } from '../values/index.ts';
 import { placeOfItem, placeOfKey } from './key-errors.ts';
-import type { ItemWrite } from './write-item.ts';
+import type { Invocation, ItemWrite } from './write-item.ts';
 
 /** What is to be done to one item of a table. */
 export interface ItemChange {
@@ -57,7 +57,7 @@ export const conditionFailed = (item: Item | undefined): DynamoError =>
  * What a change does to the item of a table.
  * @throws DynamoError when it does not fit the table's keys
  */
-export function bindChange(table: TableDescriptor, change: ItemChange, invocation?: Buffer): BoundChange {
+export function bindChange(table: TableDescriptor, change: ItemChange, invocation?: Invocation): BoundChange {
   const { kind, item, condition, update } = change;
   const place = kind === 'put' ? placeOfItem(table, item) : placeOfKey(table, item);
   if (condition !== undefined || update !== undefined) {

@@ -14,7 +14,7 @@ import {
   stepAnywhere,
   type Transactions,
 } from '../../../kv/index.ts';
-import type { GroupId, Millis } from '../../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DynamoError } from '../errors/index.ts';
 import { decodeFence, tableRange } from '../rows/index.ts';
@@ -197,6 +197,11 @@ export class ItemStore {
     const [row, fenced] = results.map((result) => (result.kind === 'get' ? result.value : undefined));
     checkFenceRow(fenced, table);
     return row?.value;
+  }
+
+  /** A row as it was at a moment that is not long ago. @throws HistoryGoneError */
+  async getAt(key: Buffer, ts: HlcTimestamp, deadlineMs: Millis): Promise<Buffer | undefined> {
+    return (await this.services.reads.get(key, { kind: 'exact', ts }, deadlineMs)).value?.value;
   }
 
   /** The table is still the one that is known. @throws StaleTableError */

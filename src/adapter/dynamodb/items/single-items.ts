@@ -1,15 +1,19 @@
 /** GetItem, PutItem, UpdateItem, DeleteItem. */
+import { createHash } from 'node:crypto';
+import { hlcTimestamp } from '../../../platform/index.ts';
 import { validationError } from '../errors/index.ts';
 import { CONDITIONAL_WRITE, GET, ProjectedItems, readExpressions, UPDATE } from '../expressions/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
+import { INVOCATION_BYTES } from '../rows/index.ts';
 import { itemOfRow, rowKeyOf, type TableDescriptor, tableNameOf } from '../tables/index.ts';
-import { type Item, itemSize, readItem, readUnits, type WireItem, wireItem } from '../values/index.ts';
+import { type Item, itemSize, readItem, readUnits, type WireItem, wireItem, writeUnits } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
+import { AlreadyWrittenError } from './errors.ts';
 import { bindChange, type ItemChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
 import { placeOfKey } from './key-errors.ts';
 import type { DeleteItemInput, GetItemInput, PutItemInput, ReturnValues, UpdateItemInput } from './requests.ts';
-import { fenceOf, keysOfWrite, type WrittenItem, writeItem } from './write-item.ts';
+import { fenceOf, type Invocation, type ItemWrite, keysOfWrite, type WrittenItem, writeItem } from './write-item.ts';
 
 interface WritePlan {
   readonly name: string;
@@ -50,6 +54,34 @@ function shownAttributes(
   return shown === undefined || shown.size === 0 ? undefined : wireItem(shown);
 }
 
+/** The call that a request is an attempt of; undefined when the client does not say. */
+function invocationOf({ invocation }: RequestContext): Invocation | undefined {
+  if (invocation === undefined) return undefined;
+  const hash = createHash('sha256').update(invocation.id).digest().subarray(0, INVOCATION_BYTES);
+  return { hash, isRepeated: invocation.attempt > 1 };
+}
+
+/** What an earlier attempt was answered, or would have been: the same change of the item as it was then. */
+async function writtenBefore(
+  store: ItemStore,
+  write: ItemWrite,
+  { commitTs }: AlreadyWrittenError,
+  { deadlineMs }: RequestContext,
+): Promise<WrittenItem> {
+  const key = rowKeyOf(write.table, write.place);
+  const row = await store.getAt(key, hlcTimestamp(commitTs - 1n), deadlineMs);
+  const before = row === undefined ? undefined : itemOfRow(write.table, key, row).item;
+  const after = write.change(before);
+  const bytes = [before, after].map((item) => (item === undefined ? 0 : itemSize(item)));
+  // Nothing was written to indexes now.
+  const none = new Map<string, number>();
+  return {
+    before,
+    after,
+    costs: { table: writeUnits(Math.max(...bytes), false), globalIndexes: none, localIndexes: none },
+  };
+}
+
 /** Only tables with local indexes have item collections. */
 export function collectionMetrics(table: TableDescriptor, key: Item, asked: string | undefined): object | undefined {
   if (asked !== 'SIZE' || table.localIndexes.length === 0) return undefined;
@@ -66,10 +98,15 @@ export function singleItemOperations(store: ItemStore): AnyOperation[] {
   const write = (context: RequestContext, plan: WritePlan): Promise<object> =>
     store.withTable(plan.name, context.deadlineMs, async (table) => {
       const { input } = plan;
-      const bound = bindChange(table, plan.change);
-      const written = await store.write(keysOfWrite(bound.write), [table], context.deadlineMs, (view, lane) =>
-        writeItem(view, bound.write, lane),
-      );
+      const bound = bindChange(table, plan.change, invocationOf(context));
+      const written = await store
+        .write(keysOfWrite(bound.write), [table], context.deadlineMs, (view, lane) =>
+          writeItem(view, bound.write, lane),
+        )
+        .catch((error: unknown) => {
+          if (error instanceof AlreadyWrittenError) return writtenBefore(store, bound.write, error, context);
+          throw error;
+        });
       const costs = new TableCosts(table.name);
       costs.addWrite(written.costs);
       return {

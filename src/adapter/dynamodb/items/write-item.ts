@@ -39,7 +39,7 @@ import {
   MAX_ITEM_BYTES,
   writeUnits,
 } from '../values/index.ts';
-import { StaleTableError } from './errors.ts';
+import { AlreadyWrittenError, StaleTableError } from './errors.ts';
 import { indexKeyError } from './key-errors.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -65,7 +65,15 @@ export interface ItemWrite {
   readonly isUpdate: boolean;
   readonly isByExpiry?: boolean;
   /** Kept with the item, so that a repeated attempt is told from another write. */
-  readonly invocation?: Buffer | undefined;
+  readonly invocation?: Invocation | undefined;
+}
+
+/** One call of an SDK, whose attempts are requests of their own. */
+export interface Invocation {
+  /** `INVOCATION_BYTES` of the hash of its id. */
+  readonly hash: Buffer;
+  /** An attempt before this one may have been done. */
+  readonly isRepeated: boolean;
 }
 
 /** What a write costs. */
@@ -122,7 +130,14 @@ export function writeItem(
 ): WrittenItem {
   const { table, place } = write;
   checkFence(view, table, place);
-  const before = readItemRow(view, table, place);
+  const key = rowKeyOf(table, place);
+  const row = view.get(key);
+  const stored = row === undefined ? undefined : itemOfRow(table, key, row.value);
+  const { invocation } = write;
+  if (invocation?.isRepeated === true && stored?.record.invocation?.equals(invocation.hash) === true) {
+    throw new AlreadyWrittenError(row!.commitTs);
+  }
+  const before = stored?.item;
   const after = write.change(before);
   const beforeBytes = before === undefined ? 0 : itemSize(before);
   const afterBytes = after === undefined ? 0 : itemSize(after);
@@ -130,9 +145,9 @@ export function writeItem(
   const units = writeUnits(Math.max(beforeBytes, afterBytes), isTransactional);
   const isSame = before === undefined ? after === undefined : after !== undefined && areEqualItems(before, after);
   const indexes = { global: new Map<string, number>(), local: new Map<string, number>() };
-  if (after !== undefined && (!isSame || write.invocation !== undefined)) {
-    view.put(rowKeyOf(table, place), encodeItem(table, after, afterBytes, write.invocation), NEVER);
-  } else if (after === undefined && before !== undefined) view.delete(rowKeyOf(table, place));
+  if (after !== undefined && (!isSame || invocation !== undefined)) {
+    view.put(key, encodeItem(table, after, afterBytes, invocation?.hash), NEVER);
+  } else if (after === undefined && before !== undefined) view.delete(key);
   if (!isSame) {
     writeIndexes(view, indexRows(table, place, before), indexRows(table, place, after), isTransactional, indexes);
     writeExpiry(view, expiryRowKey(table, place, before), expiryRowKey(table, place, after));

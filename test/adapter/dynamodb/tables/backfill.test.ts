@@ -49,7 +49,7 @@ describe('an index of a table that has items', () => {
   /** Writes until something is so, and some more. */
   const writeUntil = async (isSo: () => boolean): Promise<number> => {
     let refused = 0;
-    for (let n = 0, left = 30; left > 0; n++) {
+    for (let left = 30; left > 0; ) {
       if (isSo()) left--;
       const [node, at] = [1 + random.int(3), random.int(ITEMS)];
       const write =
