@@ -31,6 +31,8 @@ export interface ClientHost {
   readonly gate: KeyGate;
   /** How long answers are waited for that nobody will hear. */
   readonly lingerMs: number;
+  /** Unix milliseconds. */
+  nowMs(): number;
   /** Waits while nothing may begin. */
   admitted(): Promise<void>;
   noteCommand(isUnknown: boolean): void;
@@ -280,7 +282,13 @@ export class ProxyClient {
       const value = decodeReply(outcome);
       if (described.kind === 'read') host.wasRead(database, args, described, value);
       else if (isOpen(value)) this.unanswered([sent]);
-      else host.wrote(database, effectsOf(described.name, args, value), placesIn(sent), described.hasUnnamedKeys);
+      else
+        host.wrote(
+          database,
+          effectsOf(described.name, args, value, host.nowMs()),
+          placesIn(sent),
+          described.hasUnnamedKeys,
+        );
     } else if (outcome === 'lost' && described.kind === 'write' && this.transaction === undefined) {
       // A transaction whose EXEC was not sent does nothing.
       this.unanswered([sent]);
@@ -372,7 +380,7 @@ export class ProxyClient {
         this.database = Number(args[1]?.toString());
         effects.push({ command: args, expected: undefined });
       } else if (described.kind === 'write') {
-        effects.push(...effectsOf(described.name, args, reply));
+        effects.push(...effectsOf(described.name, args, reply, this.host.nowMs()));
       } else if (described.kind === 'unknown' && !(reply instanceof ServerError)) this.host.didUnknown();
     }
     const writes = queued.filter(({ described }) => described.kind === 'write');

@@ -1,5 +1,5 @@
 /**
- * What the second side is told when the first one has answered: the same command, or what it has come to where chance or waiting decided. What a
+ * What the second side is told when the first one has answered: the same command, or what it has come to where chance, waiting or time decided. What a
  * command that waited has taken out is told by its value: other clients' pushes to the same list may come before or behind it and change nothing.
  */
 import { type CommandLine, type ReplyValue, ServerError } from '../redis/index.ts';
@@ -16,9 +16,10 @@ const SCRIPTS = new Set(['eval', 'evalsha', 'fcall']);
 /**
  * @param name lower case
  * @param reply of the first side
+ * @param nowMs unix milliseconds: rests of time count from here
  * @returns nothing when nothing has happened
  */
-export function effectsOf(name: string, args: readonly Buffer[], reply: ReplyValue): readonly Effect[] {
+export function effectsOf(name: string, args: readonly Buffer[], reply: ReplyValue, nowMs: number): readonly Effect[] {
   const same: Effect = { command: args, expected: { name, reply } };
   if (reply instanceof ServerError) return SCRIPTS.has(name) ? [same] : [];
   const parts = Array.isArray(reply) ? (reply as readonly ReplyValue[]) : undefined;
@@ -51,9 +52,35 @@ export function effectsOf(name: string, args: readonly Buffer[], reply: ReplyVal
       return Buffer.isBuffer(reply) ? [{ command: withId(args, reply), expected: { name, reply } }] : [];
     case 'xreadgroup':
       return parts === undefined ? [] : deliveries(args, parts);
+    case 'expire':
+    case 'pexpire':
+      return reply === 1 ? [expiry(args[1]!, args[2]!, name === 'expire', nowMs)] : [same];
+    case 'setex':
+    case 'psetex': {
+      const set: Effect = { command: ['SET', args[1]!, args[3]!], expected: same.expected };
+      return [set, expiry(args[1]!, args[2]!, name === 'setex', nowMs)];
+    }
+    case 'set':
+      return reply === null ? [same] : withMoment(args, same, nowMs);
     default:
       return [same];
   }
+}
+
+/** The moment of an expiry that was given as a rest: who is told later would let it begin later. */
+function expiry(key: Buffer, rest: Buffer, isSeconds: boolean, nowMs: number): Effect {
+  const restMs = Number(rest.toString('latin1')) * (isSeconds ? 1000 : 1);
+  return { command: ['PEXPIREAT', key, nowMs + restMs], expected: { name: 'pexpireat', reply: 1 } };
+}
+
+/** SET in two commands, which all servers know, when it says how long the key lives. */
+function withMoment(args: readonly Buffer[], same: Effect, nowMs: number): Effect[] {
+  const words = args.map((arg) => arg.toString('latin1').toUpperCase());
+  const at = words.findIndex((word, index) => index > 2 && (word === 'EX' || word === 'PX'));
+  // What GET has answered does not say whether anything was set.
+  if (at < 0 || words.includes('GET', 3)) return [same];
+  const set: Effect = { command: [...args.slice(0, at), ...args.slice(at + 2)], expected: same.expected };
+  return [set, expiry(args[1]!, args[at + 1]!, words[at] === 'EX', nowMs)];
 }
 
 const isLeft = (side: Buffer | undefined): boolean => side?.toString('latin1').toUpperCase() === 'LEFT';

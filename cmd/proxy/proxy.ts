@@ -210,6 +210,10 @@ export class RedisProxy implements ClientHost {
     await this.options.state?.write(this.current, this.report.suspicion, false);
   }
 
+  nowMs(): number {
+    return this.options.nowMs();
+  }
+
   async admitted(): Promise<void> {
     while (this.held !== undefined) await this.held.until;
   }

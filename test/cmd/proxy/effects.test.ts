@@ -13,7 +13,7 @@ const list = (...words: string[]): readonly ReplyValue[] => bytes(...words);
 /** Commands as texts, behind each what is expected. */
 function told(command: string, reply: ReplyValue): string[] {
   const args = bytes(...command.split(' '));
-  return effectsOf(describeCommand(args).name, args, reply).map(({ command: words, expected }) => {
+  return effectsOf(describeCommand(args).name, args, reply, 5_000_000).map(({ command: words, expected }) => {
     const answer = expected === undefined ? '?' : JSON.stringify(expected.reply, (_, value) => textOf(value));
     return `${words.map(String).join(' ')} => ${answer}`;
   });
@@ -51,6 +51,13 @@ describe('the second side is told', () => {
         'XREADGROUP GROUP g c COUNT 1 NOACK STREAMS a > => [["a",[["2-1",["f","v"]]]]]',
       ],
     ],
+    ['SET a 1 NX PX 300 KEEPTTL', Buffer.from('OK'), ['SET a 1 NX KEEPTTL => "OK"', 'PEXPIREAT a 5000300 => 1']],
+    ['SET a 1 NX EX 3', null, ['SET a 1 NX EX 3 => null']],
+    ['SET a 1 EX 3 GET', Buffer.from('0'), ['SET a 1 EX 3 GET => "0"']],
+    ['SET ex px', Buffer.from('OK'), ['SET ex px => "OK"']],
+    ['SETEX a 3 v', Buffer.from('OK'), ['SET a v => "OK"', 'PEXPIREAT a 5003000 => 1']],
+    ['PEXPIRE a 30 NX', 1, ['PEXPIREAT a 5000030 => 1']],
+    ['EXPIRE a 3', 0, ['EXPIRE a 3 => 0']],
     ['EVAL text 0', new ServerError('ERR later'), ['EVAL text 0 => {"name":"ServerError"}']],
   ];
   for (const [command, reply, expected] of ROWS)
