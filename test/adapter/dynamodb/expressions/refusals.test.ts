@@ -299,6 +299,9 @@ describe('a text of any kind', () => {
     for (const member of members)
       for (const part of deep)
         for (const end of ['', 'a', ')'.repeat(400)]) refusalOf(member, part.repeat(4000 / part.length) + end);
+    for (const start of ['a = ', 'a IN (', 'SET a = f(', 'size'])
+      for (const member of members) refusalOf(member, start + '('.repeat(4000));
+    assert.equal(refusalOf('ConditionExpression', `a = ${'('.repeat(400)}`), 'Syntax error; token: "(", near: "((("');
     const parentheses = `${'('.repeat(2000)}a = :n${')'.repeat(2000)}`;
     assert.equal(refusalOf('ConditionExpression', parentheses), 'The expression has redundant parentheses;');
     const nots = `${'NOT '.repeat(1000)} a = :n`;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { streamPrefix, timedRecordKey } from '../../../../src/adapter/dynamodb/rows/index.ts';
+import { streamPrefix, timedRecordKey, ttlKey } from '../../../../src/adapter/dynamodb/rows/index.ts';
 import { oldRecords } from '../../../../src/adapter/dynamodb/streams/index.ts';
 import { decodeIterator, encodeIterator } from '../../../../src/adapter/dynamodb/streams/iterator.ts';
 import {
@@ -10,6 +10,8 @@ import {
   sequenceNumber,
   startOf,
 } from '../../../../src/adapter/dynamodb/streams/sequence.ts';
+import { keyBytes } from '../../../../src/adapter/dynamodb/tables/index.ts';
+import { readItem } from '../../../../src/adapter/dynamodb/values/index.ts';
 import { timestampOfMs } from '../../../../src/platform/index.ts';
 import { DynamoNodes } from '../dynamo-nodes.ts';
 
@@ -164,11 +166,22 @@ describe('a stream of a table', () => {
     await ask(1, 'PutItem', until(102, -6 * 365 * 86_400));
     await ask(1, 'PutItem', until(103, 5));
     await ask(1, 'PutItem', { TableName: 'changing', Item: { ...key(103), until: { S: 'never' } } });
+    // A row that says of an item what the item does not say any more.
+    await ask(1, 'PutItem', until(104, 3_600));
+    const { directory, deadlineMs, store } = nodes.ends[0]!;
+    const table = (await nodes.cluster.run(directory.renew('changing', deadlineMs())))!;
+    const stray = ttlKey(table.id, 0, nowSeconds + 1, keyBytes(table.key, readItem(key(104))));
+    const put = { kind: 'put', key: stray, value: Buffer.alloc(0), ttlMs: 0 } as const;
+    await nodes.cluster.run(store.services.cluster.one(put, deadlineMs()));
     const has = async (p: number): Promise<boolean> =>
       (await ask(3, 'GetItem', { TableName: 'changing', Key: key(p), ConsistentRead: true })).Item !== undefined;
     assert.ok(await has(100));
     await nodes.cluster.simulation.runFor(8_000);
-    assert.deepEqual([await has(100), await has(101), await has(102), await has(103)], [false, true, true, true]);
+    assert.deepEqual(
+      [await has(100), await has(101), await has(102), await has(103), await has(104)],
+      [false, true, true, true, true],
+    );
+    assert.equal(await nodes.cluster.run(directory.get(stray, deadlineMs())), undefined);
     const removed = (await readAll(latest)).records.filter(({ eventName }) => eventName === 'REMOVE');
     assert.deepEqual(
       removed.map(({ dynamodb, userIdentity }) => [dynamodb.Keys, userIdentity]),
