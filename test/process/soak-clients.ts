@@ -50,13 +50,24 @@ async function killEachNode(cluster: ProcessNodes, running: ReadonlyMap<string, 
 // Some libraries do not look at promises of commands that they repeat.
 let unhandled = 0;
 process.on('unhandledRejection', () => unhandled++);
+/** What all nodes say of it together. */
+async function droppedMessages(): Promise<number> {
+  const pages = await Promise.all(
+    NODES.map(async (nodeId) => (await fetch(`http://127.0.0.1:${cluster.metricsPort(nodeId)}/metrics`)).text()),
+  );
+  return pages.reduce(
+    (sum, page) => sum + Number(/^kvorum_redis_messages_total\{[^}]*step="dropped"[^}]*\} (\d+)/m.exec(page)?.[1]),
+    0,
+  );
+}
+
 const cluster = await ProcessNodes.start({ groups: Number(flags.groups) });
 try {
   const running = new Map<string, Running>();
   for (const name of names) {
     const start = WORKLOADS[name];
     if (start === undefined) throw new Error(`there is no ${name}`);
-    running.set(name, await start({ port: (nodeId) => cluster.redisPort(nodeId) }));
+    running.set(name, await start({ port: (nodeId) => cluster.redisPort(nodeId), droppedMessages }));
   }
   await killEachNode(cluster, running);
   for (const [name, one] of running) {

@@ -35,7 +35,12 @@ export interface RunningQueue extends Running {
   done(): number;
 }
 
-export function bullmq({ prefix, everyMs, lockMs, drainMs }: BullOptions): (bed: Bed) => Promise<RunningQueue> {
+export function bullmq({
+  prefix,
+  everyMs,
+  lockMs,
+  drainMs,
+}: BullOptions): (bed: Pick<Bed, 'port'>) => Promise<RunningQueue> {
   return async (bed) => {
     const errors = new Errors();
     const record = new WorkRecord();

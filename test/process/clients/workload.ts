@@ -5,6 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 export interface Bed {
   /** Port of a node on 127.0.0.1. */
   port(nodeId: number): number;
+  /** Messages that nodes have not sent on, because they took another one for dead or too many waited. */
+  droppedMessages(): Promise<number>;
 }
 
 /** What a program has found. */
