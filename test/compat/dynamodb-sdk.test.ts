@@ -14,10 +14,17 @@ import {
   waitUntilTableNotExists,
 } from '@aws-sdk/client-dynamodb';
 import {
+  DescribeStreamCommand,
+  DynamoDBStreamsClient,
+  GetRecordsCommand,
+  GetShardIteratorCommand,
+} from '@aws-sdk/client-dynamodb-streams';
+import {
   BatchGetCommand,
   BatchWriteCommand,
   DeleteCommand,
   DynamoDBDocumentClient,
+  ExecuteStatementCommand,
   GetCommand,
   PutCommand,
   paginateQuery,
@@ -266,6 +273,46 @@ describe('the AWS SDK over three nodes', { timeout: 240_000 }, () => {
       Responses?.map(({ Item }) => Item?.balance),
       [3, 7, undefined],
     );
+  });
+
+  test('runs statements, and reads what was changed from the stream', async () => {
+    const { TableDescription } = await clients[0]!.send(
+      new CreateTableCommand({
+        TableName: 'events',
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+        StreamSpecification: { StreamEnabled: true, StreamViewType: 'NEW_AND_OLD_IMAGES' },
+      }),
+    );
+    await waitUntilTableExists({ client: clients[1]!, ...POLL }, { TableName: 'events' });
+    const run = (Statement: string, ...Parameters: unknown[]) =>
+      documents[Parameters.length % 3]!.send(
+        new ExecuteStatementCommand({ Statement, ...(Parameters.length === 0 ? {} : { Parameters }) }),
+      );
+    await run(`INSERT INTO "events" VALUE {'id': ?, 'n': ?}`, 'a', 1);
+    await run(`UPDATE "events" SET n = n + 1 WHERE id = ?`, 'a');
+    const read = { Statement: `SELECT n FROM "events" WHERE id = 'a'`, ConsistentRead: true };
+    assert.deepEqual((await documents[0]!.send(new ExecuteStatementCommand(read))).Items, [{ n: 2 }]);
+    await run(`DELETE FROM "events" WHERE id = ?`, 'a');
+
+    const streams = new DynamoDBStreamsClient({
+      endpoint: `http://127.0.0.1:${cluster.dynamodbPort(2)}`,
+      region: 'eu-west-1',
+      credentials: { accessKeyId: 'reader', secretAccessKey: 'the secret of reader' },
+    });
+    const StreamArn = TableDescription!.LatestStreamArn!;
+    const { StreamDescription } = await streams.send(new DescribeStreamCommand({ StreamArn }));
+    const names: (string | undefined)[] = [];
+    for (const { ShardId } of StreamDescription!.Shards!) {
+      const start = await streams.send(
+        new GetShardIteratorCommand({ StreamArn, ShardId: ShardId!, ShardIteratorType: 'TRIM_HORIZON' }),
+      );
+      const { Records } = await streams.send(new GetRecordsCommand({ ShardIterator: start.ShardIterator! }));
+      names.push(...Records!.map(({ eventName }) => eventName));
+    }
+    assert.deepEqual(names, ['INSERT', 'MODIFY', 'REMOVE']);
+    streams.destroy();
   });
 
   test('is refused what its key may not do', async () => {
