@@ -27,8 +27,10 @@ import type { TableServices } from './table-services.ts';
 
 /** How long a node waits before it looks for jobs again; changes made here are looked for at once. */
 const LOOK_MS: Millis = 1_000;
-/** How long one step may take. */
-const STEP_MS: Millis = 30_000;
+/** How long it waits for the rows of jobs. A node that stops waits as long when the others are gone already. */
+const LOOK_TIMEOUT_MS: Millis = 2_000;
+/** How long one step may take; one that was not done in time is done again. */
+const STEP_MS: Millis = 5_000;
 /**
  * Rows of one transaction of a fill, and what they may have. Where others write to them all the time it takes fewer: a transaction over many rows would be
  * overtaken on one of them again and again.
@@ -101,15 +103,15 @@ export class TableJobs {
   private async jobs(): Promise<{ readonly table: number; readonly tasks: readonly TableTask[] }[]> {
     const jobs: { readonly table: number; readonly tasks: readonly TableTask[] }[] = [];
     const options = { limit: MAX_JOBS, reverse: false, keysOnly: false };
-    const pages = this.services.cluster.scan(JOB_ROWS, options, this.deadline(), this.abort.signal);
+    const pages = this.services.cluster.scan(JOB_ROWS, options, this.deadline(LOOK_TIMEOUT_MS), this.abort.signal);
     for await (const { rows } of pages) {
       for (const { key, value } of rows) jobs.push({ table: tableOfJob(key), tasks: decodeTasks(value) });
     }
     return jobs;
   }
 
-  private deadline(): Millis {
-    return this.services.clock.monotonicMs() + STEP_MS;
+  private deadline(timeoutMs: Millis = STEP_MS): Millis {
+    return this.services.clock.monotonicMs() + timeoutMs;
   }
 
   private async carryOut(table: number, task: TableTask): Promise<void> {
@@ -216,7 +218,7 @@ export class TableJobs {
     make: RowMaker,
   ): Promise<boolean> {
     const rows = keys.filter((key) => !isHeadRow(key));
-    const deadlineMs = keys.length > 1 ? this.services.clock.monotonicMs() + FILL_PATIENCE_MS : this.deadline();
+    const deadlineMs = keys.length > 1 ? this.deadline(FILL_PATIENCE_MS) : this.deadline();
     const request = { keys: [descriptorKey(id), jobKey(id), ...rows], deadlineMs, isPersistent: true };
     const { reply } = await this.services.transactions.run(request, (view) => {
       const table = readTable(view, id);

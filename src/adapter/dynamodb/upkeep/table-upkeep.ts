@@ -10,8 +10,10 @@ import { sweepExpired } from './expiry-sweep.ts';
 import { moveRecords, trimStreams } from './stream-upkeep.ts';
 
 const ROUND_MS: Millis = 1_000;
-/** How long one round may take. */
-const TIMEOUT_MS: Millis = 30_000;
+/** How long it waits to hear of tables. A node that stops waits as long when the others are gone already. */
+const LOOK_TIMEOUT_MS: Millis = 2_000;
+/** How long one segment of one table may take in a round. */
+const SEGMENT_TIMEOUT_MS: Millis = 5_000;
 /** How often old records are looked for. */
 const TRIM_MS: Millis = 60 * 60 * 1000;
 /** Steps of one table in one round: others have their turn. */
@@ -55,13 +57,13 @@ export class TableUpkeep {
   private async round(): Promise<void> {
     const { clock, kv, isActive, onBackgroundError } = this.store.services;
     if (!isActive()) return;
-    const deadlineMs = clock.monotonicMs() + TIMEOUT_MS;
-    await this.lookAtTables(deadlineMs);
+    await this.lookAtTables(clock.monotonicMs() + LOOK_TIMEOUT_MS);
     for (const table of this.tables) {
       for (const segment of table.segments) {
         if (this.abort.signal.aborted) return;
         if (!kv.servesLocally(kv.groupOf(fenceKey(table.id, segment.start)))) continue;
         // One table that cannot be worked on keeps no other one waiting.
+        const deadlineMs = clock.monotonicMs() + SEGMENT_TIMEOUT_MS;
         await this.keepUp(table, segment, deadlineMs).catch(onBackgroundError);
       }
     }
