@@ -9,6 +9,7 @@ export { bindChange, conditionFailed, type ItemChange } from './item-changes.ts'
 export { type ItemServices, ItemStore } from './item-store.ts';
 export { type PagePlan, planQuery, planScan } from './page-plan.ts';
 export { answerPage, type PageAnswer } from './query-scan.ts';
+export { writeChange } from './single-items.ts';
 export { createTablesAndItems, type TablesAndItems, type TablesAndItemsParts } from './tables-and-items.ts';
 export { transactGet } from './transact-get.ts';
 export { canceled, reasonOf, requestToken, transactCosts, transactWrite } from './transact-write.ts';

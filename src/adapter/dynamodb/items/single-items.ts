@@ -9,7 +9,7 @@ import { itemOfRow, rowKeyOf, type TableDescriptor, tableNameOf } from '../table
 import { type Item, itemSize, readItem, readUnits, type WireItem, wireItem, writeUnits } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
 import { AlreadyWrittenError } from './errors.ts';
-import { bindChange, type ItemChange } from './item-changes.ts';
+import { type BoundChange, bindChange, type ItemChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
 import { placeOfKey } from './key-errors.ts';
 import type { DeleteItemInput, GetItemInput, PutItemInput, ReturnValues, UpdateItemInput } from './requests.ts';
@@ -82,6 +82,29 @@ async function writtenBefore(
   };
 }
 
+/**
+ * Does one change by itself; the second attempt of a call that has been done is answered as the first one.
+ * @throws DynamoError; StaleTableError when the table is another by now
+ */
+export async function writeChange(
+  store: ItemStore,
+  context: RequestContext,
+  table: TableDescriptor,
+  change: ItemChange,
+): Promise<{ readonly bound: BoundChange; readonly written: WrittenItem }> {
+  const bound = bindChange(table, change, invocationOf(context));
+  const { write } = bound;
+  try {
+    const written = await store.write(keysOfWrite(write), [table], context.deadlineMs, (view, lane) =>
+      writeItem(view, write, lane),
+    );
+    return { bound, written };
+  } catch (error) {
+    if (!(error instanceof AlreadyWrittenError)) throw error;
+    return { bound, written: await writtenBefore(store, write, error, context) };
+  }
+}
+
 /** Only tables with local indexes have item collections. */
 export function collectionMetrics(table: TableDescriptor, key: Item, asked: string | undefined): object | undefined {
   if (asked !== 'SIZE' || table.localIndexes.length === 0) return undefined;
@@ -98,15 +121,7 @@ export function singleItemOperations(store: ItemStore): AnyOperation[] {
   const write = (context: RequestContext, plan: WritePlan): Promise<object> =>
     store.withTable(plan.name, context.deadlineMs, async (table) => {
       const { input } = plan;
-      const bound = bindChange(table, plan.change, invocationOf(context));
-      const written = await store
-        .write(keysOfWrite(bound.write), [table], context.deadlineMs, (view, lane) =>
-          writeItem(view, bound.write, lane),
-        )
-        .catch((error: unknown) => {
-          if (error instanceof AlreadyWrittenError) return writtenBefore(store, bound.write, error, context);
-          throw error;
-        });
+      const { bound, written } = await writeChange(store, context, table, plan.change);
       const costs = new TableCosts(table.name);
       costs.addWrite(written.costs);
       return {

@@ -3,17 +3,15 @@ import { DynamoError, type DynamoErrorType, validationError } from '../errors/in
 import { meets, ProjectedItems } from '../expressions/index.ts';
 import {
   answerPage,
-  bindChange,
   canceled,
   type ItemStore,
-  keysOfWrite,
   type ReturnConsumedCapacity,
   requestToken,
   TableCosts,
   transactCosts,
   transactGet,
   transactWrite,
-  writeItem,
+  writeChange,
 } from '../items/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
 import type { DeleteStatement, SelectStatement, UpdateStatement } from '../partiql/index.ts';
@@ -118,17 +116,14 @@ class Statements {
   }
 
   private async change(
-    { deadlineMs }: RequestContext,
+    context: RequestContext,
     planned: PlannedStatement,
     table: TableDescriptor,
     { ReturnConsumedCapacity }: PageOptions,
   ): Promise<StatementAnswer> {
-    const bound = bindChange(table, changeOf(planned, table));
-    const keys = keysOfWrite(bound.write);
     try {
-      const { before, after, costs } = await this.store.write(keys, [table], deadlineMs, (view, lane) =>
-        writeItem(view, bound.write, lane),
-      );
+      const { bound, written } = await writeChange(this.store, context, table, changeOf(planned, table));
+      const { before, after, costs } = written;
       const cost = new TableCosts(table.name);
       cost.addWrite(costs);
       return {

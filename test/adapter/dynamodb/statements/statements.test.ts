@@ -112,6 +112,17 @@ describe('statements over three nodes', () => {
     await execute("INSERT INTO music VALUE {'artist': 'b', 'year': 1, 'n': 7}");
   });
 
+  test('do nothing when a call is attempted again that has been done', async () => {
+    const Statement =
+      "UPDATE music SET tries = if_not_exists(tries, 0) + 1 WHERE artist = 'b' AND year = 1 RETURNING ALL NEW *";
+    const attempt = (number: number): Promise<unknown> =>
+      nodes.cluster.run(nodes.ask(2, 'ExecuteStatement', { Statement }, { id: 'one call', attempt: number }));
+    await attempt(1);
+    const { Items } = JSON.parse(JSON.stringify(await attempt(2)));
+    assert.equal(Items[0].tries.N, '1');
+    assert.equal((await execute(Statement)).Items![0]!.tries!.N, '2');
+  });
+
   test('are refused as requests are', async () => {
     assert.match(await refused('SELECT * FROM nowhere'), /^ResourceNotFoundException/);
     assert.match(await refused("SELECT * FROM music.no WHERE genre = 'x'"), /does not have the specified index: no/);
