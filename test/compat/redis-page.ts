@@ -106,7 +106,7 @@ const EVERYWHERE = [
   '- A write is acknowledged when a quorum of replicas has it on disk. A command that may or may not have happened, because its leader died, is answered `UNKNOWN`; one that',
   '  could not begin in time is answered `CLUSTERDOWN` or `TRYAGAIN`, and nothing has happened. See [errors](errors.md).',
   '- Commands and transactions over keys of different slots work, whichever groups have them. `CROSSSLOT` is answered only where the client follows redirects and the keys',
-  '  belong to several groups. The 16 databases work in a cluster too; only database 0 has slots.',
+  '  belong to several groups and slots. The 16 databases work in a cluster too; only database 0 has slots.',
   '- A command that writes and touches more than 65,536 rows that it does not name, or takes longer than 250 ms, is refused as a whole. One that only reads is refused beyond',
   '  2,000,000 rows or 512 MiB. Deleting, overwriting and expiring a collection of any size is one row.',
   '- RENAME, COPY, MOVE, RESTORE and commands that store a whole value take values of any number of rows. What a result is computed from may have',
