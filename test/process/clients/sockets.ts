@@ -3,6 +3,7 @@
  * Over PUBLISH a message reaches whoever listens when it is published: what is sent while all nodes are there and everybody has been heard arrives once.
  */
 import { createServer } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createAdapter } from '@socket.io/redis-adapter';
 import { createAdapter as createStreamsAdapter } from '@socket.io/redis-streams-adapter';
 import { Redis } from 'ioredis';
@@ -70,20 +71,25 @@ class Sites {
     this.sites[at]!.server.emit('news', name);
   }
 
-  /** Settles when everybody has heard everybody. */
+  /** Settles when everybody has heard what everybody has said from now on. */
   async greet(): Promise<void> {
-    await until(
-      'everybody hears everybody',
-      () => {
-        const names = this.sites.map((_, at) => `greeting-${at}-${this.greetings}`);
-        if (this.greetings > 0 && this.sites.every(({ got }) => names.every((name) => got.has(name)))) return true;
-        // One that was lost is not repeated: another one is sent.
-        this.greetings++;
-        for (const at of this.sites.keys()) this.send(at, `greeting-${at}-${this.greetings}`);
-        return new Promise((resolve) => setTimeout(resolve, 200, false));
-      },
-      ARRIVAL_MS,
-    );
+    const isHeard = (): boolean => {
+      const names = this.sites.map((_, at) => `greeting-${at}-${this.greetings}`);
+      return this.sites.every(({ got }) => names.every((name) => got.has(name)));
+    };
+    const say = (): void => {
+      this.greetings++;
+      for (const at of this.sites.keys()) this.send(at, `greeting-${at}-${this.greetings}`);
+    };
+    say();
+    const heard = async (): Promise<boolean> => {
+      if (isHeard()) return true;
+      await pause(200);
+      // One that was lost is not repeated: another one is sent.
+      if (!isHeard()) say();
+      return false;
+    };
+    await until('everybody hears everybody', heard, ARRIVAL_MS);
   }
 
   /** Everything that has to arrive does, and once. */
