@@ -114,7 +114,7 @@ function dynamodbHint(members: readonly ClusterMember[], values: ClusterSettingV
   const file = values['dynamodb.credentialsFile'];
   const scheme = values['dynamodb.tls.cert'] === '' ? 'http' : 'https';
   const keys = values['dynamodb.unsigned'] || file === '' ? '' : `AWS_SHARED_CREDENTIALS_FILE=${file} `;
-  return `DynamoDB clients too: ${keys}AWS_REGION=us-east-1 aws --endpoint-url ${scheme}://${address} dynamodb list-tables`;
+  return `DynamoDB clients too: ${keys}AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url ${scheme}://${address} dynamodb list-tables`;
 }
 
 /** Something that happens at most once and can be waited for. */
