@@ -39,5 +39,5 @@ const sentences = ({ text, items }: RawReply): string[] =>
 
 const linesOf = ({ items }: RawReply): string[] => (items ?? []).map(({ text }) => text!);
 
-/** A subcommand or an option with its arguments: no word of a sentence. */
-const isSyntax = (line: string): boolean => /^( +\* )?(\(no subcommand\)|[A-Z-]+)( [[(<]|$)/.test(line);
+/** A subcommand or an option with its arguments, or a line with more of them: no word of a sentence. */
+const isSyntax = (line: string): boolean => /^(( +\* )?(\(no subcommand\)|[A-Z-]+)( [[(<]|$)| +\[[A-Z])/.test(line);

@@ -125,7 +125,10 @@ describe('a voter whose folder is gone after its peers were restarted', () => {
     await change('remove');
     await replace(cluster, 1, 3, old);
     await change('addLearner');
-    await cluster.until('it has caught up', () => (cluster.node(3).raft(ONE)?.status().appliedIndex ?? 0) > 5);
+    await cluster.until('it has caught up', () => {
+      const { progress, commitIndex } = cluster.node(cluster.leaderOf(ONE)!).raft(ONE)!.status();
+      return progress.some((peer) => peer.nodeId === nodeId(3) && peer.matchIndex >= commitIndex);
+    });
     await change('addVoter');
     const leader = cluster.node(cluster.leaderOf(ONE)!).raft(ONE)!;
     await cluster.run(leader.transferLeadership(nodeId(3)));

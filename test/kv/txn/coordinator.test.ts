@@ -4,7 +4,11 @@ import { describe, test } from 'node:test';
 import { ConflictError } from '../../../src/kv/contract/errors.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
 import type { KeyView } from '../../../src/kv/contract/view.ts';
-import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
+import {
+  DEFAULT_TRANSACTION_LIMITS,
+  type TransactionLimits,
+  TransactionUnknownError,
+} from '../../../src/kv/txn/coordinator-types.ts';
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
 import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
@@ -553,7 +557,7 @@ describe('a coordinator', () => {
 
   test('refuses what is too large before anything is locked', async () => {
     const { runner, end, soon, cluster } = bed();
-    const large = Buffer.alloc(6 * 1024 * 1024);
+    const large = Buffer.alloc(DEFAULT_TRANSACTION_LIMITS.maxBytes / 2);
     const running = runner.run({ keys: [], deadlineMs: soon() }, (view) => {
       view.put(A, large, NEVER);
       view.put(B, large, NEVER);

@@ -7,21 +7,37 @@
  */
 import { RdbFormatError } from './errors.ts';
 
-/** Of the table of places: as many as there are bytes, within these bounds. */
-const MIN_HASH_BITS = 6;
-const MAX_HASH_BITS = 16;
+const HASH_BITS = 16;
+const MAX_PLACE = 0x7fff_ffff;
 const MAX_LITERALS = 32;
 const MAX_OFFSET = 1 << 13;
 const MAX_REFERENCE = 264;
 /** A reference of three bytes stands for 264. */
 const MAX_RATIO = 88;
 
+/**
+ * Where three bytes were seen last, by their hash. Clearing it for each string would cost more than all the rest, since most are short: places are
+ * counted over all strings, and those below the string's own base are of others.
+ */
+const places = new Int32Array(1 << HASH_BITS);
+/** Above all places of the strings before. */
+let nextBase = 1;
+
+/** The base of a string of so many bytes. */
+function baseFor(length: number): number {
+  if (nextBase + length > MAX_PLACE) {
+    places.fill(0);
+    nextBase = 1;
+  }
+  const base = nextBase;
+  nextBase += length;
+  return base;
+}
+
 /** @returns undefined when the result would have more than `limit` bytes */
 export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
   const out = Buffer.allocUnsafe(limit + MAX_LITERALS + 4);
-  // Most strings are short: a table of one size would cost more than all the rest.
-  const hashBits = Math.min(MAX_HASH_BITS, Math.max(MIN_HASH_BITS, 32 - Math.clz32(bytes.length)));
-  const places = new Int32Array(1 << hashBits).fill(-1);
+  const base = baseFor(bytes.length);
   let at = 0;
   let written = 0;
   let literals = 0;
@@ -33,7 +49,7 @@ export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
   };
   while (at < bytes.length) {
     if (written + literals > limit) return undefined;
-    const match = at + 2 < bytes.length ? findMatch(bytes, at, places, hashBits) : -1;
+    const match = at + 2 < bytes.length ? findMatch(bytes, at, base) : -1;
     if (match < 0) {
       literals++;
       at++;
@@ -59,11 +75,11 @@ export function compressLzf(bytes: Buffer, limit: number): Buffer | undefined {
 }
 
 /** Where the three bytes at `at` were seen last, near enough to be referred to; -1 for nowhere. Notes them. */
-function findMatch(bytes: Buffer, at: number, places: Int32Array, hashBits: number): number {
+function findMatch(bytes: Buffer, at: number, base: number): number {
   const three = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-  const slot = (Math.imul(three, 0x9e3779b1) >>> (32 - hashBits)) | 0;
-  const match = places[slot]!;
-  places[slot] = at;
+  const slot = Math.imul(three, 0x9e3779b1) >>> (32 - HASH_BITS);
+  const match = places[slot]! - base;
+  places[slot] = base + at;
   const isSame =
     match >= 0 &&
     at - match <= MAX_OFFSET &&
