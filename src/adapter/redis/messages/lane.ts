@@ -1,6 +1,6 @@
 /**
  * The way to one other node: what clients of this node listen to, and the messages that clients there listen to, in order, in one stream that is
- * opened again when it breaks. Whatever waits of a turn shares a frame. The other side answers each frame, which tells three things: what it knows of
+ * opened again when it breaks. Whatever waits while two frames are under way shares the next one. The other side answers each frame, which tells three things: what it knows of
  * this node's clients, that it keeps up, and that it lives.
  */
 import {
@@ -16,6 +16,8 @@ import { SCOPES, type Scope, type Topics } from './topics.ts';
 
 /** A frame takes no further item beyond this. */
 const FRAME_BYTES = 256 * 1024;
+/** A frame costs both sides more than the messages in it, so no more are under way than keep the lane going, unless they are full. */
+const FRAMES_UNDER_WAY = 2;
 /** Bytes of frames that were not answered. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Messages that wait for a node. A slow one must not hold publishers up, and memory is finite. */
@@ -219,7 +221,12 @@ export class Lane {
   }
 
   private flush(): void {
-    while (this.stream !== undefined && this.unansweredBytes < WINDOW_BYTES && this.hasMore()) this.sendFrame();
+    while (this.stream !== undefined && this.maySend() && this.hasMore()) this.sendFrame();
+  }
+
+  private maySend(): boolean {
+    if (this.unansweredBytes >= WINDOW_BYTES) return false;
+    return this.unanswered.length < FRAMES_UNDER_WAY || this.queueBytes >= FRAME_BYTES || !this.isComplete;
   }
 
   private hasMore(): boolean {
