@@ -214,10 +214,18 @@ export class ReplyWriter {
 /** `Array.isArray` does not narrow a readonly array out of a union. */
 const isArray = (reply: Reply): reply is readonly Reply[] => Array.isArray(reply);
 
-/** One reply as bytes, for places where speed does not matter. */
+/** Of all replies that are encoded by themselves: a slab for each would cost more than what is in it. */
+let shared = new ReplyWriter();
+
+/** One reply as bytes, which nobody writes again. Those of several small replies are in one memory: whoever keeps one for long keeps that. */
 export function encodeReply(reply: Reply, resp: 2 | 3): Buffer {
-  const writer = new ReplyWriter();
-  writer.write(reply, resp);
-  const segments = writer.take();
+  try {
+    shared.write(reply, resp);
+  } catch (error) {
+    // What was written of it must not come before the next reply.
+    shared = new ReplyWriter();
+    throw error;
+  }
+  const segments = shared.take();
   return segments.length === 1 ? segments[0]! : Buffer.concat(segments);
 }
