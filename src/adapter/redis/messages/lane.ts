@@ -1,7 +1,7 @@
 /**
  * The way to one other node: what clients of this node listen to, and the messages that clients there listen to, in order, in one stream that is
- * opened again when it breaks. Whatever waits while two frames are under way shares the next one. The other side answers each frame, which tells three things: what it knows of
- * this node's clients, that it keeps up, and that it lives.
+ * opened again when it breaks. Whatever waits while two frames are under way shares the next one. The other side answers each frame, which tells
+ * three things: what it knows of this node's clients, that it keeps up, and that it lives.
  */
 import {
   type Backoff,
