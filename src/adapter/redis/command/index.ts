@@ -60,6 +60,7 @@ export {
   type LibraryLender,
 } from './library-lending.ts';
 export type { OutputClass, OutputLimit, OutputLimits } from './output-limits.ts';
+export { PassingView } from './passing-view.ts';
 export type { KeyPage, KeySample, PageRequest, ScanContext } from './scan-context.ts';
 export type {
   CalledScript,

@@ -1,49 +1,37 @@
 /** What a command sees while writers are kept apart: the rows that it writes are noted. */
-import type { KeyView, LiveValue } from '../../../kv/index.ts';
+import type { KeyView } from '../../../kv/index.ts';
 import type { HlcTimestamp } from '../../../platform/index.ts';
+import { PassingView } from '../command/index.ts';
 import { headOf } from '../keys/index.ts';
 import type { WrittenRows } from '../tracking/index.ts';
 
-export class WrittenRowsView implements KeyView, WrittenRows {
-  readonly prefetch: KeyView['prefetch'];
-  readonly isElsewhere: KeyView['isElsewhere'];
-  readonly deletedAt: KeyView['deletedAt'];
-  readonly writtenAt: KeyView['writtenAt'];
-  readonly ts: HlcTimestamp;
+export class WrittenRowsView extends PassingView implements WrittenRows {
   readonly rows = new Map<string, string>();
-  private readonly view: KeyView;
+  private readonly writtenTs: HlcTimestamp;
 
   constructor(view: KeyView) {
-    this.view = view;
-    // The view goes on to other commands, at other times.
-    this.ts = view.ts;
-    this.prefetch = view.prefetch?.bind(view);
-    this.isElsewhere = view.isElsewhere?.bind(view);
-    this.deletedAt = view.deletedAt?.bind(view);
-    this.writtenAt = view.writtenAt?.bind(view);
+    super(view);
+    this.writtenTs = view.ts;
   }
 
-  get hasWholeObjects(): boolean {
-    return this.view.hasWholeObjects === true;
+  /** The view goes on to other commands, at other times. */
+  override get ts(): HlcTimestamp {
+    return this.writtenTs;
   }
 
-  get(key: Buffer): LiveValue | undefined {
-    return this.view.get(key);
-  }
-
-  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+  override put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
     this.note(key);
-    this.view.put(key, value, expireTs);
+    super.put(key, value, expireTs);
   }
 
-  delete(key: Buffer): void {
+  override delete(key: Buffer): void {
     this.note(key);
-    this.view.delete(key);
+    super.delete(key);
   }
 
-  deleteRange(start: Buffer, end: Buffer): void {
+  override deleteRange(start: Buffer, end: Buffer): void {
     this.note(start);
-    this.view.deleteRange(start, end);
+    super.deleteRange(start, end);
   }
 
   private note(row: Buffer): void {

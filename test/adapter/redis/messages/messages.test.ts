@@ -5,15 +5,9 @@ import { MAX_BACKLOG_BYTES } from '../../../../src/adapter/redis/messages/lane.t
 import { Messages } from '../../../../src/adapter/redis/messages/messages.ts';
 import type { Subscriber } from '../../../../src/adapter/redis/messages/topics.ts';
 import type { EncodedReply } from '../../../../src/adapter/redis/protocol/reply.ts';
-import {
-  type NodeId,
-  nodeId,
-  SeededRandom,
-  SimFabric,
-  SimMachine,
-  Simulation,
-} from '../../../../src/platform/index.ts';
+import { nodeId, SeededRandom } from '../../../../src/platform/index.ts';
 import { decodeReply } from '../harness.ts';
+import { NodeStage, type StagedParts } from '../node-stage.ts';
 
 /** A client that remembers the texts that it got. */
 class Client implements Subscriber {
@@ -28,57 +22,13 @@ class Client implements Subscriber {
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
-class Stage {
-  readonly simulation: Simulation;
-  readonly fabric: SimFabric;
-  readonly machines = new Map<NodeId, SimMachine>();
-  readonly nodes = new Map<NodeId, Messages>();
-  readonly errors: unknown[] = [];
-  /** As every node is told. */
-  listed: readonly NodeId[];
-
-  constructor(count: number, seed = 1) {
-    this.simulation = new Simulation({ seed });
-    this.fabric = new SimFabric(this.simulation);
-    this.listed = Array.from({ length: count }, (_, at) => nodeId(at + 1));
-    for (const id of this.listed) this.machines.set(id, new SimMachine(this.fabric, id));
+class Stage extends NodeStage<Messages> {
+  static started(count: number, seed?: number): Promise<Stage> {
+    return new Stage(count, seed).started();
   }
 
-  static async started(count: number, seed?: number): Promise<Stage> {
-    const stage = new Stage(count, seed);
-    for (const id of stage.listed) await stage.boot(id);
-    await stage.pass(50);
-    return stage;
-  }
-
-  async boot(id: NodeId): Promise<void> {
-    const { network, scheduler, random } = this.machines.get(id)!;
-    for (const other of this.machines.keys()) if (other !== id) network.setPeer(other, 'elsewhere:1');
-    const onError = (error: unknown): void => void this.errors.push(error);
-    const messages = new Messages({ network, scheduler, random, peers: () => this.listed, onError });
-    this.nodes.set(id, messages);
-    await network.start();
-    messages.start();
-  }
-
-  crash(id: number): void {
-    this.nodes.delete(nodeId(id));
-    this.machines.get(nodeId(id))!.crash({ losePower: false });
-  }
-
-  at(id: number): Messages {
-    return this.nodes.get(nodeId(id))!;
-  }
-
-  pass(ms: number): Promise<void> {
-    return this.simulation.runFor(ms);
-  }
-
-  /** Lets time pass until a promise has settled. @returns how long it took */
-  async settled(promise: Promise<unknown> | undefined, maxMs = 10_000): Promise<number> {
-    const beganMs = this.simulation.nowMs();
-    await this.simulation.runToEnd(Promise.resolve(promise), maxMs);
-    return this.simulation.nowMs() - beganMs;
+  protected override make(parts: StagedParts): Messages {
+    return new Messages(parts);
   }
 
   async subscribe(id: number, client: Client, name: string, scope: 'channel' | 'pattern' | 'shard' = 'channel') {

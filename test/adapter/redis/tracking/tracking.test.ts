@@ -4,15 +4,8 @@ import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/index.ts';
 import { Tracking, type TrackingClient } from '../../../../src/adapter/redis/tracking/index.ts';
 import { WINDOW_BYTES } from '../../../../src/adapter/redis/tracking/watcher.ts';
-import {
-  hlcTimestamp,
-  type NodeId,
-  nodeId,
-  SeededRandom,
-  SimFabric,
-  SimMachine,
-  Simulation,
-} from '../../../../src/platform/index.ts';
+import { hlcTimestamp, nodeId, SeededRandom } from '../../../../src/platform/index.ts';
+import { NodeStage, type StagedParts } from '../node-stage.ts';
 
 /** A client that remembers what it was told; `everything` for all. */
 class Client implements TrackingClient {
@@ -42,59 +35,23 @@ class Client implements TrackingClient {
 
 const row = (key: string): Buffer => KEYSPACES[0]!.storageKey(Buffer.from(key));
 
-class Stage {
-  readonly simulation: Simulation;
-  readonly fabric: SimFabric;
-  readonly machines = new Map<NodeId, SimMachine>();
-  readonly nodes = new Map<NodeId, Tracking>();
-  readonly errors: unknown[] = [];
-  listed: readonly NodeId[];
+class Stage extends NodeStage<Tracking> {
   private lastTs = 0n;
 
-  constructor(count: number, seed = 1) {
-    this.simulation = new Simulation({ seed });
-    this.fabric = new SimFabric(this.simulation);
-    this.listed = Array.from({ length: count }, (_, at) => nodeId(at + 1));
-    for (const id of this.listed) this.machines.set(id, new SimMachine(this.fabric, id));
+  static started(count: number, seed?: number): Promise<Stage> {
+    return new Stage(count, seed).started();
   }
 
-  static async started(count: number, seed?: number): Promise<Stage> {
-    const stage = new Stage(count, seed);
-    for (const id of stage.listed) await stage.boot(id);
-    await stage.pass(50);
-    return stage;
-  }
-
-  async boot(id: NodeId): Promise<void> {
-    const { network, scheduler, random } = this.machines.get(id)!;
-    for (const other of this.machines.keys()) if (other !== id) network.setPeer(other, 'elsewhere:1');
-    const onError = (error: unknown): void => void this.errors.push(error);
-    const tracking = new Tracking(scheduler, { network, random, peers: () => this.listed, onError });
-    this.nodes.set(id, tracking);
-    await network.start();
-    tracking.start();
-  }
-
-  crash(id: number): void {
-    this.nodes.delete(nodeId(id));
-    this.machines.get(nodeId(id))!.crash({ losePower: false });
-  }
-
-  at(id: number): Tracking {
-    return this.nodes.get(nodeId(id))!;
-  }
-
-  pass(ms: number): Promise<void> {
-    return this.simulation.runFor(ms);
+  protected override make({ scheduler, ...options }: StagedParts): Tracking {
+    return new Tracking(scheduler, options);
   }
 
   /** A client of a node begins to keep keys. @returns how long that took */
   async join(id: number, client: Client): Promise<number> {
-    const beganMs = this.simulation.nowMs();
     this.at(id).joined(client);
-    await this.simulation.runToEnd(Promise.resolve(this.at(id).watching()), 10_000);
+    const tookMs = await this.settled(this.at(id).watching());
     client.news();
-    return this.simulation.nowMs() - beganMs;
+    return tookMs;
   }
 
   /** A node that leads applies an entry with a key. @param writers of it */
