@@ -6,6 +6,7 @@ export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { dispositionOf, type ErrorDisposition, hasCode, isOutcomeUnknown, KvorumError } from './errors.ts';
+export { listenOn } from './listening.ts';
 export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
 export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';
 export {

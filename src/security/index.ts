@@ -20,4 +20,5 @@ export { explainHandshake } from './handshake.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
 export { HIDDEN, Secret } from './secret.ts';
+export { readSecretFile } from './secret-file.ts';
 export { guardTlsPort, type TlsPort, type TlsPortLogger, tlsPortOptions } from './tls-port.ts';

@@ -4,10 +4,10 @@
  * so that the time of an answer says nothing about how much of a guess was right.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { PasswordFileError } from './errors.ts';
 import type { Refreshable } from './file-refresher.ts';
 import type { Secret } from './secret.ts';
+import { readSecretFile } from './secret-file.ts';
 
 /** Asked by a front end. */
 export interface PasswordCheck {
@@ -35,14 +35,7 @@ async function readPasswordFile(path: string): Promise<Buffer[]> {
   const refuse = (reason: string): never => {
     throw new PasswordFileError(`the password file ${path} ${reason}`);
   };
-  let text = '';
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    refuse(code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`);
-  }
-  if (text.length > MAX_FILE_BYTES) refuse('is too long for one');
+  const text = await readSecretFile(path, MAX_FILE_BYTES, refuse);
   const lines = text.split(/\r?\n/).filter((line) => line !== '');
   if (lines.length === 0) refuse('holds no password; it has one a line');
   if (lines.length > MAX_PASSWORDS) refuse(`holds ${lines.length} passwords; at most ${MAX_PASSWORDS} count at a time`);

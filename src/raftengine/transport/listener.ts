@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type grpc from '@grpc/grpc-js';
-import type { Millis, Scheduler } from '../../platform/index.ts';
+import { listenOn, type Millis, type Scheduler } from '../../platform/index.ts';
 
 /** From the accept to the first word: what HTTP/2 begins with (RFC 9113 §3.4), or the beginning of a TLS handshake. */
 const FIRST_WORD_MS: Millis = 10_000;
@@ -27,14 +27,7 @@ export class PeerListener {
 
   /** @returns the bound port @throws the system's error (EADDRINUSE, EACCES) */
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, host, () => {
-        this.server.off('error', reject);
-        const address = this.server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
-    });
+    return listenOn(this.server, host, port);
   }
 
   /** Accepts nothing any more; connections that are open go on. */

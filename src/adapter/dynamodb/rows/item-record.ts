@@ -49,8 +49,7 @@ export function encodeItemRecord(
 export function decodeItemRecord(bytes: Buffer): ItemRecord {
   const reader = new ValueReader(bytes, 'an item');
   reader.version(FORMAT);
-  const flags = reader.u8();
-  if ((flags & ~HAS_INVOCATION) !== 0) throw reader.corrupt(`has flags ${flags}, which this program does not know`);
+  const flags = reader.flags(HAS_INVOCATION);
   const itemBytes = reader.u32();
   const invocation = (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES);
   return { itemBytes, invocation, attributes: reader.attributes() };

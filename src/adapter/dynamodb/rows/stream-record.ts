@@ -55,8 +55,7 @@ export function encodeStreamRecord(record: StreamRecord): Buffer {
 export function decodeStreamRecord(bytes: Buffer): StreamRecord {
   const reader = new ValueReader(bytes, 'a stream record');
   reader.version(FORMAT);
-  const flags = reader.u8();
-  if ((flags & ~ALL_FLAGS) !== 0) throw reader.corrupt(`has flags ${flags}, which this program does not know`);
+  const flags = reader.flags(ALL_FLAGS);
   const read = (): Item => reader.attributes(reader.varint());
   const key = read();
   const oldImage = (flags & HAS_OLD) === 0 ? undefined : read();

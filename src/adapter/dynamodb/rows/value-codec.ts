@@ -86,6 +86,13 @@ export class ValueReader extends ByteReader {
     super(bytes, what, CorruptRowError);
   }
 
+  /** @param known all that this program knows */
+  flags(known: number): number {
+    const flags = this.u8();
+    if ((flags & ~known) !== 0) throw this.corrupt(`has flags ${flags}, which this program does not know`);
+    return flags;
+  }
+
   varint(): number {
     let value = 0;
     for (let factor = 1; factor <= 2 ** 28; factor *= CONTINUES) {

@@ -13,8 +13,7 @@
  *
  * Several count at a time: add a new key, change the clients, take the old one out.
  */
-import { readFile } from 'node:fs/promises';
-import type { Refreshable, Secret } from '../../../security/index.ts';
+import { type Refreshable, readSecretFile, type Secret } from '../../../security/index.ts';
 import type { Access } from '../operation/index.ts';
 import { CredentialsFileError } from './errors.ts';
 
@@ -105,15 +104,7 @@ async function readCredentialsFile(path: string): Promise<Map<string, Credential
   const refuse = (reason: string): never => {
     throw new CredentialsFileError(`the DynamoDB credentials file ${path} ${reason}`);
   };
-  let text = '';
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    refuse(code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`);
-  }
-  if (text.length > MAX_FILE_BYTES) refuse('is too long for one');
-  return parseCredentials(text, refuse);
+  return parseCredentials(await readSecretFile(path, MAX_FILE_BYTES, refuse), refuse);
 }
 
 const isSame = (one: Credential, other: Credential | undefined): boolean =>

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Scheduler } from '../../../platform/index.ts';
+import { listenOn, type Scheduler } from '../../../platform/index.ts';
 import { guardTlsPort, type TlsPort, type TlsPortLogger, tlsPortOptions } from '../../../security/index.ts';
 
 /** Head and body have to arrive within this time. */
@@ -82,15 +82,7 @@ export class HttpPort {
 
   /** @returns the port that was bound @throws the listen error (EADDRINUSE, EACCES, ...) */
   listen(): Promise<number> {
-    const { host, port } = this.options;
-    return new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, host, () => {
-        this.server.off('error', reject);
-        const address = this.server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
-    });
+    return listenOn(this.server, this.options.host, this.options.port);
   }
 
   /** Takes no more connections, lets answers under way leave, closes everything. */

@@ -1,7 +1,7 @@
 /** The Redis port of a node. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
-import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
+import { type Clock, listenOn, type Millis, type Random, type Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck, TlsPort } from '../../../security/index.ts';
 import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
@@ -180,12 +180,12 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   const state = openState(options);
   await state.users.checkFile();
   const plain = listenerFor(state, options.tls, false);
-  state.port = await listen(plain, options.host, options.port);
+  state.port = await listenOn(plain.server, options.host, options.port);
   const listeners = [plain];
   if (options.clusterPort !== undefined) {
     const cluster = listenerFor(state, options.tls, true);
     try {
-      state.clusterPort = await listen(cluster, options.host, options.clusterPort);
+      state.clusterPort = await listenOn(cluster.server, options.host, options.clusterPort);
     } catch (error) {
       plain.server.close();
       throw error;
@@ -234,18 +234,6 @@ function accept(state: ServerState, stream: ClientStream, isClusterPort: boolean
   }
   const { session } = new CommandPipeline(state, stream, isClusterPort);
   state.connections.set(session.id, session);
-}
-
-/** @returns the port that was bound */
-function listen({ server: listener }: Listener, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    listener.once('error', reject);
-    listener.listen(port, host, () => {
-      listener.off('error', reject);
-      const address = listener.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
 }
 
 /** A client that is asked for a password and says nothing must not hold a connection for ever. */
