@@ -132,11 +132,14 @@ try {
       ['other node', follower],
       ['leader again', leader],
     ] as const) {
-      const probes = [clientOf(leader), clientOf(follower)];
+      // A connection each: on one, a PING would wait for the GET before it.
+      const pingers = [clientOf(leader), clientOf(follower)];
+      const getters = [clientOf(leader), clientOf(follower)];
+      const probes = [...pingers, ...getters];
       await Promise.all(probes.map((probe) => probe.ping()));
       const before = await termsOf();
-      const pings = probes.map((probe) => new Prober(() => probe.ping()));
-      const gets = probes.map((probe) => new Prober(() => probe.get('small')));
+      const pings = pingers.map((probe) => new Prober(() => probe.ping()));
+      const gets = getters.map((probe) => new Prober(() => probe.get('small')));
       const fromMs = performance.now();
       const bytes = await replyBytes(nodeId, [read, ...args].join(' '));
       const seconds = ((performance.now() - fromMs) / 1000).toFixed(1);

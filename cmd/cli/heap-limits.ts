@@ -1,5 +1,6 @@
 /** How much garbage a node's process lets come together before its whole heap is marked, and that it gives memory back when it rests. */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -23,9 +24,12 @@ const WORTH_CPU_MS = 500;
  * twice when it is asked for all that can be had.
  */
 const MOST_MARKED_BYTES = 48 * MIB;
-/** What is allocated for that, without being touched, in one look. */
+/**
+ * What is allocated for that after a look, without being touched. V8 marks for up to 10 ms at each, so what waits for the process gets its turn in between.
+ */
 const PRESS_BYTES = MIB;
 const PRESS_TIMES = 64;
+const PRESS_PAUSE_MS = 10;
 
 /** What garbage may take of the limit. @param residentBytes what the process takes now */
 export function allowedGarbage(limitBytes: number, residentBytes: number): number {
@@ -87,7 +91,7 @@ function collectAtRest(markings: Markings): void {
     else {
       pressedAt ??= markings.count;
       if (markings.count === pressedAt) {
-        for (let times = 0; times < PRESS_TIMES; times++) Buffer.allocUnsafeSlow(PRESS_BYTES);
+        void press(markings);
         return;
       }
       // It was marked and so much does live: there is nothing to be had.
@@ -95,6 +99,15 @@ function collectAtRest(markings: Markings): void {
     pressedAt = undefined;
     doneAtMs = lookedAtMs = cpuMs();
   }, LOOK_MS).unref();
+}
+
+/** Brings V8 to mark the heap; ends early when it has. */
+async function press(markings: Markings): Promise<void> {
+  const before = markings.count;
+  for (let times = 0; times < PRESS_TIMES && markings.count === before; times++) {
+    Buffer.allocUnsafeSlow(PRESS_BYTES);
+    await delay(PRESS_PAUSE_MS, undefined, { ref: false });
+  }
 }
 
 function cpuMs(): number {
