@@ -36,6 +36,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   counter,
   set,
   append: () => listAppend({ name: 'append', keysPerTransaction: 1 }),
+  'append-wide': () => listAppend({ name: 'append-wide', keysPerTransaction: 1, activeKeys: 25 }),
   'unique-ids': uniqueIds,
   queue,
   ttl: (nemeses) => ttl(areClocksWrong(nemeses)),

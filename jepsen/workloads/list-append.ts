@@ -10,6 +10,7 @@ type MicroOp = ['append' | 'r', key: string, value: unknown];
 
 /** A key is given up after this many appends, so that lists stay short. */
 const APPENDS_PER_KEY = 60;
+/** Few, so that operations meet. */
 const ACTIVE_KEYS = 5;
 
 const parseList = (text: string | null): number[] => (text ?? '').split(' ').filter(Boolean).map(Number);
@@ -25,10 +26,17 @@ export interface ListAppendOptions {
   readonly keysPerTransaction: number;
   /** `string` unless given. */
   readonly holder?: Holder;
+  /** Keys that are used at a time. A read waits for writes of its key that are in flight: with few keys and slow writes, nearly all do. */
+  readonly activeKeys?: number;
 }
 
 /** Appends to lists and reads of them, single commands or transactions. */
-export function listAppend({ name, keysPerTransaction, holder = 'string' }: ListAppendOptions): Workload {
+export function listAppend({
+  name,
+  keysPerTransaction,
+  holder = 'string',
+  activeKeys = ACTIVE_KEYS,
+}: ListAppendOptions): Workload {
   const prefix = holder === 'list' ? 'list-rows-' : 'list-';
   const append = (on: ChainableCommander | Redis, key: string, element: unknown): unknown =>
     holder === 'list' ? on.rpush(key, String(element)) : on.append(key, `${element} `);
@@ -40,7 +48,7 @@ export function listAppend({ name, keysPerTransaction, holder = 'string' }: List
   let firstKey = 0;
   const pickKey = (random: Random): number => {
     while ((appends.get(firstKey) ?? 0) >= APPENDS_PER_KEY) firstKey++;
-    return firstKey + random.int(ACTIVE_KEYS);
+    return firstKey + random.int(activeKeys);
   };
   return {
     name,
