@@ -298,13 +298,13 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     logDisk.onWrite = (tookMs) => redis.logWritten(tookMs);
     opened.push(() => redis.stop());
     const dynamodb = await openDynamodb(options, security, node, { clock, scheduler, random, logger, background });
-    if (dynamodb !== undefined) opened.push(() => dynamodb.stop());
+    opened.push(() => dynamodb.stop());
     const registry = new Registry();
     registerMetrics(registry, () =>
       metricSources(node, {
         version,
         redis: redis.counters(),
-        dynamodb: dynamodb?.counters(),
+        dynamodb: dynamodb.counters(),
         grpc: grpcCounters,
         network: measuredNetwork.counters,
         logDisk: logDisk.counters,
@@ -338,7 +338,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       addresses: {
         redis: `${options.redis.host}:${redis.port}`,
         redisCluster: redis.clusterPort === undefined ? undefined : `${options.redis.host}:${redis.clusterPort}`,
-        dynamodb: dynamodb && `${options.dynamodb?.host}:${dynamodb.port}`,
+        dynamodb: dynamodb.port === undefined ? undefined : `${options.dynamodb?.host}:${dynamodb.port}`,
         grpc: `${options.grpc.host}:${network.port}`,
         metrics: metricsAddress,
       },
@@ -388,7 +388,7 @@ async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock
   };
 }
 
-/** What the DynamoDB port is given beside the node. */
+/** What DynamoDB is given beside the node. */
 interface DynamodbSurroundings {
   readonly clock: Clock;
   readonly scheduler: SystemScheduler;
@@ -397,30 +397,33 @@ interface DynamodbSurroundings {
   readonly background: BackgroundLog;
 }
 
-async function openDynamodb(
+/** Without a port the node still does for tables what falls to those who lead their groups. */
+function openDynamodb(
   { dynamodb, memoryBytes }: NodeOptions,
   security: NodeSecurity,
   node: AssembledNode,
   { clock, scheduler, random, logger, background }: DynamodbSurroundings,
-): Promise<DynamoServer | undefined> {
-  if (dynamodb === undefined) return undefined;
-  if (security.credentials?.isEmpty) {
+): Promise<DynamoServer> {
+  const { credentials } = security;
+  if (credentials?.isEmpty) {
     logger.warn({}, 'no DynamoDB client can sign its requests: set dynamodb.credentialsFile, or dynamodb.unsigned');
   }
   return startDynamoServer({
     kv: node.kv,
     transactions: node.transactions,
     reads: node.reads,
-    ...{ clock, scheduler, random, logger, memoryBytes },
-    host: dynamodb.host,
-    port: dynamodb.port,
-    tls:
-      security.dynamodb === undefined || dynamodb.tls === undefined
-        ? undefined
-        : { certificates: security.dynamodb, clientAuth: dynamodb.tls.clientAuth },
-    credentials: security.credentials,
-    region: dynamodb.region,
-    accountId: dynamodb.accountId ?? '000000000000',
+    ...{ clock, scheduler, random, logger },
+    listen: dynamodb && {
+      host: dynamodb.host,
+      port: dynamodb.port,
+      tls:
+        security.dynamodb === undefined || dynamodb.tls === undefined
+          ? undefined
+          : { certificates: security.dynamodb, clientAuth: dynamodb.tls.clientAuth },
+      region: dynamodb.region,
+      accountId: dynamodb.accountId ?? '000000000000',
+      ...{ credentials, memoryBytes },
+    },
     feature: () => featureStanding(node.clusterState(), 'dynamodb'),
     onBackgroundError: (error) => background.failed(error),
   });

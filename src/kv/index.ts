@@ -98,6 +98,7 @@ export {
   GroupRouter,
   type GroupRouterOptions,
   type ProxyStats,
+  type RemoteForm,
   submit,
 } from './forward/index.ts';
 export {

@@ -1,8 +1,8 @@
 /**
  * DynamoDB: speaks the JSON protocol of the AWS SDKs. Requests become operations on the groups that have their items, here or on another node.
  *
- * The rooms import in this direction only: errors < model < validation, values < expressions < partiql < operation < rows < tables < items < streams <
- * upkeep < statements < operations < wire < server.
+ * The rooms import in this direction only: errors < model < validation, values < expressions < partiql < operation < rows < messages < tables < items <
+ * streams < upkeep < statements < operations < wire < server.
  */
 
 export { DynamoError } from './errors/index.ts';

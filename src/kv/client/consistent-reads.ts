@@ -7,6 +7,7 @@ import {
   isCrossGroup,
   type LiveValue,
   type ReadAtReply,
+  type ReadAtRequest,
   type ScanRequest,
 } from '../contract/index.ts';
 import { encodeToken, type ReadSnapshot, type ReplicaReads, SnapshotTransaction } from '../reads/index.ts';
@@ -54,6 +55,16 @@ export class ConsistentReads {
       this.reads.readAt({ group, keys, consistency, deadlineMs }),
     );
     return consistency.kind === 'exact' ? read.catch(tooOldForGood) : read;
+  }
+
+  /** True when a read of the group can be tried on a replica of this node. */
+  mayServe(group: GroupId): boolean {
+    return this.reads.mayServe(group);
+  }
+
+  /** What one group has, for who finds the groups himself. @throws as `ReplicaReads.readAt` */
+  ofGroup(request: ReadAtRequest): Promise<ReadAtReply> {
+    return this.reads.readAt(request);
   }
 
   /** One key. */

@@ -7,5 +7,5 @@ export { decodeError, encodeError } from './forward-errors.ts';
 export type { LocalReplica } from './forward-path.ts';
 export type { ProxyLimits, ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
-export { GroupRouter, type GroupRouterOptions, submit } from './group-router.ts';
+export { GroupRouter, type GroupRouterOptions, type RemoteForm, submit } from './group-router.ts';
 export { LeaderProxy } from './proxy.ts';

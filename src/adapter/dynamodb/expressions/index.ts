@@ -38,6 +38,7 @@ export {
   SCAN,
   UPDATE,
 } from './request.ts';
+export type { Comparator } from './syntax.ts';
 export {
   type Condition,
   type DocumentPath,

@@ -6,12 +6,13 @@ import { type AnyOperation, declareOperation, type RequestContext } from '../ope
 import { itemOfRow, rowKeyOf, type TableDescriptor, tableNameOf } from '../tables/index.ts';
 import { type Item, itemSize, readItem, readUnits, type WireItem, wireItem } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
-import { type BoundChange, bindChange, type ItemChange } from './item-changes.ts';
+import { type BoundChange, bindChange, type DoneChange, type ItemChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
 import { placeOfKey } from './key-errors.ts';
 import type { BatchGetItemInput, BatchWriteItemInput, WireKeysAndAttributes, WireWriteRequest } from './requests.ts';
 import { collectionMetrics } from './single-items.ts';
-import { checkItem, fenceOf, keysOfWrite, type WrittenItem, writeItem } from './write-item.ts';
+import { writeChange } from './write-change.ts';
+import { checkItem, fenceOf } from './write-item.ts';
 
 const MAX_WRITES = 25;
 const MAX_GETS = 100;
@@ -57,10 +58,11 @@ function distinctRows(rows: readonly Buffer[]): void {
 
 async function runWrites(
   store: ItemStore,
-  { deadlineMs }: RequestContext,
+  context: RequestContext,
   writes: readonly NamedWrite[],
   input: BatchWriteItemInput,
 ): Promise<object> {
+  const { deadlineMs } = context;
   return store.withTables(new Set(writes.map(({ name }) => name)), deadlineMs, async (tables) => {
     const bound = writes.map(({ name, change }): BoundChange => bindChange(tables.get(name)!, change));
     distinctRows(bound.map(({ write }) => rowKeyOf(write.table, write.place)));
@@ -68,12 +70,11 @@ async function runWrites(
       const { kind, item } = writes[at]!.change;
       if (kind === 'put') checkItem(write.table, item, itemSize(item), false);
     }
+    // A call's id stands for one change of an item, and a batch may be asked again in part.
+    const each = { ...context, invocation: undefined };
     const outcomes = await Promise.allSettled(
-      bound.map(({ write }) =>
-        store.withTable(write.table.name, deadlineMs, (table) => {
-          const current = { ...write, table };
-          return store.write(keysOfWrite(current), [table], deadlineMs, (view, lane) => writeItem(view, current, lane));
-        }),
+      writes.map(({ name, change }) =>
+        store.withTable(name, deadlineMs, (table) => writeChange(store, each, table, change, undefined)),
       ),
     );
     return answerOfWrites(writes, bound, outcomes, input);
@@ -83,7 +84,7 @@ async function runWrites(
 function answerOfWrites(
   writes: readonly NamedWrite[],
   bound: readonly BoundChange[],
-  outcomes: readonly PromiseSettledResult<WrittenItem>[],
+  outcomes: readonly PromiseSettledResult<DoneChange>[],
   input: BatchWriteItemInput,
 ): object {
   const unprocessed = new Map<string, WireWriteRequest[]>();

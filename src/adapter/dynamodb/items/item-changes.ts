@@ -16,7 +16,7 @@ import {
 import { attributesOf, type TableDescriptor } from '../tables/index.ts';
 import { type Item, wireItem } from '../values/index.ts';
 import { placeOfItem, placeOfKey } from './key-errors.ts';
-import type { Invocation, ItemWrite } from './write-item.ts';
+import type { Invocation, ItemWrite, WriteCosts, WrittenItem } from './write-item.ts';
 
 /** What is to be done to one item of a table. */
 export interface ItemChange {
@@ -34,6 +34,17 @@ export interface BoundChange {
   readonly write: ItemWrite;
   /** Of an update, once the change was evaluated. */
   updated: UpdatedItem | undefined;
+}
+
+/** What can be told of a change: the item before and after, and what an update has changed in it. In the order of their numbers between nodes. */
+export const CHANGE_PARTS = ['before', 'after', 'changedBefore', 'changedAfter'] as const;
+export type ChangePart = (typeof CHANGE_PARTS)[number];
+
+/** A change that was done, with as much of the item as was asked for. */
+export interface DoneChange {
+  /** Undefined when nothing was asked for, or there is nothing. */
+  readonly shown: Item | undefined;
+  readonly costs: WriteCosts;
 }
 
 const NO_ITEM: Item = new Map();
@@ -93,6 +104,16 @@ export function bindChange(table: TableDescriptor, change: ItemChange, invocatio
     },
   };
   return bound;
+}
+
+/** What is told of a change that was just written. */
+export function doneChange(
+  { updated }: BoundChange,
+  { before, after, costs }: WrittenItem,
+  part: ChangePart | undefined,
+): DoneChange {
+  const { changedBefore, changedAfter } = updated ?? { changedBefore: undefined, changedAfter: undefined };
+  return { costs, shown: part === undefined ? undefined : { before, after, changedBefore, changedAfter }[part] };
 }
 
 /** Makes the item when it is not there. */

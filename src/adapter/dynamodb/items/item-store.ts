@@ -1,26 +1,31 @@
 /**
- * Takes what is done to items to the groups that have them. In one group that this node leads it is one command; everywhere else the same body is run
- * as a transaction, which is one entry too when there is one group.
+ * Takes what is done to items to the groups that have them. In one group it is one command at the group's leader, here or on another node; over several the
+ * same body is run as a transaction.
  */
 import {
   type ConsistentReads,
   CrossGroupError,
+  forwarded,
   type KeyView,
   type KvRange,
   NotOwnerError,
   RangeBusyError,
-  type ServedPage,
-  type StoredValue,
+  type RemoteForm,
   stepAnywhere,
+  submit,
   type Transactions,
 } from '../../../kv/index.ts';
 import type { GroupId, HlcTimestamp, Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DynamoError } from '../errors/index.ts';
-import { decodeFence, tableRange } from '../rows/index.ts';
+import { tableRange } from '../rows/index.ts';
 import type { TableDescriptor, TableDirectory, TableServices } from '../tables/index.ts';
 import { StaleTableError } from './errors.ts';
-import type { StreamLane } from './write-item.ts';
+import { ITEM_SERVICE } from './message-head.ts';
+import { decodeOutcome } from './outcome-message.ts';
+import { encodePageQuestion, readPagePart } from './page-message.ts';
+import { leaderRows, type PagePart, type PartQuestion, readPart, replicaRows } from './page-part.ts';
+import { checkFenceRow, type StreamLane } from './write-item.ts';
 
 /** How far behind an answer may be that is not asked to be consistent. */
 const MAX_STALENESS_MS: Millis = 2_000;
@@ -38,12 +43,6 @@ export interface ItemServices extends TableServices {
 
 /** A body over all rows that it names. */
 export type WriteBody<Reply> = (view: KeyView, lane: StreamLane) => Reply;
-
-export interface ScanOptions {
-  readonly limit: number;
-  readonly maxBytes: number;
-  readonly reverse: boolean;
-}
 
 /** See the top of the file. One a node. */
 export class ItemStore {
@@ -104,6 +103,7 @@ export class ItemStore {
    * Runs a body that writes, all of it or nothing.
    * @param keys that it reads
    * @param tables that it writes to
+   * @param remote how another node is told to run it that leads the group of all rows; left out: only this node runs it
    * @throws what the body throws; ConflictError, OutcomeUnknownError and the like
    */
   async write<Reply>(
@@ -111,12 +111,14 @@ export class ItemStore {
     tables: readonly TableDescriptor[],
     deadlineMs: Millis,
     body: WriteBody<Reply>,
+    remote?: RemoteForm<Reply>,
   ): Promise<Reply> {
-    const group = this.oneGroup(keys, tables);
     try {
-      if (group !== undefined && this.services.kv.servesLocally(group)) {
+      const group = this.oneGroup(keys, tables);
+      const isHere = group !== undefined && (remote !== undefined || this.services.kv.servesLocally(group));
+      if (isHere) {
         try {
-          return await this.submit(group, (view) => body(view, { kind: 'time', ts: view.ts }), true);
+          return await this.writeAt(group, deadlineMs, body, remote);
         } catch (error) {
           if (!isElsewhere(error)) throw error;
         }
@@ -127,6 +129,18 @@ export class ItemStore {
     } finally {
       for (const { id } of tables) this.noteWrite(id);
     }
+  }
+
+  /** One command of a group, at its leader. */
+  private writeAt<Reply>(
+    group: GroupId,
+    deadlineMs: Millis,
+    body: WriteBody<Reply>,
+    remote: RemoteForm<Reply> | undefined,
+  ): Promise<Reply> {
+    const { kv, cluster } = this.services;
+    const evaluate = (view: KeyView): Reply => body(view, { kind: 'time', ts: view.ts });
+    return remote === undefined ? submit(kv, group, evaluate) : cluster.router.run(group, evaluate, remote, deadlineMs);
   }
 
   /** Reads rows of any groups as they were at one moment. @throws what the body throws */
@@ -147,16 +161,6 @@ export class ItemStore {
         return undefined;
     }
     return keys.every((key) => kv.groupOf(key) === group) ? group : undefined;
-  }
-
-  private submit<Reply>(group: GroupId, evaluate: (view: KeyView) => Reply, isWrite: boolean): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      this.services.kv.submit<Reply>(group, {
-        isWrite,
-        evaluate,
-        complete: (error, reply) => (error === undefined ? resolve(reply as Reply) : reject(error)),
-      });
-    });
   }
 
   private noteWrite(table: number): void {
@@ -195,7 +199,7 @@ export class ItemStore {
     const success = [key, fence].map((one) => ({ kind: 'get', key: one }) as const);
     const { results } = await stepAnywhere(cluster, transactions, { conditions: [], success, failure: [] }, deadlineMs);
     const [row, fenced] = results.map((result) => (result.kind === 'get' ? result.value : undefined));
-    checkFenceRow(fenced, table);
+    checkFenceRow(table, fenced);
     return row?.value;
   }
 
@@ -204,32 +208,76 @@ export class ItemStore {
     return (await this.services.reads.get(key, { kind: 'exact', ts }, deadlineMs)).value?.value;
   }
 
+  /** True when two keys are in different groups, as far as this node knows. */
+  isApart(one: Buffer, other: Buffer): boolean {
+    const { kv } = this.services;
+    return kv.groupOf(one) !== kv.groupOf(other);
+  }
+
   /** The table is still the one that is known. @throws StaleTableError */
   async checkTable(table: TableDescriptor, fence: Buffer, deadlineMs: Millis): Promise<void> {
     const { result } = await this.services.cluster.one({ kind: 'get', key: fence }, deadlineMs);
-    checkFenceRow(result.kind === 'get' ? result.value : undefined, table);
+    checkFenceRow(table, result.kind === 'get' ? result.value : undefined);
   }
 
-  /** Pages of a range of a table's rows. */
-  pages(
-    table: TableDescriptor,
-    range: KvRange,
-    { limit, maxBytes, reverse }: ScanOptions,
-    isConsistent: boolean,
-    deadlineMs: Millis,
-    signal: AbortSignal,
-  ): AsyncGenerator<ServedPage> {
-    const { reads, cluster } = this.services;
-    const options = { limit, maxBytes, reverse, keysOnly: false };
-    if (isConsistent || !this.mayLag(table)) return cluster.scan(range, options, deadlineMs, signal);
-    const consistency = { kind: 'bounded', maxStalenessMs: MAX_STALENESS_MS } as const;
-    return reads.scan(range, options, consistency, deadlineMs, signal);
+  /**
+   * Reads the part of a page that the group of its beginning has: by its leader, here or elsewhere, or by a replica here.
+   * @param isFresh from the leader; others when they are not too old
+   * @throws StaleTableError when the table is another
+   */
+  async part(question: PartQuestion, isFresh: boolean, deadlineMs: Millis, signal: AbortSignal): Promise<PagePart> {
+    const { cluster, reads } = this.services;
+    const { table, range, isReverse } = question;
+    const mayLag = !isFresh && this.mayLag(table);
+    const untilMs = cluster.pageDeadline(deadlineMs);
+    const asking = { deadlineMs: untilMs, isRead: true, signal };
+    const answer = await cluster.router.at([range.start], asking, async (first, stretch) => {
+      const last = isReverse ? cluster.router.lastStretch(range.start, range.end) : undefined;
+      const group = last?.group ?? first;
+      const own = last === undefined ? upTo(range, stretch?.end) : { start: last.start, end: range.end };
+      const asked = { ...question, range: own };
+      try {
+        const part = await (mayLag && reads.mayServe(group)
+          ? readPart(replicaRows(reads, group, MAX_STALENESS_MS, untilMs), asked)
+          : this.partOfLeader(group, asked, untilMs));
+        return goingOn(part, own, range, isReverse);
+      } catch (error) {
+        // Not to be asked again with the same question.
+        if (error instanceof StaleTableError) return error;
+        throw error;
+      }
+    });
+    if (answer instanceof StaleTableError) throw answer;
+    return answer;
+  }
+
+  private async partOfLeader(group: GroupId, question: PartQuestion, deadlineMs: Millis): Promise<PagePart> {
+    const { kv } = this.services;
+    if (kv.servesLocally(group)) {
+      try {
+        return await readPart(leaderRows(kv, group), question);
+      } catch (error) {
+        if (!(error instanceof NotLeaderError)) throw error;
+      }
+    }
+    const answer = await forwarded(kv, group, ITEM_SERVICE, encodePageQuestion(group, question), deadlineMs);
+    return decodeOutcome(answer, readPagePart);
   }
 }
 
-function checkFenceRow(row: StoredValue | undefined, { version }: TableDescriptor): void {
-  if (row === undefined || decodeFence(row.value).version !== version) throw new StaleTableError();
+/** A part that has all of its own range, where that is not all. */
+function goingOn(part: PagePart, own: KvRange, range: KvRange, isReverse: boolean): PagePart {
+  if (part.last !== undefined || part.next !== undefined) return part;
+  const rest = isReverse ? own.start : own.end;
+  const isAll = isReverse ? Buffer.compare(rest, range.start) <= 0 : Buffer.compare(rest, range.end) >= 0;
+  return isAll ? part : { ...part, next: rest };
 }
+
+/** The beginning of a range. */
+const upTo = ({ start, end }: KvRange, bound: Buffer | undefined): KvRange => ({
+  start,
+  end: bound !== undefined && Buffer.compare(bound, end) < 0 ? bound : end,
+});
 
 /** Nothing has happened, and somebody else has to do it. */
 const isElsewhere = (error: unknown): boolean =>

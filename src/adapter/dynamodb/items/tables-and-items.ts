@@ -12,6 +12,7 @@ import {
 } from '../tables/index.ts';
 import { batchOperations } from './batches.ts';
 import { ItemStore } from './item-store.ts';
+import { serveItems } from './leader-endpoint.ts';
 import { queryAndScanOperations } from './query-scan.ts';
 import { singleItemOperations } from './single-items.ts';
 import { transactGetOperation } from './transact-get.ts';
@@ -33,7 +34,7 @@ export interface TablesAndItems {
   readonly store: ItemStore;
   /** Whether a table is there now. @param nameOrArn as a request names it */
   lookUp(nameOrArn: string, deadlineMs: Millis): Promise<{ readonly name: string; readonly exists: boolean }>;
-  /** Begins the background work. */
+  /** Begins to answer other nodes, and the background work. */
   start(): void;
   /** Settles when nothing of it is under way. */
   stop(): Promise<void>;
@@ -59,7 +60,10 @@ export function createTablesAndItems(parts: TablesAndItemsParts): TablesAndItems
       const name = tableNameOf(nameOrArn);
       return { name, exists: (await directory.renew(name, deadlineMs)) !== undefined };
     },
-    start: () => jobs.start(),
+    start: () => {
+      serveItems(parts.kv, store);
+      jobs.start();
+    },
     async stop() {
       directory.stop();
       await jobs.stop();

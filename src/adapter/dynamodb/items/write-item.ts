@@ -107,11 +107,14 @@ export const keysOfWrite = ({ table, place }: Pick<ItemWrite, 'table' | 'place'>
   fenceOf(table, place),
 ];
 
-/** @throws StaleTableError when the fence is of another version of the table */
-export function checkFence(view: KeyView, table: TableDescriptor, place: KeyBytes): void {
-  const fence = view.get(fenceOf(table, place));
-  if (fence === undefined || decodeFence(fence.value).version !== table.version) throw new StaleTableError();
+/** @throws StaleTableError when a fence is of another version of the table, or is not there */
+export function checkFenceRow({ version }: TableDescriptor, fence: { readonly value: Buffer } | undefined): void {
+  if (fence === undefined || decodeFence(fence.value).version !== version) throw new StaleTableError();
 }
+
+/** @throws StaleTableError when the fence is of another version of the table */
+export const checkFence = (view: KeyView, table: TableDescriptor, place: KeyBytes): void =>
+  checkFenceRow(table, view.get(fenceOf(table, place)));
 
 /** The item as it is. */
 export function readItemRow(view: KeyView, table: TableDescriptor, place: KeyBytes): Item | undefined {

@@ -61,3 +61,4 @@ export {
 } from './key-space.ts';
 export { dynamodbKeyspace } from './keyspace.ts';
 export { decodeStreamRecord, encodeStreamRecord, type StreamRecord } from './stream-record.ts';
+export { ATTRIBUTE_TYPES, ValueReader, writeAttributes, writeText, writeValue, writeVarint } from './value-codec.ts';

@@ -6,7 +6,7 @@
  */
 import { ByteWriter } from '../../../platform/index.ts';
 import { type Item, itemSize } from '../values/index.ts';
-import { ValueReader, writeAttribute, writeVarint } from './value-codec.ts';
+import { ValueReader, writeAttributes } from './value-codec.ts';
 
 const FORMAT = 1;
 const WAS_THERE = 0x01;
@@ -29,11 +29,6 @@ export interface StreamRecord {
   readonly newImage: Item | undefined;
 }
 
-function writeItem(writer: ByteWriter, item: Item): void {
-  writeVarint(writer, item.size);
-  for (const [name, value] of item) writeAttribute(writer, name, value);
-}
-
 /** Encodes a record. */
 export function encodeStreamRecord(record: StreamRecord): Buffer {
   const { key, oldImage, newImage } = record;
@@ -46,8 +41,8 @@ export function encodeStreamRecord(record: StreamRecord): Buffer {
   const images = [oldImage, newImage].flatMap((image) => image ?? []);
   const bytes = images.reduce((sum, image) => sum + itemSize(image), 256);
   const writer = new ByteWriter(bytes).u8(FORMAT).u8(flags);
-  writeItem(writer, key);
-  for (const image of images) writeItem(writer, image);
+  writeAttributes(writer, key);
+  for (const image of images) writeAttributes(writer, image);
   return writer.finish();
 }
 
@@ -56,10 +51,9 @@ export function decodeStreamRecord(bytes: Buffer): StreamRecord {
   const reader = new ValueReader(bytes, 'a stream record');
   reader.version(FORMAT);
   const flags = reader.flags(ALL_FLAGS);
-  const read = (): Item => reader.attributes(reader.varint());
-  const key = read();
-  const oldImage = (flags & HAS_OLD) === 0 ? undefined : read();
-  const newImage = (flags & HAS_NEW) === 0 ? undefined : read();
+  const key = reader.item();
+  const oldImage = (flags & HAS_OLD) === 0 ? undefined : reader.item();
+  const newImage = (flags & HAS_NEW) === 0 ? undefined : reader.item();
   reader.end();
   return {
     key,

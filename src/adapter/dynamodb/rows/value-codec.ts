@@ -10,10 +10,22 @@
  * ever append.
  */
 import { ByteReader, type ByteWriter } from '../../../platform/index.ts';
-import { type AttributeType, type AttributeValue, numberBytes, readNumberBytes } from '../values/index.ts';
+import { type AttributeType, type AttributeValue, type Item, numberBytes, readNumberBytes } from '../values/index.ts';
 import { CorruptRowError } from './errors.ts';
 
-const TYPES = ['S', 'N', 'B', 'BOOL', 'NULL', 'L', 'M', 'SS', 'NS', 'BS'] as const satisfies readonly AttributeType[];
+/** In the order of their numbers on disk. */
+export const ATTRIBUTE_TYPES = [
+  'S',
+  'N',
+  'B',
+  'BOOL',
+  'NULL',
+  'L',
+  'M',
+  'SS',
+  'NS',
+  'BS',
+] as const satisfies readonly AttributeType[];
 /** Documents have 32 levels; a row with more was not written by this codec. */
 const MAX_DEPTH = 64;
 const CONTINUES = 0x80;
@@ -31,11 +43,12 @@ function writeBytes(writer: ByteWriter, bytes: Buffer): void {
   writer.raw(bytes);
 }
 
-const writeText = (writer: ByteWriter, text: string): void => writeBytes(writer, Buffer.from(text, 'utf8'));
+/** Appends a text with its length. */
+export const writeText = (writer: ByteWriter, text: string): void => writeBytes(writer, Buffer.from(text, 'utf8'));
 
 /** Appends one value. */
 export function writeValue(writer: ByteWriter, attribute: AttributeValue): void {
-  writer.u8(TYPES.indexOf(attribute.type));
+  writer.u8(ATTRIBUTE_TYPES.indexOf(attribute.type));
   switch (attribute.type) {
     case 'S':
       writeText(writer, attribute.value);
@@ -56,8 +69,7 @@ export function writeValue(writer: ByteWriter, attribute: AttributeValue): void 
       for (const element of attribute.value) writeValue(writer, element);
       return;
     case 'M':
-      writeVarint(writer, attribute.value.size);
-      for (const [name, value] of attribute.value) writeAttribute(writer, name, value);
+      writeAttributes(writer, attribute.value);
       return;
     case 'SS':
       writeVarint(writer, attribute.value.length);
@@ -80,6 +92,12 @@ export function writeAttribute(writer: ByteWriter, name: string, value: Attribut
   writeValue(writer, value);
 }
 
+/** Appends a count and so many attributes. */
+export function writeAttributes(writer: ByteWriter, item: Item): void {
+  writeVarint(writer, item.size);
+  for (const [name, value] of item) writeAttribute(writer, name, value);
+}
+
 /** Reads what the functions above have written. */
 export class ValueReader extends ByteReader {
   constructor(bytes: Buffer, what: string) {
@@ -93,6 +111,7 @@ export class ValueReader extends ByteReader {
     return flags;
   }
 
+  /** A whole number below 2^32. */
   varint(): number {
     let value = 0;
     for (let factor = 1; factor <= 2 ** 28; factor *= CONTINUES) {
@@ -107,6 +126,7 @@ export class ValueReader extends ByteReader {
     return this.raw(this.varint());
   }
 
+  /** A text with its length. */
   name(): string {
     return this.lengthy().toString('utf8');
   }
@@ -117,7 +137,8 @@ export class ValueReader extends ByteReader {
     return value;
   }
 
-  private many<T>(read: () => T): T[] {
+  /** A count, then so many. */
+  many<T>(read: () => T): T[] {
     const members: T[] = [];
     for (let left = this.varint(); left > 0; left--) members.push(read());
     return members;
@@ -126,7 +147,7 @@ export class ValueReader extends ByteReader {
   /** @param depth containers around it */
   value(depth = 0): AttributeValue {
     if (depth > MAX_DEPTH) throw this.corrupt('has too many levels');
-    const type = this.oneOf(TYPES);
+    const type = this.oneOf(ATTRIBUTE_TYPES);
     switch (type) {
       case 'S':
         return { type, value: this.name() };
@@ -149,6 +170,11 @@ export class ValueReader extends ByteReader {
       case 'BS':
         return { type, value: this.many(() => this.lengthy()) };
     }
+  }
+
+  /** A count, then so many attributes. */
+  item(): Map<string, AttributeValue> {
+    return this.attributes(this.varint());
   }
 
   /** @param count how many; left out: up to the end */

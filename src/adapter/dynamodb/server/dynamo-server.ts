@@ -1,4 +1,4 @@
-/** The DynamoDB port of a node, and all that stands behind it. */
+/** What a node does for DynamoDB tables, and the port that clients come in by. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import {
   ConsistentReads,
@@ -9,7 +9,7 @@ import {
 } from '../../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { TlsPort, TlsPortLogger } from '../../../security/index.ts';
-import { createTablesAndItems } from '../items/index.ts';
+import { createTablesAndItems, type TablesAndItems } from '../items/index.ts';
 import { operationTable } from '../operations/index.ts';
 import { statementOperations } from '../statements/index.ts';
 import { streamOperations } from '../streams/index.ts';
@@ -27,14 +27,8 @@ import { FeatureGate } from './feature-gate.ts';
 /** Of a node's memory for bodies on their way in and out. */
 const BODY_MEMORY_SHARE = 1 / 16;
 
-export interface DynamoServerOptions {
-  readonly kv: KvService;
-  readonly transactions: TransactionRunner;
-  readonly reads: ReplicaReads;
-  readonly clock: Clock;
-  readonly scheduler: Scheduler;
-  readonly random: Random;
-  readonly logger: (TlsPortLogger & ExchangeLogger) | undefined;
+/** Where clients come in. */
+export interface DynamoPortOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -47,6 +41,18 @@ export interface DynamoServerOptions {
   readonly accountId: string;
   /** Of the whole node. */
   readonly memoryBytes: number;
+}
+
+export interface DynamoServerOptions {
+  readonly kv: KvService;
+  readonly transactions: TransactionRunner;
+  readonly reads: ReplicaReads;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly logger: (TlsPortLogger & ExchangeLogger) | undefined;
+  /** Undefined: no clients come in here. The node does all the same what falls to those who lead groups. */
+  readonly listen: DynamoPortOptions | undefined;
   /** How the feature of the cluster stands that this adapter needs, as this node knows. */
   readonly feature: () => FeatureStanding;
   /** Hears of background work that failed and will be tried again. */
@@ -54,17 +60,17 @@ export interface DynamoServerOptions {
 }
 
 export interface DynamoServer {
-  /** The port that it listens on. */
-  readonly port: number;
-  /** What it did since the start. */
-  counters(): PortCounters;
+  /** The port that it listens on; undefined when it does not. */
+  readonly port: number | undefined;
+  /** What the port did since the start; undefined when there is none. */
+  counters(): PortCounters | undefined;
   /** Takes no more connections, lets answers under way leave, ends the work behind. */
   stop(): Promise<void>;
 }
 
-/** Starts to serve DynamoDB clients. @throws the listen error (EADDRINUSE, EACCES, ...) */
+/** Starts what a node does for tables, and to serve DynamoDB clients. @throws the listen error (EADDRINUSE, EACCES, ...) */
 export async function startDynamoServer(options: DynamoServerOptions): Promise<DynamoServer> {
-  const { clock, scheduler, random, logger } = options;
+  const { clock, scheduler, random, listen } = options;
   const gate = new FeatureGate(options.feature, clock, scheduler);
   const cluster = new KvCluster(options);
   const tables = createTablesAndItems({
@@ -74,39 +80,48 @@ export async function startDynamoServer(options: DynamoServerOptions): Promise<D
     reads: new ConsistentReads(options.reads, cluster, random),
     newTableId: () => uuidOf(random),
   });
-  const { directory, store } = tables;
-  const upkeep = new TableUpkeep(store);
+  const upkeep = new TableUpkeep(tables.store);
+  const port = listen === undefined ? undefined : await openPort(options, listen, tables, cluster, gate);
+  tables.start();
+  upkeep.start();
+  return {
+    port: port?.bound,
+    counters: () => port?.counters(),
+    stop: async () => {
+      await port?.stop();
+      await Promise.all([tables.stop(), upkeep.stop()]);
+    },
+  };
+}
+
+interface OpenPort {
+  readonly bound: number;
+  counters(): PortCounters;
+  stop(): Promise<void>;
+}
+
+async function openPort(
+  { clock, scheduler, random, logger }: DynamoServerOptions,
+  { host, port, tls, credentials, region, accountId, memoryBytes }: DynamoPortOptions,
+  { operations, lookUp, directory, store }: TablesAndItems,
+  cluster: KvCluster,
+  gate: FeatureGate,
+): Promise<OpenPort> {
   const exchanges = new Exchanges({
-    operations: operationTable(tables.lookUp, [
-      ...tables.operations,
+    operations: operationTable(lookUp, [
+      ...operations,
       ...statementOperations(store),
       ...streamOperations({ cluster, directory }),
     ]),
-    credentials: options.credentials,
-    region: options.region,
-    accountId: options.accountId,
-    gate,
-    budget: new MemoryBudget(options.memoryBytes * BODY_MEMORY_SHARE),
-    clock,
-    random,
-    logger,
+    ...{ credentials, region, accountId, gate, clock, random, logger },
+    budget: new MemoryBudget(memoryBytes * BODY_MEMORY_SHARE),
   });
-  const { host, port, tls } = options;
   const http = new HttpPort({
     ...{ host, port, tls, scheduler, logger },
     exchange: (request, response, awaitsContinue) => exchanges.serve(request, response, awaitsContinue),
   });
   const bound = await http.listen();
-  tables.start();
-  upkeep.start();
-  return {
-    port: bound,
-    counters: () => exchanges.counters.snapshot(http.openConnections),
-    stop: async () => {
-      await http.stop();
-      await Promise.all([tables.stop(), upkeep.stop()]);
-    },
-  };
+  return { bound, counters: () => exchanges.counters.snapshot(http.openConnections), stop: () => http.stop() };
 }
 
 /** A random UUID, version 4. */

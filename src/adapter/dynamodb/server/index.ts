@@ -1,3 +1,8 @@
 /** The DynamoDB front end of a node put together: what it knows of tables, its operations, its port. */
 
-export { type DynamoServer, type DynamoServerOptions, startDynamoServer } from './dynamo-server.ts';
+export {
+  type DynamoPortOptions,
+  type DynamoServer,
+  type DynamoServerOptions,
+  startDynamoServer,
+} from './dynamo-server.ts';

@@ -3,6 +3,7 @@ import { DynamoError, type DynamoErrorType, validationError } from '../errors/in
 import { meets, ProjectedItems } from '../expressions/index.ts';
 import {
   answerPage,
+  type ChangePart,
   canceled,
   type ItemStore,
   type ReturnConsumedCapacity,
@@ -16,7 +17,7 @@ import {
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
 import type { DeleteStatement, SelectStatement, UpdateStatement } from '../partiql/index.ts';
 import { type TableDescriptor, tableNameOf } from '../tables/index.ts';
-import { type Item, itemSize, readUnits, type WireItem, wireItem } from '../values/index.ts';
+import { itemSize, readUnits, type WireItem, wireItem } from '../values/index.ts';
 import {
   changeOf,
   duplicateItem,
@@ -75,19 +76,12 @@ const BATCH_CODES: Readonly<Partial<Record<DynamoErrorType, string>>> = {
 const tableOf = ({ statement }: PlannedStatement): string => tableNameOf(statement.table);
 
 /** What a statement that changes an item answers with. */
-function returned(
-  { statement }: PlannedStatement,
-  before: Item | undefined,
-  after: Item | undefined,
-  changed: { readonly changedBefore: Item; readonly changedAfter: Item } | undefined,
-): WireItem[] {
+function returnedPart({ statement }: PlannedStatement): ChangePart | undefined {
   const { returning } = statement as UpdateStatement | DeleteStatement;
-  if (returning === undefined) return [];
+  if (returning === undefined) return undefined;
   const isOld = returning.when === 'OLD';
-  const whole = isOld ? before : after;
-  const part = isOld ? changed?.changedBefore : changed?.changedAfter;
-  const item = returning.which === 'ALL' ? whole : part;
-  return item === undefined || item.size === 0 ? [] : [wireItem(item)];
+  if (returning.which === 'ALL') return isOld ? 'before' : 'after';
+  return isOld ? 'changedBefore' : 'changedAfter';
 }
 
 class Statements {
@@ -122,12 +116,12 @@ class Statements {
     { ReturnConsumedCapacity }: PageOptions,
   ): Promise<StatementAnswer> {
     try {
-      const { bound, written } = await writeChange(this.store, context, table, changeOf(planned, table));
-      const { before, after, costs } = written;
+      const part = returnedPart(planned);
+      const { shown, costs } = await writeChange(this.store, context, table, changeOf(planned, table), part);
       const cost = new TableCosts(table.name);
       cost.addWrite(costs);
       return {
-        Items: returned(planned, before, after, bound.updated),
+        Items: shown === undefined || shown.size === 0 ? [] : [wireItem(shown)],
         ConsumedCapacity: cost.shown(ReturnConsumedCapacity),
       };
     } catch (error) {

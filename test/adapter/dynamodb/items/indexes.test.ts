@@ -280,6 +280,7 @@ describe('items of a table that is cut over three groups', () => {
         const moving = admin.move({ key: cut }, groupId(2 + (at % 3)), undefined, 30_000);
         for (let n = 0; n < 15; n++) await write();
         await moving;
+        while ((await admin.jobs(0, 0, 30_000)).length > 0) await write();
         await checkPages();
       });
       groups.add(nodes.ends[0]!.store.services.kv.groupOf(cut));
