@@ -10,6 +10,8 @@ const FLOORS: readonly (readonly [string, number])[] = [
   ['src/security', 0.5],
   ['src/raftengine', 1],
   ['src/store', 1],
+  // Knows stores' copies and nothing of clusters.
+  ['src/backup', 2],
   ['src/distribution', 2],
   ['src/kv', 3],
   ['src/cluster', 3.5],
@@ -111,6 +113,7 @@ const ROOMED = [
   'src/store',
   'src/distribution',
   'src/raftengine',
+  'src/backup',
   'src/adapter/redis',
   'src/adapter/dynamodb',
 ];

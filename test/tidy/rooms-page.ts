@@ -9,6 +9,7 @@ const LAYERS = [
   'src/adapter/redis',
   'src/adapter/dynamodb',
   'src/cluster',
+  'src/backup',
   'src/kv',
   'src/distribution',
   'src/raftengine',
