@@ -1,5 +1,8 @@
 /** A token bucket over bytes: at most a quarter of a second's worth at once, and no more than the rate in the long run. */
-import { type Clock, type Millis, type Scheduler, sleep } from '../../platform/index.ts';
+import type { Clock } from './clock.ts';
+import type { Scheduler } from './scheduler.ts';
+import { sleep } from './sleep.ts';
+import type { Millis } from './types.ts';
 
 export class ByteRateLimit {
   private readonly clock: Clock;

@@ -1,6 +1,7 @@
 export { AssertionError, assert, assertNever } from './assert.ts';
 export { type Backoff, type BackoffBound, backoffBoundMs, backoffMs, type Jitter } from './backoff.ts';
 export { BucketCounts, LATENCY_BOUNDS_MS, zeroCounts } from './bucket-counts.ts';
+export { ByteRateLimit } from './byte-rate-limit.ts';
 export { ByteReader, ByteWriter, type CorruptBytesError } from './bytes.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';

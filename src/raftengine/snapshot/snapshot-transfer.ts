@@ -5,6 +5,7 @@
  * place, and sends itself when that fails. Inbound: see `SnapshotReceiver`.
  */
 import {
+  ByteRateLimit,
   backoffBoundMs,
   type Clock,
   type LogIndex,
@@ -18,7 +19,6 @@ import type { EngineLimits, SnapshotReader } from '../contract/index.ts';
 import { StreamBrokenError } from '../errors.ts';
 import type { Replica } from '../replica/index.ts';
 import { CatchUps } from './catch-ups.ts';
-import { ByteRateLimit } from './rate-limit.ts';
 import {
   ANSWER_YES,
   decodeStep,
