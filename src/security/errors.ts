@@ -12,3 +12,26 @@ export class PasswordFileError extends KvorumError {
   readonly code = 'PASSWORD_FILE_INVALID';
   readonly disposition: ErrorDisposition = 'final';
 }
+
+/** A key for what is stored cannot be had, or is none; nothing was written with it. */
+export class EncryptionKeyError extends KvorumError {
+  readonly code = 'ENCRYPTION_KEY_INVALID';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** What is stored was encrypted under another key than those that are given; nothing was written. */
+export class WrongEncryptionKeyError extends KvorumError {
+  readonly code = 'ENCRYPTION_KEY_WRONG';
+  readonly disposition: ErrorDisposition = 'final';
+  /** Name of the key that is needed. */
+  readonly needed: string;
+
+  /** @param given names of the keys that were tried */
+  constructor(what: string, needed: string, given: readonly string[]) {
+    super(
+      `${what} needs key ${needed}, and the keys that are given are ${given.join(', ')}; give that key too, behind the one that is ` +
+        'to be used from now on',
+    );
+    this.needed = needed;
+  }
+}

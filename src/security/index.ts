@@ -6,7 +6,7 @@ export {
   readAuthorityFile,
   readCertificates,
 } from './certificates.ts';
-export { CertificateError, PasswordFileError } from './errors.ts';
+export { CertificateError, EncryptionKeyError, PasswordFileError, WrongEncryptionKeyError } from './errors.ts';
 export { FileRefresher, type FileRefresherOptions, type Refreshable, type SecurityLogger } from './file-refresher.ts';
 export {
   type CallerCertificates,
@@ -17,6 +17,8 @@ export {
 } from './grpc.ts';
 export { type Admission, GuessLimiter } from './guess-limiter.ts';
 export { explainHandshake } from './handshake.ts';
+export { type KeyPlace, KeySource } from './key-source.ts';
+export { deriveKey, KEY_BYTES, nameOfWrapping, WrappingKeys } from './key-wrapping.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
 export { HIDDEN, Secret } from './secret.ts';
