@@ -1,0 +1,97 @@
+/**
+ * Copies of all groups that are of one moment. The latest of the moments that the groups name is taken, and each group is closed at it before
+ * it is copied. Ranges that change hands meanwhile would be in two copies or in none: the catalog has to stay as it is, and the copies are
+ * made again when it does not.
+ */
+import type { GroupId, HlcTimestamp } from '../../platform/index.ts';
+import { BackupError } from '../format/index.ts';
+
+/** The cluster, as it is asked for copies. */
+export interface CopiedCluster<Copy> {
+  /** Groups that are there, by id. */
+  groups(): Promise<readonly GroupId[]>;
+  /** What would change when ranges change hands. */
+  catalog(): Promise<{ readonly version: number; readonly jobs: readonly number[] }>;
+  /** A moment at or after everything that the group acknowledged. */
+  point(group: GroupId): Promise<HlcTimestamp>;
+  /** Told of the moment before the first copy: what was there then has to stay readable. @returns ends that */
+  hold?(at: HlcTimestamp): () => void;
+  copy(group: GroupId, at: HlcTimestamp): Promise<Copy>;
+}
+
+/** Copies, with what they are of. */
+export interface Copies<Copy> {
+  readonly at: HlcTimestamp;
+  readonly catalogVersion: number;
+  /** In the order of the groups. */
+  readonly copies: readonly Copy[];
+}
+
+export interface OneMomentOptions {
+  /** Groups that are copied at a time. */
+  readonly parallel: number;
+  /** Told of each group before it is copied. */
+  readonly onGroup?: (group: GroupId, done: number, total: number) => void;
+}
+
+/** How often all begins again because ranges changed hands. */
+const MAX_ATTEMPTS = 3;
+
+/**
+ * See the top of the file.
+ * @throws BackupError when ranges go on changing hands; what the cluster says
+ */
+export async function copyAtOneMoment<Copy>(
+  cluster: CopiedCluster<Copy>,
+  options: OneMomentOptions,
+): Promise<Copies<Copy>> {
+  for (let attempt = 1; ; attempt++) {
+    const copies = await copyOnce(cluster, options);
+    if (copies !== undefined) return copies;
+    if (attempt === MAX_ATTEMPTS) {
+      throw new BackupError('ranges changed hands during each attempt; try again when the cluster is at rest');
+    }
+  }
+}
+
+async function copyOnce<Copy>(
+  cluster: CopiedCluster<Copy>,
+  { parallel, onGroup }: OneMomentOptions,
+): Promise<Copies<Copy> | undefined> {
+  const before = await cluster.catalog();
+  if (before.jobs.length > 0) {
+    throw new BackupError(`ranges are changing hands (jobs ${before.jobs.join(', ')}); try again when they are done`);
+  }
+  const groups = await cluster.groups();
+  let at = await cluster.point(groups[0]!);
+  for (const group of groups.slice(1)) {
+    const point = await cluster.point(group);
+    if (point > at) at = point;
+  }
+  const copies: Copy[] = new Array(groups.length);
+  const release = cluster.hold?.(at);
+  try {
+    const queue = groups.entries();
+    let isFailed = false;
+    const work = async (): Promise<void> => {
+      for (const [place, group] of queue) {
+        if (isFailed) return;
+        onGroup?.(group, place, groups.length);
+        try {
+          copies[place] = await cluster.copy(group, at);
+        } catch (error) {
+          isFailed = true;
+          throw error;
+        }
+      }
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: parallel }, work));
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  } finally {
+    release?.();
+  }
+  const after = await cluster.catalog();
+  const isSame = after.version === before.version && after.jobs.length === 0;
+  if (!isSame || (await cluster.groups()).length !== groups.length) return undefined;
+  return { at, catalogVersion: after.version, copies };
+}
