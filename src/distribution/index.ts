@@ -107,6 +107,7 @@ export {
   type RouteId,
   type SettingOp,
   type SettingRow,
+  settingKey,
   type WorkOp,
   type WorkRow,
   workKey,

@@ -43,6 +43,7 @@ export {
   openJson,
   pooledCompression,
   readSegment,
+  type SegmentEntry,
   SegmentFolder,
   type StoreCut,
   sealJson,

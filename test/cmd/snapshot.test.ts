@@ -62,8 +62,9 @@ async function writeArchive(folder: string): Promise<void> {
     yield { manifest: encodeManifest(cut.manifest) };
     for (const segment of cut.manifest.segments) for await (const piece of cut.frames(segment)) yield { piece };
   }
-  await writer.add(groupId(7), parts());
-  await writer.finish({ createdMs: 1_700_000_000_000, version: '0.1.0', at: hlcTimestamp(9n), catalogVersion: 1 });
+  const copy = await writer.add(groupId(7), parts());
+  const at = hlcTimestamp(9n);
+  await writer.finish({ createdMs: 1_700_000_000_000, version: '0.1.0', at, catalogVersion: 1 }, [copy]);
   await store.close();
 }
 

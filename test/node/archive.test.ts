@@ -10,7 +10,14 @@ import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient, SnapshotClient } from '../../src/adapter/grpc/index.ts';
 import { decodeAppliedMeta, MetaName } from '../../src/kv/entry/group-meta.ts';
-import { listArchives, restoreArchive, type SavedCluster, saveArchive, verifyArchive } from '../../src/node/index.ts';
+import {
+  folderSource,
+  listArchives,
+  restoreArchive,
+  type SavedCluster,
+  saveArchive,
+  verifyArchive,
+} from '../../src/node/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { groupId, nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
@@ -86,7 +93,7 @@ describe('an archive', () => {
     disk,
     random: new SystemRandom(),
     wallMs: 1_767_000_000_000,
-    archiveFolder: from,
+    source: folderSource(disk, from),
     dataFolder: join(folder, name),
     clusterName: 'new',
     node: nodeId(1),
@@ -289,9 +296,9 @@ describe('an archive', () => {
   test('is not saved while ranges change hands', async () => {
     let version = 1;
     const moving = { ...cluster(), catalog: async () => ({ version: version++, jobs: [] }) };
-    await assert.rejects(saveArchive(options('moving', moving)), { code: 'ARCHIVE', message: /changed hands/ });
+    await assert.rejects(saveArchive(options('moving', moving)), { code: 'BACKUP', message: /changed hands/ });
     const working = { ...cluster(), catalog: async () => ({ version: 1, jobs: [4] }) };
-    await assert.rejects(saveArchive(options('moving', working)), { code: 'ARCHIVE', message: /jobs 4/ });
+    await assert.rejects(saveArchive(options('moving', working)), { code: 'BACKUP', message: /jobs 4/ });
     await assert.rejects(saveArchive(options('saved')), { code: 'ARCHIVE', message: /not empty/ });
   });
 

@@ -4,18 +4,19 @@ import type { Command } from 'commander';
 import { SnapshotClient } from '../../../src/adapter/grpc/index.ts';
 import {
   type Archive,
+  folderSource,
   listArchives,
-  restoreArchive,
   type SavedCluster,
   saveArchive,
   verifyArchive,
 } from '../../../src/node/index.ts';
-import { type GroupId, groupId, nodeId, SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
+import { type GroupId, groupId, SystemDisk } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { packageVersion } from '../../cli/version.ts';
 import type { Column } from '../output.ts';
+import { addRestoreFlags, type RestoreFlags, restoreCluster } from '../restoring.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { formatBytes, formatTime, parseId, parseNodeId, parseNodeIds } from '../values.ts';
+import { formatBytes, formatTime } from '../values.ts';
 
 interface Listed {
   readonly path: string;
@@ -187,19 +188,17 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
     },
   );
 
-  const restore = snapshot
-    .command('restore')
-    .summary('make a data folder of a new cluster from a snapshot')
-    .description(
-      'Offline: proves the snapshot and writes the data folder of one node of a new cluster, whose timestamps begin above those of the old one. ' +
-        'With several members, run it for each of them with the incarnation that the first one prints. The old cluster must be stopped for good.',
-    )
-    .argument('<folder>', 'of a snapshot')
-    .argument('<data-folder>', 'absent or empty')
-    .option('--node-id <id>', 'the node whose folder it is', parseNodeId, 1)
-    .option('--members <ids>', 'voters of every group, such as 1,2,3; default: the node alone', parseNodeIds)
-    .option('--cluster-name <name>', 'name of the new cluster', 'kvorum')
-    .option('--incarnation <number>', 'of the new cluster: what the first member printed', parseId);
+  const restore = addRestoreFlags(
+    snapshot
+      .command('restore')
+      .summary('make a data folder of a new cluster from a snapshot')
+      .description(
+        'Offline: proves the snapshot and writes the data folder of one node of a new cluster, whose timestamps begin above those of the old one. ' +
+          'With several members, run it for each of them with the incarnation that the first one prints. The old cluster must be stopped for good.',
+      )
+      .argument('<folder>', 'of a snapshot')
+      .argument('<data-folder>', 'absent or empty'),
+  );
   declare(
     examples(
       restore,
@@ -209,35 +208,7 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
         'the second of three',
       ],
     ),
-    async (
-      session,
-      folder: string,
-      dataFolder: string,
-      flags: { nodeId: number; members?: number[]; clusterName: string; incarnation?: number },
-    ) => {
-      const members = (flags.members ?? [flags.nodeId]).map((id) => nodeId(id));
-      await session.confirm(
-        `A new cluster will be made of ${folder}, with the members ${members.join(', ')}. ` +
-          'Two clusters with the same data must not both take writes: stop the old one.',
-      );
-      const report = await restoreArchive({
-        disk: new SystemDisk(),
-        random: new SystemRandom(),
-        wallMs: Date.now(),
-        archiveFolder: resolve(folder),
-        dataFolder: resolve(dataFolder),
-        clusterName: flags.clusterName,
-        node: nodeId(flags.nodeId),
-        members,
-        incarnation: flags.incarnation,
-        onGroup: (group, done, total) => session.progress(`restoring group ${group}, ${done + 1} of ${total}`),
-      });
-      session.progressDone();
-      session.outcome(
-        { ...report, archive: shown(report.archive) },
-        `${dataFolder} holds ${report.archive.groups.length} groups for node ${flags.nodeId}; incarnation ${report.incarnation}. ` +
-          `Start it with: kvorum server --node-id ${flags.nodeId} --data-folder ${dataFolder} --cluster-name ${flags.clusterName}`,
-      );
-    },
+    (session, folder: string, dataFolder: string, flags: RestoreFlags) =>
+      restoreCluster(session, folderSource(new SystemDisk(), resolve(folder)), dataFolder, flags),
   );
 }

@@ -95,7 +95,11 @@ export function nodeView(node: NodeRow, nowMs: Millis): NodeView {
 interface SettingRule {
   readonly initial: string;
   readonly description: string;
-  readonly values: readonly string[] | { readonly min: number; readonly max: number } | { readonly letters: string };
+  readonly values:
+    | readonly string[]
+    | { readonly min: number; readonly max: number }
+    | { readonly letters: string }
+    | { readonly maxLength: number };
 }
 
 const ruleOf = (name: string): SettingRule | undefined =>
@@ -104,6 +108,7 @@ const ruleOf = (name: string): SettingRule | undefined =>
 function allowedOf(rule: SettingRule | undefined): string {
   if (rule === undefined) return '';
   const { values } = rule;
+  if ('maxLength' in values) return `text of at most ${values.maxLength} characters`;
   if ('letters' in values) return `any of the letters ${values.letters}`;
   return 'min' in values ? `${values.min} to ${values.max}` : values.join(', ');
 }

@@ -6,8 +6,12 @@ export interface SettingRule {
   /** What holds while there is no row. */
   readonly initial: string;
   readonly description: string;
-  /** Either a closed list of words, or a whole number between two bounds, or any of some letters, each once at most. */
-  readonly values: readonly string[] | { readonly min: number; readonly max: number } | { readonly letters: string };
+  /** Either a closed list of words, or a whole number between two bounds, or any of some letters, each once at most, or text of one line. */
+  readonly values:
+    | readonly string[]
+    | { readonly min: number; readonly max: number }
+    | { readonly letters: string }
+    | { readonly maxLength: number };
 }
 
 /** `observe` prints what would be done and does nothing. */
@@ -26,6 +30,31 @@ export const SETTINGS = {
   automerge: { initial: 'observe', description: 'merges neighbours that are small and idle', values: SWITCH },
   'balance.leaders': { initial: 'on', description: 'spreads leaders over nodes', values: SWITCH },
   'balance.size': { initial: 'observe', description: 'spreads stored bytes over nodes', values: SWITCH },
+  'backup.bytesPerSecond': {
+    initial: '33554432',
+    description: 'bytes a second that a node stores of backups, all together',
+    values: { min: 65_536, max: 17_179_869_184 },
+  },
+  'backup.everyMs': {
+    initial: '0',
+    description: 'milliseconds between backups that the cluster makes by itself; 0 for none',
+    values: { min: 0, max: 2_678_400_000 },
+  },
+  'backup.keepCount': {
+    initial: '7',
+    description: 'newest backups that are kept whatever their age',
+    values: { min: 1, max: 10_000 },
+  },
+  'backup.keepMs': {
+    initial: '0',
+    description: 'milliseconds that backups are kept whatever their number; 0: only the newest are',
+    values: { min: 0, max: 999_999_999_999 },
+  },
+  'backup.place': {
+    initial: '',
+    description: 'where backups go: s3://bucket/prefix, or a folder that all nodes share',
+    values: { maxLength: 512 },
+  },
   'features.auto': {
     initial: 'on',
     description: 'activates features as soon as the programs of all nodes can do them; there is no way back',
@@ -81,6 +110,10 @@ export function settingProblem(name: string, value: string): string | undefined 
   if ('min' in values) {
     const isNumber = /^\d{1,15}$/.test(value) && Number(value) >= values.min && Number(value) <= values.max;
     return isNumber ? undefined : `${name} is a whole number from ${values.min} to ${values.max}`;
+  }
+  if ('maxLength' in values) {
+    const isLine = value.length <= values.maxLength && /^[ -~]+$/.test(value);
+    return isLine ? undefined : `${name} is one line of at most ${values.maxLength} plain characters`;
   }
   if ('letters' in values) {
     const areLetters = [...value].every(

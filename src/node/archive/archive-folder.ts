@@ -103,7 +103,6 @@ export type CopyParts = AsyncIterable<{ readonly manifest?: Buffer | undefined; 
 export class ArchiveWriter {
   private readonly disk: Disk;
   private readonly folder: string;
-  private readonly copies: ArchivedCopy[] = [];
 
   private constructor(disk: Disk, folder: string) {
     this.disk = disk;
@@ -144,15 +143,13 @@ export class ArchiveWriter {
       await segments.receive(segment, takeBytes(segment.bytes));
     }
     await writeWhole(this.disk, join(folder, MANIFEST_FILE), bytes);
-    const copy = {
+    return {
       group,
       manifestSha256: hashOf(bytes),
       index: facts.index,
       rows: manifest.rows,
       bytes: manifest.bytes,
     };
-    this.copies.push(copy);
-    return copy;
 
     async function* takeBytes(length: number): AsyncGenerator<Buffer> {
       for (let left = length; left > 0 && !step.done; step = await stream.next()) {
@@ -169,8 +166,8 @@ export class ArchiveWriter {
   }
 
   /** Completes the archive: from here on it can be seen. */
-  async finish(facts: Omit<Archive, 'groups'>): Promise<Archive> {
-    const archive: Archive = { ...facts, groups: this.copies.toSorted((a, b) => a.group - b.group) };
+  async finish(facts: Omit<Archive, 'groups'>, copies: readonly ArchivedCopy[]): Promise<Archive> {
+    const archive: Archive = { ...facts, groups: copies.toSorted((a, b) => a.group - b.group) };
     const saving = `${this.folder}.saving`;
     await writeWhole(this.disk, join(saving, ARCHIVE_FILE), encodeArchive(archive));
     await this.disk.rename(saving, this.folder);

@@ -8,5 +8,12 @@ export {
   listArchives,
   verifyArchive,
 } from './archive-folder.ts';
-export { type RestoreOptions, type RestoreReport, restoreArchive } from './restore.ts';
+export { backupSource } from './backup-source.ts';
+export {
+  type ArchiveSource,
+  folderSource,
+  type RestoreOptions,
+  type RestoreReport,
+  restoreArchive,
+} from './restore.ts';
 export { type SavedCluster, type SaveOptions, saveArchive } from './save.ts';

@@ -17,6 +17,7 @@ import {
   loadCatalog,
   META_KEY,
   nodeKey,
+  settingKey,
   workKey,
 } from '../../distribution/index.ts';
 import { DEFAULT_CLOCK_LIMITS, encodeAppliedMeta, encodeConf, MetaName, snapshotFacts } from '../../kv/index.ts';
@@ -45,22 +46,57 @@ import {
   type GroupStore,
   openGroupStore,
   removeGroupStore,
+  type SegmentEntry,
   SegmentFolder,
 } from '../../store/index.ts';
-import { type Archive, ArchiveError, groupFolder, readArchive, readGroupManifest } from './archive-folder.ts';
+import {
+  type Archive,
+  type ArchivedCopy,
+  ArchiveError,
+  groupFolder,
+  readArchive,
+  readGroupManifest,
+} from './archive-folder.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** The setting by which a cluster makes backups by itself. */
+const BACKUP_SCHEDULE = 'backup.everyMs';
 const PAGE_BYTES = 1 << 20;
 const FRAME_BYTES = 1 << 20;
 /** Small values of a group that its new life takes over as they are. */
 const KEPT_META = [MetaName.Spans, MetaName.Authority, MetaName.TxnFloor] as const;
+
+/** Where copies come from. */
+export interface ArchiveSource {
+  /** For messages. */
+  readonly place: string;
+  /** What the archive says of itself. */
+  read(): Promise<Archive>;
+  /** @throws CorruptSnapshotError, BackupDamagedError */
+  manifest(copy: ArchivedCopy): Promise<CopyManifest>;
+  /** The bytes of a segment. @param at its number in the manifest */
+  frames(copy: ArchivedCopy, segment: SegmentEntry, at: number): AsyncIterable<Buffer>;
+}
+
+/** An archive in a folder. */
+export function folderSource(disk: Disk, folder: string): ArchiveSource {
+  return {
+    place: folder,
+    read: () => readArchive(disk, folder),
+    manifest: (copy) => readGroupManifest(disk, folder, copy),
+    frames: ({ group }, segment) => {
+      const files = new SegmentFolder(disk, groupFolder(folder, group));
+      return framesOf(disk, files.pathOf(segment), segment.bytes);
+    },
+  };
+}
 
 export interface RestoreOptions {
   readonly disk: Disk;
   readonly random: Random;
   /** Of this machine; the new incarnation when none is given. */
   readonly wallMs: Millis;
-  readonly archiveFolder: string;
+  readonly source: ArchiveSource;
   /** Absent or empty. */
   readonly dataFolder: string;
   readonly clusterName: string;
@@ -80,6 +116,12 @@ export interface RestoreReport {
   readonly rows: number;
 }
 
+/** A copy whose manifest was read. */
+interface ReadCopy {
+  readonly copy: ArchivedCopy;
+  readonly manifest: CopyManifest;
+}
+
 /** What every group of the new cluster begins with. */
 interface NewLife {
   readonly conf: ConfState;
@@ -95,16 +137,18 @@ interface NewLife {
  *   Nothing is left behind then.
  */
 export async function restoreArchive(options: RestoreOptions): Promise<RestoreReport> {
-  const { disk, dataFolder, archiveFolder, members, node } = options;
+  const { disk, dataFolder, source, members, node } = options;
   if ((await disk.list(dataFolder)).length > 0) {
     throw new ArchiveError(`${dataFolder} is not empty; a cluster is restored into a folder that is absent or empty`);
   }
   if (!members.includes(node)) throw new ArchiveError(`node ${node} is not among the members ${members.join(', ')}`);
-  const archive = await readArchive(disk, archiveFolder);
-  const manifests = new Map<GroupId, CopyManifest>();
-  for (const copy of archive.groups) manifests.set(copy.group, await readGroupManifest(disk, archiveFolder, copy));
-  if (!manifests.has(CATALOG_GROUP)) throw new ArchiveError(`${archiveFolder} lacks the group of the catalog`);
-  const facts = [...manifests.values()].map(snapshotFacts);
+  const archive = await source.read();
+  const copies: ReadCopy[] = [];
+  for (const copy of archive.groups) copies.push({ copy, manifest: await source.manifest(copy) });
+  if (!copies.some(({ copy }) => copy.group === CATALOG_GROUP)) {
+    throw new ArchiveError(`${source.place} lacks the group of the catalog`);
+  }
+  const facts = copies.map(({ manifest }) => snapshotFacts(manifest));
   const floorMs = Math.max(physicalMs(archive.at) + 1, ...facts.map(({ ceilingMs }) => ceilingMs));
   const life: NewLife = {
     conf: {
@@ -129,12 +173,13 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
     let rows = 0;
     let { incarnation } = options;
     const starts = new Map<GroupId, SnapshotMeta>();
-    for (const [at, [group, manifest]] of [...manifests].entries()) {
-      options.onGroup?.(group, at, manifests.size);
-      const restored = await restoreGroup(options, work, group, manifest, life, incarnation);
+    for (const [at, read] of copies.entries()) {
+      const { group } = read.copy;
+      options.onGroup?.(group, at, copies.length);
+      const restored = await restoreGroup(options, work, read, life, incarnation);
       if (restored.incarnation !== undefined) incarnation = restored.incarnation;
       starts.set(group, restored.start);
-      rows += manifest.rows;
+      rows += read.manifest.rows;
     }
     await writeLog(options, work, folder.record, starts);
     // An empty folder may be there.
@@ -151,12 +196,12 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
 async function restoreGroup(
   options: RestoreOptions,
   work: string,
-  group: GroupId,
-  manifest: CopyManifest,
+  { copy: archived, manifest }: ReadCopy,
   life: NewLife,
   wanted: number | undefined,
 ): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
-  const { disk, archiveFolder, wallMs } = options;
+  const { disk, source, wallMs } = options;
+  const { group } = archived;
   const copyAt = join(work, `copy-${group}`);
   const copy = await openGroupStore({ location: copyAt, disk, ...KEYSPACES_OF_ADAPTERS.forStores });
   const target = await openGroupStore({
@@ -166,10 +211,8 @@ async function restoreGroup(
   });
   try {
     const staged = await copy.stageImport(manifest);
-    const files = new SegmentFolder(disk, groupFolder(archiveFolder, group));
     for (const at of staged.missing) {
-      const segment = manifest.segments[at]!;
-      await staged.receive(at, framesOf(disk, files.pathOf(segment), segment.bytes));
+      await staged.receive(at, source.frames(archived, manifest.segments[at]!, at));
     }
     await staged.finish();
     await staged.install();
@@ -259,6 +302,8 @@ function newCatalog(
     { key: META_KEY, value: encodeMeta({ ...meta, incarnation, documentRevision: meta.documentRevision + 1 }) },
     ...[...state.nodes.keys()].map((id) => ({ key: nodeKey(id), value: undefined })),
     ...[...state.work.keys()].map((name) => ({ key: workKey(name), value: undefined })),
+    // The new cluster would put its backups among those of the old one, and take away what it does not keep.
+    ...(state.settings.has(BACKUP_SCHEDULE) ? [{ key: settingKey(BACKUP_SCHEDULE), value: undefined }] : []),
   ];
   for (const group of state.groups.values()) {
     if (group.state !== 'ACTIVE') continue;

@@ -1,9 +1,9 @@
 /**
- * Saves a whole cluster: one moment for all groups, and a copy of each that is closed at it. Ranges that change hands
- * meanwhile would be in two copies or in none, so a save wants the catalog to stay as it is, and begins again when it does not.
+ * Saves a whole cluster into a folder: one moment for all groups, and a copy of each that is closed at it.
  */
+import { copyAtOneMoment } from '../../backup/index.ts';
 import type { Disk, GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import { type Archive, type ArchivedCopy, ArchiveError, ArchiveWriter, type CopyParts } from './archive-folder.ts';
+import { type Archive, type ArchivedCopy, ArchiveWriter, type CopyParts } from './archive-folder.ts';
 
 /** The cluster, as a save asks it. */
 export interface SavedCluster {
@@ -26,49 +26,20 @@ export interface SaveOptions {
   readonly onGroup?: (group: GroupId, done: number, total: number) => void;
 }
 
-/** How often a save begins again because ranges changed hands. */
-const MAX_ATTEMPTS = 3;
-
 /**
  * Saves the cluster. What came whole stays for another save into the same folder when this one breaks.
- * @throws ArchiveError when the folder is not empty, or ranges go on changing hands; what the cluster says
+ * @throws ArchiveError when the folder is not empty; BackupError when ranges go on changing hands; what the cluster says
  */
-export async function saveArchive(options: SaveOptions): Promise<Archive> {
-  for (let attempt = 1; ; attempt++) {
-    const archive = await saveOnce(options);
-    if (archive !== undefined) return archive;
-    if (attempt === MAX_ATTEMPTS) {
-      throw new ArchiveError('ranges changed hands during each attempt; save again when the cluster is at rest');
-    }
-  }
-}
-
-async function saveOnce({
-  disk,
-  folder,
-  cluster,
-  wallMs,
-  version,
-  onGroup,
-}: SaveOptions): Promise<Archive | undefined> {
+export async function saveArchive({ disk, folder, cluster, wallMs, version, onGroup }: SaveOptions): Promise<Archive> {
   const writer = await ArchiveWriter.begin(disk, folder);
-  const before = await cluster.catalog();
-  if (before.jobs.length > 0) {
-    throw new ArchiveError(`ranges are changing hands (jobs ${before.jobs.join(', ')}); save when they are done`);
-  }
-  const groups = await cluster.groups();
-  let at = await cluster.point(groups[0]!);
-  for (const group of groups.slice(1)) {
-    const point = await cluster.point(group);
-    if (point > at) at = point;
-  }
-  const copies: ArchivedCopy[] = [];
-  for (const [done, group] of groups.entries()) {
-    onGroup?.(group, done, groups.length);
-    copies.push(await writer.add(group, cluster.copy(group, at, await writer.have(group))));
-  }
-  const after = await cluster.catalog();
-  const isSame = after.version === before.version && after.jobs.length === 0;
-  if (!isSame || (await cluster.groups()).length !== groups.length) return undefined;
-  return writer.finish({ createdMs: wallMs, version, at, catalogVersion: after.version });
+  const { at, catalogVersion, copies } = await copyAtOneMoment<ArchivedCopy>(
+    {
+      groups: () => cluster.groups(),
+      catalog: () => cluster.catalog(),
+      point: (group) => cluster.point(group),
+      copy: async (group, moment) => writer.add(group, cluster.copy(group, moment, await writer.have(group))),
+    },
+    { parallel: 1, ...(onGroup === undefined ? {} : { onGroup }) },
+  );
+  return writer.finish({ createdMs: wallMs, version, at, catalogVersion }, copies);
 }

@@ -13,6 +13,7 @@ export {
   encodeManifest,
   type Json,
   openJson,
+  type SegmentEntry,
   sealJson,
 } from './manifest.ts';
 export { readSegment } from './reader.ts';
