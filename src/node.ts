@@ -10,7 +10,7 @@ import { Credentials, type DynamoServer, startDynamoServer } from './adapter/dyn
 import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { EvaluationThread, type RedisServer, startRedisServer } from './adapter/redis/index.ts';
-import { GroupArchive } from './cluster/index.ts';
+import { openObjects, type PlaceKey, parsePlace } from './backup/index.ts';
 import {
   ConfigError,
   EXIT_CODES,
@@ -61,7 +61,7 @@ import {
   sleep,
 } from './platform/index.ts';
 import { createGrpcNetwork, openDataFolder, PeerBook, WalLogStore } from './raftengine/index.ts';
-import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
+import { CertificateStore, FileRefresher, KeySource, Passwords } from './security/index.ts';
 import { CutThread } from './store/index.ts';
 
 export { type AssembledNode, assembleNode, type HostedGroup, type NodeParts, type NodeStatus } from './node/index.ts';
@@ -215,6 +215,11 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         isLogOutOfSpace: () => logStore.isOutOfSpace,
       },
       examine: selfCheckOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
+      clusterName: options.clusterName,
+      backups: {
+        open: (place) => openObjects(parsePlace(place), { disk: new SystemDisk(), random, scheduler }),
+        key: () => backupKeyOf(options.backup),
+      },
       process: {
         activity: () => activityOf(clients?.counters(), clock.monotonicMs() - startedMs, logger.level),
         logLevel: (level) => changeLogLevel(logger, level),
@@ -237,9 +242,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const admin = createAdminService(node.admin, () => clients?.users);
     admin.addTo(services);
     opened.push(async () => admin.close());
-    const snapshots = createSnapshotService(
-      new GroupArchive({ find: (group) => node.host.get(group), clock, scheduler }),
-    );
+    const snapshots = createSnapshotService(node.archive);
     snapshots.addTo(services);
     opened.push(async () => snapshots.close());
     const keys = createKeyServices({
@@ -354,6 +357,11 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     await closeAll();
     throw error;
   }
+}
+
+/** Read whenever it is needed: a new one counts from the next backup on. */
+async function backupKeyOf(backup: NodeOptions['backup']): Promise<PlaceKey> {
+  return backup?.isEncrypted === false ? 'none' : (await KeySource.open(backup ?? {}))?.keys;
 }
 
 /** @returns the folder's mode, octal, when not only its owner may use it; undefined also where there are no modes */

@@ -25,6 +25,7 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Balance',
   'Gc',
   'RunGc',
+  'Backups',
   'Replace',
   'Doctor',
   'Time',

@@ -13,6 +13,18 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+const LONG_UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `30m`, `6h`, `7d`; up to `maxDays`. In milliseconds. */
+export function parseLongDuration(maxDays: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+)([mhd])$/.exec(text);
+    const ms = match === null ? 0 : Number(match[1]) * LONG_UNITS[match[2]!]!;
+    if (ms > 0 && ms <= maxDays * LONG_UNITS.d!) return ms;
+    throw new InvalidArgumentError(`It must be a duration such as 30m, 6h or 7d, at most ${maxDays}d.`);
+  };
+}
+
 /** A parser of whole numbers in a range. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -3,9 +3,9 @@
  * adapters and the composition root; the data plane knows nothing of it.
  *
  * `catalog` is the directory of groups, routes and nodes where its group is led, and its watchers; `work` leases units of work to one node at
- * a time; `gc` advances the safepoint; `moves` drives ranges from group to group; `oracle` switches the oracle on; `archive` makes copies of one
- * moment; `balance` reports load and decides what to split, merge and move; `admin` is what operators ask and change. `contract` has the shapes that
- * several of them share.
+ * a time; `gc` advances the safepoint; `moves` drives ranges from group to group; `oracle` switches the oracle on; `archive` makes copies of
+ * one moment, which `backup` takes outside; `balance` reports load and decides what to split, merge and move; `admin` is what operators ask
+ * and change. `contract` has the shapes that several of them share.
  */
 
 export {
@@ -18,6 +18,14 @@ export {
   offsetText,
 } from './admin/index.ts';
 export { GroupArchive } from './archive/index.ts';
+export {
+  BACKUP_UNIT,
+  type BackupSurroundings,
+  backupSettingsOf,
+  decodeBackupNotes,
+  isScheduled,
+  NodeBackups,
+} from './backup/index.ts';
 export { Balancer, type BalancerOptions, type BalancerTimes, type LoadedGroup, LoadRecorder } from './balance/index.ts';
 export {
   bootstrapCatalog,
@@ -36,6 +44,7 @@ export {
   type AbortJobResult,
   type AdminBackend,
   AdminError,
+  type BackupsView,
   type BalanceDutyView,
   type BalanceReport,
   type BalanceReportView,

@@ -1,5 +1,5 @@
 /** The settings of one node: the declarations, and the typed options that the composition root starts a node from. */
-import type { Secret } from '../security/index.ts';
+import type { KeyPlace, Secret } from '../security/index.ts';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
 import { nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
@@ -87,6 +87,8 @@ export interface NodeOptions {
   readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
   /** State that other nodes are sent whole. */
   readonly snapshots?: { readonly bytesPerSecond: number; readonly fromFollowers: boolean };
+  /** Where the keys of backups come from. */
+  readonly backup?: KeyPlace & { readonly isEncrypted: boolean };
   /** How long overwritten and deleted versions stay readable at older timestamps. */
   readonly retentionMs: number;
   readonly logLevel: string;
@@ -374,6 +376,12 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     snapshots: {
       bytesPerSecond: values['snapshots.bytesPerSecond'],
       fromFollowers: values['snapshots.fromFollowers'],
+    },
+    backup: {
+      isEncrypted: values['backup.encrypted'],
+      key: values['backup.key'],
+      file: values['backup.keyFile'] || undefined,
+      command: values['backup.keyCommand'] || undefined,
     },
     retentionMs: values.retentionMs,
     logLevel: values.logLevel,

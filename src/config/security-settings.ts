@@ -36,6 +36,7 @@ const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
 export type ClientAuth = (typeof CLIENT_AUTHS)[number];
 
 const MAX_PASSWORD_LENGTH = 512;
+const MAX_BACKUP_KEYS_LENGTH = 2048;
 
 /** Settings about security, the same for one node and for a local cluster. */
 export const securitySettings = {
@@ -105,6 +106,20 @@ export const securitySettings = {
       'taken for a node; without it every certificate of the authorities will do',
     'name,...',
   ),
+  'backup.key': secretSetting(
+    'Key that wraps the keys of backups, 32 bytes in hexadecimal or base64, the one to use first and older ones behind it, one a line; the same ' +
+      'on all nodes; meant for the environment',
+    MAX_BACKUP_KEYS_LENGTH,
+  ),
+  'backup.keyFile': optionalFileSetting('Or a file with these keys, one a line; read for each backup'),
+  'backup.keyCommand': optionalTextSetting(
+    'Or a command line for the shell that prints these keys, one a line; run for each backup',
+    'command',
+  ),
+  'backup.encrypted': switchSetting({
+    description: 'Encrypt backups; without it everybody can read them who can read their place',
+    defaultValue: true,
+  }),
   insecure: switchSetting({
     description: 'Listen beyond this machine also where no password or certificate is asked for',
     defaultValue: false,
@@ -121,6 +136,11 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
   };
   if (values['redis.password'] !== undefined && values['redis.passwordFile'] !== '') {
     complain('redis.passwordFile', 'redis.password is set too: give one of them');
+  }
+  const keys = (['key', 'keyFile', 'keyCommand'] as const).filter((name) => Boolean(values[`backup.${name}`]));
+  if (keys.length > 1) complain(`backup.${keys[1]}`, `backup.${keys[0]} is set too: give one of them`);
+  if (keys.length > 0 && !values['backup.encrypted']) {
+    complain('backup.encrypted', `backup.${keys[0]} is set: leave it out for backups that are not encrypted`);
   }
   const isTls = {
     redis: values['redis.tls.cert'] !== '',

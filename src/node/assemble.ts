@@ -4,7 +4,13 @@
  * node knows of it, and what operators ask.
  */
 import type { Messages, Tracking } from '../adapter/redis/index.ts';
-import type { AdminBackend, CatalogLeader, ForwardingCatalogClient, WatchClient } from '../cluster/index.ts';
+import type {
+  AdminBackend,
+  CatalogLeader,
+  ForwardingCatalogClient,
+  GroupArchive,
+  WatchClient,
+} from '../cluster/index.ts';
 import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type {
   NodeClock,
@@ -42,6 +48,8 @@ export interface AssembledNode {
   readonly catalogLeader: CatalogLeader;
   /** What operators may ask and change. */
   readonly admin: AdminBackend;
+  /** Copies of the groups that are led here. */
+  readonly archive: GroupArchive;
   /** The catalog from here. */
   readonly catalog: ForwardingCatalogClient;
   /** Timestamps for what spans groups. */
@@ -88,12 +96,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
 
   const { clock, engine, standing } = consensus;
   const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters } = data;
-  const { watch, admin, catalog, catalogLeader, shadow, clusterState } = control;
+  const { watch, admin, archive, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   return {
     ...{ clock, engine, messages, tracking },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
-    ...{ watch, admin, catalog, catalogLeader, shadow, clusterState },
+    ...{ watch, admin, archive, catalog, catalogLeader, shadow, clusterState },
     readiness: () =>
       readinessOf({
         self: parts.network.self,

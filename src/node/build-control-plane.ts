@@ -11,11 +11,13 @@ import {
   CatalogLeader,
   createAdminBackend,
   ForwardingCatalogClient,
+  GroupArchive,
   Heartbeats,
   KvCatalogGroup,
   type LocalNode,
   MoveDriver,
   NodeAgent,
+  NodeBackups,
   WatchClient,
   WatchServer,
 } from '../cluster/index.ts';
@@ -27,6 +29,7 @@ import { BackgroundServices, mayMove } from './background-services.ts';
 import type { ConsensusPlane } from './build-consensus.ts';
 import type { DataPlane } from './build-data-plane.ts';
 import { ClockWarden } from './clock-warden.ts';
+import { confirmedRoutes } from './confirmed-routes.ts';
 import { foundingConfiguration } from './founding.ts';
 import { Later } from './later.ts';
 import type { NodeParts } from './parts.ts';
@@ -40,6 +43,8 @@ export interface ControlPlane {
   readonly watch: WatchClient;
   readonly admin: AdminBackend;
   readonly shadow: OracleShadow;
+  /** Copies of the groups that are led here. */
+  readonly archive: GroupArchive;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
   clusterState(): ClusterState | undefined;
   start(): void;
@@ -71,10 +76,11 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   const below: Below = { parts, consensus, data };
   const services = new Later<BackgroundServices>('what runs in the background');
   const agent = new Later<NodeAgent>('the agent');
+  const backups = new Later<NodeBackups>('backups');
   const clusterState = (): ClusterState | undefined => agent.get().clusterState;
 
   const catalog = buildCatalog(below);
-  const admin = buildAdmin(below, catalog, services);
+  const admin = buildAdmin(below, catalog, services, backups);
   services.set(buildBackgroundServices(below, catalog, admin, clusterState));
   agent.set(buildAgent(below, catalog, services.get()));
   new CatalogEndpoint(kv, catalog.leader, catalog.heartbeats, services.get().balancer);
@@ -89,6 +95,8 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
     leader: leaderOfCatalog,
     localSource: catalog.leader,
   });
+  const archive = new GroupArchive({ find: (group) => data.host.get(group), clock, scheduler });
+  backups.set(buildBackups(below, catalog, archive, watch, clusterState));
   const moves = new MoveDriver({
     source: catalog.leader,
     catalog: catalog.client,
@@ -116,10 +124,11 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   running.add(authority);
   running.add(shadow);
   running.add(services.get());
+  running.add(backups.get());
   running.add(storagePressure);
   running.add(new ClockWarden({ nodeClock: clock, groups: () => engine.groups(), clock, scheduler }));
   return {
-    ...{ watch, admin, shadow, clusterState },
+    ...{ watch, admin, shadow, archive, clusterState },
     catalog: catalog.client,
     catalogLeader: catalog.leader,
     start: () => running.start(),
@@ -167,7 +176,35 @@ function founding({ parts, consensus }: Below, { group, leader, spans }: Catalog
   };
 }
 
-function buildAdmin(below: Below, catalog: Catalog, services: Later<BackgroundServices>): AdminBackend {
+function buildBackups(
+  { parts, consensus, data }: Below,
+  catalog: Catalog,
+  archive: GroupArchive,
+  watch: WatchClient,
+  clusterState: () => ClusterState | undefined,
+): NodeBackups {
+  const { scheduler, network, random, incarnation, version, clusterName = '' } = parts;
+  const { clock } = consensus;
+  const { kv, storagePressure } = data;
+  return new NodeBackups({
+    nodeId: network.self,
+    ...{ incarnation, clusterName, version, kv, network, archive, clusterState, clock, scheduler, random },
+    catalog: catalog.client,
+    leaderOf: (group) => kv.leaderOf(group),
+    surroundings: parts.backups,
+    confirmedRoutes: () => confirmedRoutes({ status: () => watch.status, clock, scheduler }),
+    pins: storagePressure.pins,
+    times: parts.work ?? {},
+    onError: parts.onBackgroundError,
+  });
+}
+
+function buildAdmin(
+  below: Below,
+  catalog: Catalog,
+  services: Later<BackgroundServices>,
+  backups: Later<NodeBackups>,
+): AdminBackend {
   const { parts, consensus, data } = below;
   const { scheduler, network } = parts;
   const { clock, engine } = consensus;
@@ -180,6 +217,7 @@ function buildAdmin(below: Below, catalog: Catalog, services: Later<BackgroundSe
     catalog: catalog.client,
     ...storagePressure.join(kv, catalog.client),
     balance: (timeoutMs) => catalog.client.balance(timeoutMs),
+    backups: () => backups.get(),
     txns: txnClient,
     oracleStatus: (group) => oracleChannel.status(group),
     catalogGroup: CATALOG_GROUP,

@@ -1,5 +1,6 @@
 /** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
-import type { GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
+import type { BackupFacts, GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
+import { BACKUP_UNIT, backupSettingsOf, decodeBackupNotes, isScheduled } from '../cluster/index.ts';
 import type { CatalogState } from '../distribution/index.ts';
 import { type Clock, type DiskCounters, type NetworkCounters, physicalMs } from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
@@ -35,6 +36,18 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
   return [...state.jobs.values()].map(({ phase, createdMs }) => ({ phase, createdMs }));
 }
 
+function backupsOf(state: CatalogState | undefined): BackupFacts | undefined {
+  if (state === undefined) return undefined;
+  const { last, failed, running } = decodeBackupNotes(state.work.get(BACKUP_UNIT)?.progress);
+  const settings = backupSettingsOf({ settings: [...state.settings.values()] });
+  return {
+    everyMs: isScheduled(settings) ? settings.everyMs : 0,
+    lastMs: last?.begunMs ?? 0,
+    isRunning: running !== undefined,
+    isFailing: (failed?.atMs ?? 0) > (last?.doneMs ?? 0),
+  };
+}
+
 /** Reads everything, once a scrape. */
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
   const { version, redis, dynamodb, grpc, network, logDisk, memoryLimitBytes, clock } = around;
@@ -62,6 +75,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
     watch: node.watch.status,
     jobs: jobsOf(node.catalogLeader.state),
+    backups: backupsOf(node.catalogLeader.state),
     proxy: node.kv.proxyStats(),
     txn: node.txnCounters,
     reads: node.reads.stats(),

@@ -1,5 +1,12 @@
 /** What a node is given. */
-import type { BalanceReport, BalancerTimes, MoveLimits, OwnExamination, WorkTimes } from '../cluster/index.ts';
+import type {
+  BackupSurroundings,
+  BalanceReport,
+  BalancerTimes,
+  MoveLimits,
+  OwnExamination,
+  WorkTimes,
+} from '../cluster/index.ts';
 import type { ClusterFounding } from '../config/index.ts';
 import type { Endpoint } from '../distribution/index.ts';
 import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
@@ -51,6 +58,10 @@ export interface NodeParts extends StoragePressureParts {
   readonly locality?: string;
   /** Periods of balancing that differ from the defaults; those of load are the same on all nodes. */
   readonly balance?: BalancerTimes;
+  /** What backups need of the process; left out: this node makes none. */
+  readonly backups?: BackupSurroundings;
+  /** Name that the nodes share; for backups. */
+  readonly clusterName?: string;
   /** Periods of background work that differ from the defaults. */
   readonly work?: Partial<WorkTimes>;
   /** Measures the machine for operators; left out where there is none. */

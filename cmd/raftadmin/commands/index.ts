@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Declare } from '../session.ts';
 import { addAcceptTimeCommand } from './accept-time.ts';
 import { addAclCommands } from './acl.ts';
+import { addBackupCommands } from './backup.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGcCommands } from './gc.ts';
@@ -35,6 +36,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addLogLevelCommand,
   addBalanceCommands,
   addGcCommands,
+  addBackupCommands,
   addSnapshotCommands,
   addTsoCommand,
   addAcceptTimeCommand,

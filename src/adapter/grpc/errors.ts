@@ -82,6 +82,8 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['FEATURE_UNSUPPORTED', { status: status.FAILED_PRECONDITION }],
   ['GROUP_REMOVED', { status: status.FAILED_PRECONDITION, advice: 'ids are never used again: create another one' }],
   ['GROUP_BUSY', { status: status.FAILED_PRECONDITION }],
+  ['BACKUPS_OFF', { status: status.FAILED_PRECONDITION }],
+  ['BACKUP_RUNNING', { status: status.FAILED_PRECONDITION }],
   ['WORK_HELD', { status: status.FAILED_PRECONDITION }],
   ['WORK_NOT_HELD', { status: status.FAILED_PRECONDITION }],
   ['FOUNDING_REFUSED', { status: status.FAILED_PRECONDITION, advice: 'compare the configuration of the nodes' }],

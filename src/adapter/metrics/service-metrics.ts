@@ -407,6 +407,33 @@ const ROUTES: readonly MetricDeclaration[] = [
   ),
 ];
 
+const BACKUPS: readonly MetricDeclaration[] = [
+  single(
+    'gauge',
+    'kvorum_backup_age_seconds',
+    'Where the catalog is led: since the last good backup was begun; while none was made and some are scheduled, since 1970',
+    ({ backups, nowMs }) => {
+      if (backups === undefined || (backups.lastMs === 0 && backups.everyMs === 0)) return 0;
+      return Math.max(0, nowMs - backups.lastMs) / 1000;
+    },
+  ),
+  single(
+    'gauge',
+    'kvorum_backup_interval_seconds',
+    'Where the catalog is led: between scheduled backups, 0 for none',
+    ({ backups }) => (backups?.everyMs ?? 0) / 1000,
+  ),
+  single('gauge', 'kvorum_backup_running', 'Where the catalog is led: whether a backup is being made', ({ backups }) =>
+    Number(backups?.isRunning ?? false),
+  ),
+  single(
+    'gauge',
+    'kvorum_backup_failing',
+    'Where the catalog is led: whether the newest backup was given up',
+    ({ backups }) => Number(backups?.isFailing ?? false),
+  ),
+];
+
 export const SERVICE_METRICS: readonly MetricDeclaration[] = [
   ...NODE,
   ...REDIS,
@@ -418,4 +445,5 @@ export const SERVICE_METRICS: readonly MetricDeclaration[] = [
   ...TXN,
   ...TIME,
   ...ROUTES,
+  ...BACKUPS,
 ];

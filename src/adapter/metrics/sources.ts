@@ -39,6 +39,17 @@ export interface JobFacts {
   readonly createdMs: Millis;
 }
 
+/** How the cluster stands with its backups. */
+export interface BackupFacts {
+  /** Between scheduled ones; 0 for none. */
+  readonly everyMs: Millis;
+  /** When the last good one was begun; 0 for never. */
+  readonly lastMs: Millis;
+  readonly isRunning: boolean;
+  /** The newest one that ended was given up. */
+  readonly isFailing: boolean;
+}
+
 /** What DynamoDB clients ask and get. */
 export interface DynamodbFacts {
   readonly operations: readonly {
@@ -118,6 +129,8 @@ export interface MetricSources {
   readonly watch: WatchStatus;
   /** Undefined where the catalog is not led. */
   readonly jobs: readonly JobFacts[] | undefined;
+  /** Undefined where the catalog is not led. */
+  readonly backups: BackupFacts | undefined;
   readonly proxy: ProxyStats;
   readonly txn: TxnCounters;
   readonly reads: ReadStats;

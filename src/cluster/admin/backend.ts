@@ -2,10 +2,12 @@
 import type { ClusterState, GroupRow } from '../../distribution/index.ts';
 import type { KvService, OracleStatus, TxnClient } from '../../kv/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
+import type { NodeBackups } from '../backup/index.ts';
 import {
   type AbortJobResult,
   type AdminBackend,
   AdminError,
+  type BackupsView,
   type BalanceStatus,
   type BalanceView,
   type CatalogClient,
@@ -66,6 +68,7 @@ export interface AdminBackendOptions extends Omit<AdminAgentOptions, 'kv'> {
   /** How the rules of balancing stand where the catalog is led. */
   readonly balance: (timeoutMs: Millis) => Promise<BalanceStatus>;
   readonly gc: Pick<NodeGc, 'status' | 'runNow'>;
+  readonly backups: () => Pick<NodeBackups, 'create' | 'view'>;
   readonly txns: TxnClient;
   readonly oracleStatus: (group: GroupId) => Promise<OracleStatus>;
   readonly catalogGroup: GroupId;
@@ -501,6 +504,14 @@ class ClusterBackend implements AdminBackend {
   async runGc(timeoutMs: Millis): Promise<GcRunResult> {
     const result = await this.options.gc.runNow(timeoutMs / 2);
     return { result, status: await this.gc(timeoutMs / 2) };
+  }
+
+  async backups(timeoutMs: Millis): Promise<BackupsView> {
+    return this.options.backups().view(timeoutMs);
+  }
+
+  async createBackup(place: string | undefined, timeoutMs: Millis): Promise<{ readonly id: string }> {
+    return this.options.backups().create(place, timeoutMs);
   }
 
   // --- longer work -------------------------------------------------------------------------------------------------

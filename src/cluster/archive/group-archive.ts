@@ -28,6 +28,12 @@ export class MomentNotClosedError extends KvorumError {
   readonly disposition: ErrorDisposition = 'wait';
 }
 
+/** The past at the moment was let go of before it could be copied; a later moment can be. Nothing was changed. */
+export class MomentCollectedError extends KvorumError {
+  readonly code = 'MOMENT_COLLECTED';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
 /** A replica that may be cut. */
 export interface ArchivedGroup {
   readonly groupId: GroupId;
@@ -65,7 +71,7 @@ export class GroupArchive {
 
   /**
    * Closes the group at the moment and cuts it. The caller closes the cut.
-   * @throws NotLeaderError, MomentNotClosedError; the clock's error when the moment is too far in the future
+   * @throws NotLeaderError, MomentNotClosedError, MomentCollectedError; the clock's error when the moment is too far in the future
    */
   async cut(group: GroupId, at: HlcTimestamp, timeoutMs: Millis): Promise<StoreCut> {
     const { clock, scheduler } = this.options;
@@ -86,7 +92,12 @@ export class GroupArchive {
       }
       await sleep(scheduler, POLL_MS);
     }
-    return store.exportSegments(describeGroup(group));
+    const cut = await store.exportSegments(describeGroup(group));
+    if (store.gcThreshold <= at) return cut;
+    await cut.close();
+    throw new MomentCollectedError(
+      `of group ${group} the past at ${at} was let go of before it was copied; begin again`,
+    );
   }
 
   private led(group: GroupId): ArchivedGroup {

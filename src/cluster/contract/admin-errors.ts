@@ -21,7 +21,9 @@ export type AdminErrorCode =
   | 'QUORUM_ANSWERS'
   | 'NOT_RECOVERABLE'
   | 'TXN_OPEN'
-  | 'TXN_NOT_FOUND';
+  | 'TXN_NOT_FOUND'
+  | 'BACKUPS_OFF'
+  | 'BACKUP_RUNNING';
 
 const DISPOSITIONS: { readonly [Code in AdminErrorCode]?: ErrorDisposition } = {
   LEARNER_BEHIND: 'wait',
@@ -29,6 +31,7 @@ const DISPOSITIONS: { readonly [Code in AdminErrorCode]?: ErrorDisposition } = {
   NO_SUCCESSOR: 'wait',
   NO_ROUTES: 'wait',
   TXN_OPEN: 'wait',
+  BACKUP_RUNNING: 'wait',
 };
 
 /** See the top of the file. */

@@ -15,6 +15,7 @@ import type {
   TsoReport,
   TxnsReport,
 } from './admin-operations.ts';
+import type { BackupsView } from './backup-views.ts';
 import type { GcRunResult, GcView } from './gc-views.ts';
 
 /** Whether a replica counts in quorums. `outgoing`: a voter of the membership that is being left. */
@@ -414,6 +415,15 @@ export interface AdminBackend {
   gc(timeoutMs: Millis): Promise<GcView>;
   /** Makes a round of the safepoint now and begins passes over all stores. */
   runGc(timeoutMs: Millis): Promise<GcRunResult>;
+  /** How the cluster stands with its backups. */
+  backups(timeoutMs: Millis): Promise<BackupsView>;
+  /**
+   * Begins a backup and answers when others can see that it was begun.
+   * @param place undefined: where scheduled ones go
+   * @returns its id
+   * @throws AdminError BACKUPS_OFF, BACKUP_RUNNING; what is wrong with the place or its key
+   */
+  createBackup(place: string | undefined, timeoutMs: Millis): Promise<{ readonly id: string }>;
 
   /** Goes on with the replacement of a dead node, or begins it; again and again until it is done. @throws AdminError */
   replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus>;

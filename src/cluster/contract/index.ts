@@ -58,6 +58,13 @@ export {
   type TxnView,
 } from './admin-operations.ts';
 export type {
+  BackupCleanUpView,
+  BackupsView,
+  FailedBackupView,
+  MadeBackupView,
+  RunningBackupView,
+} from './backup-views.ts';
+export type {
   BalanceInputs,
   BalanceOutputs,
   BalanceReport,

@@ -4,4 +4,4 @@
 
 export { FeatureActivator } from './feature-activator.ts';
 export { forwardingPointerWork } from './forwarding-pointers.ts';
-export { type AttendResult, WorkRunner, type WorkTimes, type WorkUnit } from './runner.ts';
+export { type AttendResult, type WorkContext, WorkRunner, type WorkTimes, type WorkUnit } from './runner.ts';

@@ -35,6 +35,7 @@ import type {
   TsoReport,
   TxnsReport,
 } from '../../../src/cluster/contract/admin-operations.ts';
+import type { BackupsView } from '../../../src/cluster/contract/backup-views.ts';
 import type { GcRunResult, GcView } from '../../../src/cluster/contract/gc-views.ts';
 import { type GroupId, groupId, type Millis, type NodeId, nodeId } from '../../../src/platform/index.ts';
 
@@ -184,6 +185,38 @@ export const setting = (name: string, value: string): SettingView => ({
   description: 'splits hot ranges',
   allowed: 'off, observe, on',
 });
+
+const BACKUPS: BackupsView = {
+  isActive: true,
+  running: {
+    id: '20231114T221320Z-0a0b0c0d',
+    place: 's3://backups/orders',
+    node: nodeId(2),
+    begunMs: 1_700_000_000_000,
+    attempt: 1,
+    groups: 4,
+    groupsDone: 1,
+    bytes: 4_194_304,
+    doneBytes: 1_048_576,
+    newBytes: 524_288,
+    problem: '',
+  },
+  last: {
+    id: '20231113T221320Z-0a0b0c0e',
+    place: 's3://backups/orders',
+    begunMs: 1_699_913_600_000,
+    doneMs: 1_699_913_660_000,
+    groups: 4,
+    bytes: 4_000_000,
+    newBytes: 4_000_000,
+  },
+  place: 's3://backups/orders',
+  everyMs: 86_400_000,
+  keepCount: 7,
+  keepMs: 0,
+  bytesPerSecond: 33_554_432,
+  nextMs: 1_700_086_400_000,
+};
 
 const GC: GcView = {
   safepointMs: 1_700_000_000_000,
@@ -501,6 +534,16 @@ export class FakeBackend implements AdminBackend {
 
   runGc(): Promise<GcRunResult> {
     return this.asked({ result: 'done', status: GC }, 'runGc');
+  }
+
+  backupsView = BACKUPS;
+
+  backups(): Promise<BackupsView> {
+    return this.asked(this.backupsView, 'backups');
+  }
+
+  createBackup(place: string | undefined): Promise<{ readonly id: string }> {
+    return this.asked({ id: BACKUPS.last!.id }, 'createBackup', place);
   }
 
   async replace(request: ReplaceRequest): Promise<ReplaceStatus> {

@@ -159,6 +159,10 @@ export class AdminCluster {
         status: () => Promise.reject(new Error('nobody collects here')),
         runNow: () => Promise.reject(new Error('nobody collects here')),
       },
+      backups: () => ({
+        view: () => Promise.reject(new Error('nobody makes backups here')),
+        create: () => Promise.reject(new Error('nobody makes backups here')),
+      }),
       oracleStatus: () => Promise.reject(new Error('nobody keeps time here')),
       txns: NO_TRANSACTIONS,
       catalogGroup: groupId(1),

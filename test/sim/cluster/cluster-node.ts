@@ -78,7 +78,7 @@ export interface ClusterNodeOptions {
   readonly onViolation: (violation: InvariantViolation) => void;
   readonly say: (line: string) => void;
   /** Parts of the node that differ from what a plan says. */
-  readonly parts?: Pick<NodeParts, 'balance' | 'work'>;
+  readonly parts?: Pick<NodeParts, 'backups' | 'balance' | 'work'>;
 }
 
 export class ClusterNode {

@@ -2,6 +2,7 @@
 import grpc from '@grpc/grpc-js';
 import type {
   AbortJobResult,
+  BackupsView,
   BalanceView,
   ClusterStatus,
   DoctorReport,
@@ -64,6 +65,8 @@ export interface AdminCalls {
   readonly Balance: [request: object, reply: BalanceView];
   readonly Gc: [request: object, reply: GcView];
   readonly RunGc: [request: object, reply: GcRunResult];
+  readonly Backups: [request: object, reply: BackupsView];
+  readonly CreateBackup: [request: requests.CreateBackupRequest, reply: { readonly id: string }];
   readonly Replace: [request: requests.ReplaceRequest, reply: ReplaceStatus];
   readonly Doctor: [request: object, reply: DoctorReport];
   readonly Time: [request: object, reply: TsoReport];

@@ -100,6 +100,10 @@ export interface ActivateFeatureRequest {
   readonly name: string;
 }
 
+export interface CreateBackupRequest {
+  readonly place?: string;
+}
+
 export interface ReplaceRequest {
   readonly dead: number;
   readonly successor: number;

@@ -145,6 +145,11 @@ class BackedAdminService implements AdminService {
       Gc: unary((_, timeoutMs) => backend.gc(timeoutMs)),
       RunGc: unary((_, timeoutMs) => backend.runGc(timeoutMs)),
 
+      Backups: unary((_, timeoutMs) => backend.backups(timeoutMs)),
+      CreateBackup: unary<requests.CreateBackupRequest>(({ place }, timeoutMs) =>
+        backend.createBackup(place, timeoutMs),
+      ),
+
       Replace: unary<requests.ReplaceRequest>(({ dead, successor, ...rest }, timeoutMs) =>
         backend.replace({ ...rest, dead: node(dead), successor: node(successor) }, timeoutMs),
       ),
