@@ -3,4 +3,5 @@ export { differenceOf, isSameTime } from './compare-values.ts';
 export { type FileImport, type ImportReport, importFile } from './import-file.ts';
 export { importReplica, type ReplicaImport } from './import-replica.ts';
 export type { Existing } from './load-file.ts';
-export { DEFAULT_WRITER_LIMITS, type WriterOptions } from './writer.ts';
+export { ValueInParts } from './value-in-parts.ts';
+export { DEFAULT_WRITER_LIMITS, Writer, type WriterOptions } from './writer.ts';

@@ -1,5 +1,5 @@
 /** The commands that add elements to a value. */
-import type { RdbValue } from '../../src/adapter/redis/index.ts';
+import { type RdbValue, writePayload } from '../../src/adapter/redis/index.ts';
 import type { CommandLine } from '../redis/index.ts';
 
 /** What adds elements to a value. */
@@ -14,10 +14,11 @@ export interface PartCommands {
   readonly bytes: number;
 }
 
-/** Pushes only when the list has so many elements, and says how many it has. */
+/** Pushes only when the list has so many elements, and says how many it has. A node of a list may have more than Lua unpacks. */
 const PUSH_AT = `local length = redis.call('LLEN', KEYS[1])
 if length ~= tonumber(ARGV[1]) then return length end
-return redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))`;
+for at = 2, #ARGV, 1000 do length = redis.call('RPUSH', KEYS[1], unpack(ARGV, at, math.min(at + 999, #ARGV))) end
+return length`;
 
 /** @param key where the elements go @param before elements that are there */
 export function partCommands(key: Buffer, value: RdbValue, before: number): PartCommands {
@@ -37,8 +38,14 @@ export function partCommands(key: Buffer, value: RdbValue, before: number): Part
       const members = value.members.flatMap(({ member, score }) => [scoreText(score), member]);
       return part([['ZADD', key, ...members]], value.members.length);
     }
-    default:
-      throw new Error(`${value.type} has no parts`);
+    case 'stream':
+      return part(
+        [['KVORUM-XRESTORE', key, before, writePayload(value, { isCompact: false })]],
+        value.entries.length,
+        true,
+      );
+    case 'string':
+      throw new Error('a string has no parts');
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * A value that is too large for one command: its elements go, in the order of the file, behind those that are there, under a name that nobody knows;
- * when all are there it gets its own name. Each command may be sent twice: one that adds to a list does so only when the list is as long as it was to be.
+ * when all are there it gets its own name. Each command may be sent twice: one that adds to a list or a stream does so only when that is as long as it
+ * was to be.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -10,6 +10,7 @@ import {
 import { type CommandLine, Lane, ServerError } from '../redis/index.ts';
 import { differenceOf, isSameTime } from './compare-values.ts';
 import { Differences } from './differences.ts';
+import { PartQuestions, type Questions } from './part-questions.ts';
 import { recordsOf } from './records.ts';
 import { keyText } from './tally.ts';
 import { ask, type WriterOptions } from './writer.ts';
@@ -32,7 +33,7 @@ export class FileVerifier {
   private readonly byDatabase = new Map<number, number>();
   private batch: Whole[] = [];
   private batchBytes = 0;
-  private large: { size: number; isDifferent: boolean } | undefined;
+  private large: { readonly questions: PartQuestions; isDifferent: boolean } | undefined;
 
   constructor(options: WriterOptions, nowMs: () => number) {
     this.lane = new Lane(options, 0);
@@ -130,27 +131,25 @@ export class FileVerifier {
 
   private async holdPart(record: Part): Promise<void> {
     const { database, key, value, isFirst, isLast } = record;
-    if (isFirst) this.large = { size: 0, isDifferent: false };
+    if (isFirst) this.large = { questions: new PartQuestions(key), isDifferent: false };
     const large = this.large!;
     const name = keyText(database, key);
-    const differ = (detail: string): void => {
-      if (!large.isDifferent) this.differences.note('value', name, detail);
+    const hold = async ({ commands, differenceIn }: Questions): Promise<void> => {
+      if (large.isDifferent) return;
+      const answers = await this.ask(database, commands);
+      const refusal = answers.find((answer) => answer instanceof ServerError) as ServerError | undefined;
+      const detail = refusal?.message ?? differenceIn(answers);
+      if (detail === undefined) return;
+      this.differences.note('value', name, detail);
       large.isDifferent = true;
     };
-    const { commands, size, count, isSame } = questionsOf(key, value, large.size);
-    large.size += count;
-    if (!large.isDifferent) {
-      const answers = await this.ask(database, commands);
-      const refusal = answers.find((answer) => answer instanceof ServerError);
-      if (refusal !== undefined) differ((refusal as Error).message);
-      else if (!isSame(answers)) differ('other elements');
-    }
+    await hold(large.questions.about(value));
     if (!isLast) return;
     this.differences.compared += 1;
-    const [length, expiresMs] = await this.ask(database, [size, ['PEXPIRETIME', key]]);
+    const [expiresMs] = await this.ask(database, [['PEXPIRETIME', key]]);
     if (!this.isExpected(record, expiresMs !== ABSENT_MS)) return;
     if (expiresMs === ABSENT_MS) this.differences.note('missing', name, 'it is not there');
-    else if (length !== large.size) differ(`${large.size} elements there, ${String(length)} here`);
+    else await hold(large.questions.aboutAll());
     this.holdExpiry(record, Number(expiresMs));
   }
 
@@ -167,59 +166,4 @@ export class FileVerifier {
   private ask(database: number, commands: readonly CommandLine[]): Promise<readonly unknown[]> {
     return ask(this.lane, this.giveUpMs, database, commands);
   }
-}
-
-interface Questions {
-  readonly commands: readonly CommandLine[];
-  readonly size: CommandLine;
-  readonly count: number;
-  readonly isSame: (answers: readonly unknown[]) => boolean;
-}
-
-/** What tells whether a part of a value is there. @param before elements in front of it */
-function questionsOf(key: Buffer, value: RdbValue, before: number): Questions {
-  switch (value.type) {
-    case 'list': {
-      const { values } = value;
-      const range: CommandLine = ['LRANGE', key, before, before + values.length - 1];
-      const isSame = ([answer]: readonly unknown[]): boolean => {
-        const found = answer as readonly Buffer[];
-        return found.length === values.length && values.every((each, at) => each.equals(found[at]!));
-      };
-      return { commands: [range], size: ['LLEN', key], count: values.length, isSame };
-    }
-    case 'set':
-      return {
-        commands: [['SMISMEMBER', key, ...value.members]],
-        size: ['SCARD', key],
-        count: value.members.length,
-        isSame: ([answer]) => (answer as readonly number[]).every((one) => one === 1),
-      };
-    case 'zset': {
-      const { members } = value;
-      const isSame = ([answer]: readonly unknown[]): boolean =>
-        members.every(({ score }, at) => scoreIn((answer as readonly (Buffer | null)[])[at]) === score);
-      const command: CommandLine = ['ZMSCORE', key, ...members.map(({ member }) => member)];
-      return { commands: [command], size: ['ZCARD', key], count: members.length, isSame };
-    }
-    case 'hash': {
-      const { fields } = value;
-      const isSame = ([answer]: readonly unknown[]): boolean =>
-        fields.every((each, at) => (answer as readonly (Buffer | null)[])[at]?.equals(each.value) === true);
-      return {
-        commands: [['HMGET', key, ...fields.map(({ field }) => field)]],
-        size: ['HLEN', key],
-        count: fields.length,
-        isSame,
-      };
-    }
-    default:
-      throw new Error(`${value.type} has no parts`);
-  }
-}
-
-/** Zeros with a sign count as zero. */
-function scoreIn(answer: Buffer | null | undefined): number {
-  const words = answer?.toString('latin1') ?? 'nan';
-  return words.endsWith('inf') ? Number(words.replace('inf', 'Infinity')) : Number(words);
 }

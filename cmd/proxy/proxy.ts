@@ -318,6 +318,7 @@ export class RedisProxy implements ClientHost {
     const repair = await Repair.open({
       from: this.primary,
       to: upstreams[secondary],
+      toCluster: secondary === 'kvorum',
       gate,
       report,
       passed,

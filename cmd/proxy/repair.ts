@@ -2,8 +2,8 @@
  * Copies keys from the side that answers to the other one. Keys are compared and copied while no client's command on them is under way, and the
  * second side has answered what it was told before: so what is equal is equal, and what is copied is not overtaken.
  */
-import { isPayload, readPayload } from '../../src/adapter/redis/index.ts';
-import { differenceOf, isSameTime } from '../import/index.ts';
+import { isPayload, type RdbValue, readPayload, valueParts } from '../../src/adapter/redis/index.ts';
+import { DEFAULT_WRITER_LIMITS, differenceOf, isSameTime, ValueInParts, Writer } from '../import/index.ts';
 import { Link, openFirst, ServerError, type Upstream } from '../redis/index.ts';
 import type { KeyGate } from './key-gate.ts';
 import type { KeyPlace } from './key-place.ts';
@@ -11,10 +11,14 @@ import type { Report } from './report.ts';
 
 const KEYS_AT_ONCE = 100;
 const MAX_DECOMPRESSED_BYTES = 1024 ** 3;
+/** Clients wait for a key as long as it is copied. */
+const GIVE_UP_MS = 20_000;
 
 export interface RepairParts {
   readonly from: Upstream;
   readonly to: Upstream;
+  /** The other side is a cluster, which takes large values in parts. */
+  readonly toCluster: boolean;
   readonly gate: KeyGate;
   readonly report: Report;
   /** Waits until the second side has answered what it was told. @throws when it does not */
@@ -35,6 +39,8 @@ export class Repair {
   private readonly parts: RepairParts;
   private readonly from: Link;
   private readonly to: Link;
+  /** For values in parts. */
+  private readonly writer: Writer;
   /** Keys that were looked at. */
   private looked = 0;
 
@@ -42,6 +48,7 @@ export class Repair {
     this.parts = parts;
     this.from = from;
     this.to = to;
+    this.writer = new Writer({ ...DEFAULT_WRITER_LIMITS, ...parts.to, connections: 1, giveUpMs: GIVE_UP_MS });
   }
 
   /** @throws the error of a connection */
@@ -53,6 +60,7 @@ export class Repair {
   close(): void {
     this.from.close();
     this.to.close();
+    this.writer.close();
   }
 
   /**
@@ -158,13 +166,36 @@ export class Repair {
     if (isSame(there, here)) return;
     const { report } = this.parts;
     const { key } = place;
-    const restMs = there.expiresMs === undefined ? 0 : Math.max(1, there.expiresMs - Date.now());
-    const command = there.payload === undefined ? ['UNLINK', key] : ['RESTORE', key, restMs, there.payload, 'REPLACE'];
-    const reply = await this.to.send(command);
-    if (reply instanceof ServerError) {
-      report.note('refused', command.slice(0, 2), reply.message);
+    const refusal = await this.copy(place, there);
+    if (refusal === undefined) report.repaired += 1;
+    else {
+      report.note('refused', [there.payload === undefined ? 'UNLINK' : 'RESTORE', key], refusal.message);
       report.markDirty([place]);
-    } else report.repaired += 1;
+    }
+  }
+
+  /** @returns why the other side does not take it */
+  private async copy({ database, key }: KeyPlace, { payload, expiresMs }: Held): Promise<ServerError | undefined> {
+    const parts = payload !== undefined && this.parts.toCluster && isPayload(payload) ? valueParts(payload) : undefined;
+    if (parts !== undefined) return this.copyParts(database, key, parts, expiresMs);
+    const restMs = expiresMs === undefined ? 0 : Math.max(1, expiresMs - Date.now());
+    const command = payload === undefined ? ['UNLINK', key] : ['RESTORE', key, restMs, payload, 'REPLACE'];
+    const reply = await this.to.send(command);
+    return reply instanceof ServerError ? reply : undefined;
+  }
+
+  private async copyParts(
+    database: number,
+    key: Buffer,
+    parts: Iterable<RdbValue>,
+    expiresMs: number | undefined,
+  ): Promise<ServerError | undefined> {
+    const copied = new ValueInParts(this.writer, database, key);
+    for (const part of parts) {
+      this.parts.interrupted.throwIfAborted();
+      await copied.add(part);
+    }
+    return copied.end(expiresMs);
   }
 }
 

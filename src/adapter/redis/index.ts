@@ -36,6 +36,8 @@ export {
   type RdbRecord,
   type RdbValue,
   readPayload,
+  valueParts,
+  writePayload,
 } from './rdb/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';
 export { clusterMemberId } from './state/index.ts';

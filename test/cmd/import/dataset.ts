@@ -51,6 +51,27 @@ function largeValues(prefix: string): string[][] {
     ['SADD', `${prefix}set:parts`, ...numbers(1_200, text)],
     ['ZADD', `${prefix}zset:parts`, ...numbers(2_400, (at) => (at % 2 === 0 ? `${at / 3}` : text(at)))],
     ['PEXPIRE', `${prefix}list:parts`, '100000000'],
+    // Nodes of 64 KiB, which have more values than Lua takes at once.
+    ['CONFIG', 'SET', 'list-max-listpack-size', '-5'],
+    ['RPUSH', `${prefix}list:numbers`, ...numbers(40_000, (at) => String(at % 100))],
+    ...largeStream(`${prefix}stream:parts`, text),
+  ];
+}
+
+/** Two groups, of one of which much is pending, entries among it that are gone. */
+function largeStream(key: string, text: (at: number) => string): string[][] {
+  const ids = numbers(2_500, (at) => `${1_000 + (at >> 2)}-${at % 4}`);
+  return [
+    ...ids.map((id, at) => ['XADD', key, id, at % 9 === 0 ? 'other' : 'field', text(at)]),
+    ['XGROUP', 'CREATE', key, 'group', '0'],
+    ['XGROUP', 'CREATE', key, 'idle', '1100-2'],
+    ['XREADGROUP', 'GROUP', 'group', 'alice', 'COUNT', '1400', 'STREAMS', key, '>'],
+    ['XREADGROUP', 'GROUP', 'group', 'bob', 'COUNT', '300', 'STREAMS', key, '>'],
+    ['XREADGROUP', 'GROUP', 'group', 'alice', 'COUNT', '300', 'STREAMS', key, '>'],
+    ['XREADGROUP', 'GROUP', 'group', 'bob', 'COUNT', '7', 'STREAMS', key, '0'],
+    ['XGROUP', 'CREATECONSUMER', key, 'group', 'carol'],
+    ['XACK', key, 'group', ...ids.slice(100, 110)],
+    ['XDEL', key, ...ids.slice(40, 45), ids[1_500]!, ids.at(-1)!],
   ];
 }
 

@@ -55,8 +55,23 @@ function joined(left: RdbValue, right: RdbValue): RdbValue {
   if (left.type === 'list' && right.type === 'list') return { type: 'list', values: [...left.values, ...right.values] };
   if (left.type === 'set' && right.type === 'set') return { type: 'set', members: [...left.members, ...right.members] };
   if (left.type === 'hash' && right.type === 'hash') return { type: 'hash', fields: [...left.fields, ...right.fields] };
+  if (left.type === 'stream' && right.type === 'stream') return joinedStream(left, right);
   assert.ok(left.type === 'zset' && right.type === 'zset');
   return { type: 'zset', members: [...left.members, ...right.members] };
+}
+
+type Stream = Extract<RdbValue, { type: 'stream' }>;
+
+/** What the last part says counts; groups are put together by their names. */
+function joinedStream(left: Stream, right: Stream): Stream {
+  const groups = new Map(left.groups.map((group) => [group.name.toString(), group]));
+  for (const { consumers, pending, ...group } of right.groups) {
+    const before = groups.get(group.name.toString());
+    const known = new Map([...(before?.consumers ?? []), ...consumers].map((each) => [each.name.toString(), each]));
+    const all = [...(before?.pending ?? []), ...pending];
+    groups.set(group.name.toString(), { ...group, consumers: [...known.values()], pending: all });
+  }
+  return { ...right, entries: [...left.entries, ...right.entries], groups: [...groups.values()] };
 }
 
 const FORMS: readonly (readonly [string, readonly string[]])[] = [

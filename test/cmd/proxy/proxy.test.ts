@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ModeChangeError, reportOf } from '../../../cmd/proxy/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
@@ -145,6 +146,36 @@ describe('a proxy', () => {
     assert.equal(await bed.proxy.repair(), 2);
     assert.deepEqual(await everything(bed.kvorum), await everything(bed.redis));
     assert.equal(reportOf(bed.proxy).dirtyKeys, 0);
+  });
+
+  test('repairs what is too large for one command in parts', async () => {
+    await bed.start('dual-write-shadow');
+    const client = await bed.connect();
+    const text = (at: number): string => createHash('sha256').update(String(at)).digest('hex');
+    const ids = Array.from({ length: 1_300 }, (_, at) => `${at + 1}-0`);
+    await call(client, ...ids.map((id, at) => ['XADD', 'stream', id, 'field', text(at)]));
+    await call(
+      client,
+      ['XGROUP', 'CREATE', 'stream', 'group', '0'],
+      ['XREADGROUP', 'GROUP', 'group', 'alice', 'COUNT', '20', 'STREAMS', 'stream', '>'],
+      ['XDEL', 'stream', '5-0', '900-0'],
+      ['SADD', 'set', ...ids.map((_, at) => text(at))],
+      ['EXPIRE', 'set', '10000'],
+    );
+    await bed.settled();
+    await call(await bed.connect(bed.kvorum.port), ['DEL', 'stream', 'set']);
+    await call(client, ['XLEN', 'stream'], ['SCARD', 'set']);
+    await bed.settled();
+    assert.equal(await bed.proxy.repair(), 2);
+    const questions = [['XPENDING', 'stream', 'group'], ['XLEN', 'stream'], ['SCARD', 'set'], ['DBSIZE']];
+    const [there, here] = [await bed.connect(bed.redis.port), await bed.connect(bed.kvorum.port)];
+    for (const question of questions) assert.deepEqual(await call(here, question), await call(there, question));
+    assert.deepEqual(
+      await call(here, ['XRANGE', 'stream', '-', '+']),
+      await call(there, ['XRANGE', 'stream', '-', '+']),
+    );
+    const [rest] = await call(here, ['TTL', 'set']);
+    assert.ok(Number(rest) > 9_000, 'it expires as there');
   });
 
   test('never lets clients wait for the second side, and knows what that has missed', async () => {

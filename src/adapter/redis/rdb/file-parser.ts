@@ -9,9 +9,9 @@
 import { Crc64 } from './crc64.ts';
 import { RdbEndError, RdbFormatError } from './errors.ts';
 import { LibraryOpcode } from './functions.ts';
-import { type LargeValue, openLargeValue } from './large-value.ts';
+import { DEFAULT_FILE_LIMITS, openLargeValue, type RdbFileLimits, readElements } from './large-value.ts';
 import { ModuleType, skipModuleParts, skipValue } from './layout.ts';
-import type { RdbValue } from './objects.ts';
+import type { LargeValue, RdbValue } from './objects.ts';
 import { RdbReader } from './rdb-reader.ts';
 
 /** What stands in the place of a type. */
@@ -35,7 +35,6 @@ const CHECKSUM_BYTES = 8;
 /** Redis 7.4 writes 12; what newer ones write is not known. */
 const MAX_VERSION = 12;
 const FIRST_VERSION_WITH_CHECKSUM = 5;
-const MAX_PART_BYTES = 128 * 1024;
 
 /** What a key has besides its value. */
 export interface RdbKey {
@@ -59,21 +58,6 @@ export type RdbRecord =
   | ({ readonly kind: 'module' } & RdbKey)
   /** @property isChecked the file has a checksum, and it is right */
   | { readonly kind: 'end'; readonly isChecked: boolean };
-
-export interface RdbFileLimits {
-  /** Collections whose bytes are more come in parts. */
-  readonly wholeBytes: number;
-  /** What cannot come in parts is refused above this. */
-  readonly maxValueBytes: number;
-  /** Elements of a part at most, but for a last node of a list. */
-  readonly partElements: number;
-}
-
-export const DEFAULT_FILE_LIMITS: RdbFileLimits = {
-  wholeBytes: 64 * 1024,
-  maxValueBytes: 512 * 1024 ** 2,
-  partElements: 1_000,
-};
 
 /** A large value that is being read. */
 interface OpenValue extends RdbKey {
@@ -269,35 +253,27 @@ export class RdbFileParser {
   /** @returns whether the value comes in parts from here on */
   private openLarge(window: Buffer, from: number, type: number, key: RdbKey): boolean {
     const reader = new RdbReader(window.subarray(from), this.limits.maxValueBytes);
-    const value = openLargeValue(type, reader);
+    const value = openLargeValue(type, reader, this.limits.maxValueBytes);
     if (value === undefined) return false;
     this.open = { ...key, value, isFirst: true };
     this.consume(from + reader.position);
     return true;
   }
 
-  private readPart(window: Buffer, open: OpenValue): RdbRecord {
+  /** @returns undefined when what was read is no part yet */
+  private readPart(window: Buffer, open: OpenValue): RdbRecord | undefined {
     const { value, isFirst, database, key, expiresMs } = open;
     const reader = new RdbReader(window, this.limits.maxValueBytes);
-    let end = 0;
-    for (let room = this.limits.partElements; room > 0 && value.left > 0 && end < MAX_PART_BYTES; room--) {
-      try {
-        value.elements.read(reader);
-      } catch (error) {
-        if (!(error instanceof RdbEndError)) throw error;
-        break;
-      }
-      end = reader.position;
-      value.left--;
-    }
+    const end = readElements(value, reader, this.limits.partElements);
     if (end === 0) {
       if (window.length > this.limits.maxValueBytes) throw new RdbFormatError('an element is too large');
       throw new RdbEndError();
     }
-    const isLast = value.left === 0;
-    const part = value.elements.take();
-    this.open = isLast ? undefined : { ...open, isFirst: false };
+    const isLast = value.isDone;
+    const part = value.take();
     this.consume(end);
+    if (part === undefined) return undefined;
+    this.open = isLast ? undefined : { ...open, isFirst: false };
     return { kind: 'part', database, key, expiresMs, value: part, isFirst, isLast };
   }
 

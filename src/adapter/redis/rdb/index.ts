@@ -10,6 +10,7 @@
 export { RdbFormatError } from './errors.ts';
 export { RdbFileParser, type RdbKey, type RdbRecord } from './file-parser.ts';
 export { readFunctions, writeFunctions } from './functions.ts';
+export { valueParts } from './large-value.ts';
 export type { RdbField, RdbMember, RdbValue } from './objects.ts';
 export { framePayload, isPayload, readPayload, writePayload } from './payload.ts';
 export type { RdbStream, RdbStreamGroup } from './streams.ts';

@@ -65,6 +65,18 @@ export type RdbValue =
   | { readonly type: 'zset'; readonly members: readonly RdbMember[] }
   | RdbStream;
 
+/** A value that is read in parts. */
+export interface LargeValue {
+  /** All of it was read. */
+  readonly isDone: boolean;
+  /** Elements that were read and not taken. */
+  readonly size: number;
+  /** Reads an element, or a node of several. Nothing is kept of one that throws. */
+  read(reader: RdbReader): void;
+  /** What was read since; undefined when that adds nothing. Something at the end. */
+  take(): RdbValue | undefined;
+}
+
 /** Reads a value with the byte in front that says what it is. @throws RdbFormatError */
 export function readValue(reader: RdbReader): RdbValue {
   const type = reader.u8();

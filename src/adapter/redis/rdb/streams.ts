@@ -60,31 +60,57 @@ export interface RdbStream {
   readonly groups: readonly RdbStreamGroup[];
 }
 
-/** Reads a stream behind the byte that says its form. @param form 1 to 3 @throws RdbFormatError */
-export function readStream(reader: RdbReader, form: 1 | 2 | 3): RdbStream {
+/** What a stream says of itself behind its entries. */
+export interface StreamHead {
+  readonly lastId: Buffer;
+  readonly maxDeletedId: Buffer;
+  readonly entriesAdded: bigint;
+}
+
+/** Which of the forms a stream has. */
+export type StreamForm = 1 | 2 | 3;
+
+/** Reads a stream behind the byte that says its form. @throws RdbFormatError */
+export function readStream(reader: RdbReader, form: StreamForm): RdbStream {
   const entries: RdbStreamEntry[] = [];
-  for (let left = reader.length(); left > 0; left--) {
-    const first = reader.string();
-    if (first.length !== ID_BYTES) throw new RdbFormatError('a node of a stream has no id');
-    for (const entry of entriesIn(first, readListpack(reader.string()))) {
-      const before = entries.at(-1);
-      if (before !== undefined && Buffer.compare(before.id, entry.id) >= 0)
-        throw new RdbFormatError('the entries of a stream are not in order');
-      entries.push(entry);
-    }
+  for (let left = reader.length(); left > 0; left--)
+    for (const entry of readStreamNode(reader, entries.at(-1)?.id)) entries.push(entry);
+  const head = readStreamHead(reader, form, entries.length, entries.at(-1)?.id);
+  const groups: RdbStreamGroup[] = [];
+  for (let left = reader.length(); left > 0; left--) groups.push(readGroup(reader, form));
+  requireDifferent(groups);
+  return { type: 'stream', entries, ...head, groups };
+}
+
+/** Reads entries of a stream. @param before id of the one in front @throws RdbFormatError */
+export function readStreamNode(reader: RdbReader, before: Buffer | undefined): RdbStreamEntry[] {
+  const first = reader.string();
+  if (first.length !== ID_BYTES) throw new RdbFormatError('a node of a stream has no id');
+  const entries = [...entriesIn(first, readListpack(reader.string()))];
+  let last = before;
+  for (const { id } of entries) {
+    if (last !== undefined && Buffer.compare(last, id) >= 0)
+      throw new RdbFormatError('the entries of a stream are not in order');
+    last = id;
   }
+  return entries;
+}
+
+/** @param count entries in front @param last id of the last one @throws RdbFormatError */
+export function readStreamHead(
+  reader: RdbReader,
+  form: StreamForm,
+  count: number,
+  last: Buffer | undefined,
+): StreamHead {
   const length = reader.length();
   const lastId = readId(reader);
-  const last = entries.at(-1);
-  if (length !== entries.length || (last !== undefined && Buffer.compare(last.id, lastId) > 0))
+  if (length !== count || (last !== undefined && Buffer.compare(last, lastId) > 0))
     throw new RdbFormatError('a stream does not know its entries');
   if (form > 1) readId(reader);
   const maxDeletedId = form > 1 ? readId(reader) : Buffer.alloc(ID_BYTES);
   const entriesAdded = form > 1 ? BigInt.asIntN(64, reader.bigLength()) : BigInt(length);
-  const groups: RdbStreamGroup[] = [];
-  for (let left = reader.length(); left > 0; left--) groups.push(readGroup(reader, form));
-  requireDifferent(groups);
-  return { type: 'stream', entries, lastId, maxDeletedId, entriesAdded, groups };
+  return { lastId, maxDeletedId, entriesAdded };
 }
 
 /** Of each half the lowest 64 bits count. */
@@ -97,16 +123,25 @@ function idOf(ms: bigint, seq: bigint): Buffer {
 
 const readId = (reader: RdbReader): Buffer => idOf(reader.bigLength(), reader.bigLength());
 
-function readMoment(reader: RdbReader): number {
+/** Unix milliseconds. @throws RdbFormatError */
+export function readMoment(reader: RdbReader): number {
   const ms = reader.int64();
   if (ms < 0n || ms > BigInt(MAX_MS)) throw new RdbFormatError('a moment is no time');
   return Number(ms);
 }
 
-function readGroup(reader: RdbReader, form: 1 | 2 | 3): RdbStreamGroup {
+/** How a group begins. @throws RdbFormatError */
+export function readGroupHead(
+  reader: RdbReader,
+  form: StreamForm,
+): Pick<RdbStreamGroup, 'name' | 'lastDelivered' | 'entriesRead'> {
   const name = reader.string();
   const lastDelivered = readId(reader);
-  const entriesRead = form > 1 ? BigInt.asIntN(64, reader.bigLength()) : undefined;
+  return { name, lastDelivered, entriesRead: form > 1 ? BigInt.asIntN(64, reader.bigLength()) : undefined };
+}
+
+function readGroup(reader: RdbReader, form: StreamForm): RdbStreamGroup {
+  const head = readGroupHead(reader, form);
   const unowned = new Map<string, Omit<RdbPending, 'consumer'>>();
   for (let left = reader.length(); left > 0; left--) {
     const id = reader.take(ID_BYTES);
@@ -131,7 +166,7 @@ function readGroup(reader: RdbReader, form: 1 | 2 | 3): RdbStreamGroup {
   if (unowned.size > 0) throw new RdbFormatError('something is pending of nobody');
   requireDifferent(consumers);
   pending.sort((a, b) => Buffer.compare(a.id, b.id));
-  return { name, lastDelivered, entriesRead, consumers, pending };
+  return { ...head, consumers, pending };
 }
 
 function requireDifferent(named: readonly { readonly name: Buffer }[]): void {

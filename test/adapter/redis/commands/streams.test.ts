@@ -1,8 +1,12 @@
 /** What commands on streams do at times that a test sets, and with sizes that comparing with Redis does not reach. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MIN_ID, streamId } from '../../../../src/adapter/redis/bodies/index.ts';
 import { MapReply, NIL_ARRAY, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { type RdbStream, writePayload } from '../../../../src/adapter/redis/rdb/index.ts';
 import { Evaluator, START_MS } from './evaluate.ts';
+
+type Named = RdbStream['groups'][number]['consumers'][number];
 
 /** A reply with its bytes as text and its maps as arrays. */
 function shown(reply: Reply): unknown {
@@ -103,5 +107,104 @@ describe('what is pending', () => {
     redis.nowMs += 5_000;
     assert.deepEqual(run(redis, 'XREADGROUP GROUP g a STREAMS s >'), NIL_ARRAY);
     assert.equal(idle(), 5_000, 'who finds nothing new is not seen');
+  });
+});
+
+describe('a part of a stream', () => {
+  const id = (ms: number): Buffer => streamId(BigInt(ms), 0n);
+  const entries = (from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, at) => ({
+      id: id(from + at),
+      parts: [Buffer.from('f'), Buffer.from('v')],
+    }));
+  const part = (own: Partial<RdbStream>): string => {
+    const last = own.entries?.at(-1)?.id ?? MIN_ID;
+    const none = {
+      type: 'stream',
+      entries: [],
+      lastId: last,
+      maxDeletedId: MIN_ID,
+      entriesAdded: 0n,
+      groups: [],
+    } as const;
+    return writePayload({ ...none, ...own }, { isCompact: false }).toString('latin1');
+  };
+  const restore = (redis: Evaluator, before: number, own: Partial<RdbStream>): unknown =>
+    shown(redis.run('KVORUM-XRESTORE', 's', String(before), part(own)));
+
+  test('is added behind as many entries as it says, and once however often it comes', () => {
+    const redis = new Evaluator();
+    assert.equal(restore(redis, 0, { entries: entries(1, 3) }), 3);
+    assert.equal(restore(redis, 0, { entries: entries(1, 3) }), 3);
+    assert.equal(restore(redis, 5, { entries: entries(6, 7) }), 3, 'what lies in front is not there');
+    assert.equal(restore(redis, 3, { entries: entries(4, 5) }), 5);
+    assert.throws(() => restore(redis, 5, { entries: entries(5, 6) }), /does not lie behind/);
+    assert.throws(() => restore(redis, 5, { lastId: id(4) }), /does not lie behind/);
+    assert.equal(restore(redis, 5, { lastId: id(9), maxDeletedId: id(8), entriesAdded: 12n }), 5);
+    assert.deepEqual(run(redis, 'XRANGE s - + COUNT 1'), [['1-0', ['f', 'v']]]);
+    const about = new Map(run(redis, 'XINFO STREAM s') as [string, unknown][]);
+    assert.deepEqual(
+      ['last-generated-id', 'max-deleted-entry-id', 'entries-added'].map((name) => String(about.get(name))),
+      ['9-0', '8-0', '12'],
+    );
+  });
+
+  test('brings groups, consumers, and what is pending, of entries that are gone too', () => {
+    const redis = new Evaluator();
+    restore(redis, 0, { entries: entries(1, 5), entriesAdded: 5n });
+    const group = { name: Buffer.from('g'), lastDelivered: id(4), entriesRead: 4n };
+    const [alice, bob] = ['alice', 'bob'].map((name) => ({ name: Buffer.from(name), seenMs: START_MS })) as [
+      Named,
+      Named,
+    ];
+    const pending = (ms: number, { name }: Named) => ({
+      id: id(ms),
+      deliveredMs: START_MS,
+      deliveries: 3,
+      consumer: name,
+    });
+    const about = { lastId: id(5), entriesAdded: 5n };
+    for (let times = 2; times > 0; times--) {
+      restore(redis, 5, { ...about, groups: [{ ...group, consumers: [alice], pending: [pending(2, alice)] }] });
+      restore(redis, 5, { ...about, groups: [{ ...group, consumers: [bob], pending: [pending(3, bob)] }] });
+    }
+    assert.deepEqual(run(redis, 'XPENDING s g'), [
+      2,
+      '2-0',
+      '3-0',
+      [
+        ['alice', '1'],
+        ['bob', '1'],
+      ],
+    ]);
+    run(redis, 'XDEL s 2');
+    const gone = {
+      ...about,
+      maxDeletedId: id(2),
+      groups: [{ ...group, consumers: [bob], pending: [pending(1, bob)] }],
+    };
+    run(redis, 'XDEL s 1');
+    restore(redis, 3, gone);
+    assert.deepEqual(
+      (run(redis, 'XPENDING s g - + 9') as unknown[][]).map(([entry, consumer, , deliveries]) => [
+        entry,
+        consumer,
+        deliveries,
+      ]),
+      [
+        ['1-0', 'bob', 3],
+        ['2-0', 'alice', 3],
+        ['3-0', 'bob', 3],
+      ],
+    );
+  });
+
+  test('is no other value', () => {
+    const redis = new Evaluator();
+    const list = writePayload({ type: 'list', values: [Buffer.from('x')] }, { isCompact: false }).toString('latin1');
+    assert.throws(() => redis.run('KVORUM-XRESTORE', 's', '0', list), /Bad data format/);
+    assert.throws(() => redis.run('KVORUM-XRESTORE', 's', '0', 'nonsense'), /payload version or checksum/);
+    run(redis, 'SET s text');
+    assert.throws(() => restore(redis, 0, { entries: entries(1, 1) }), /WRONGTYPE/);
   });
 });

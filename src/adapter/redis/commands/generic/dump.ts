@@ -16,14 +16,13 @@ import {
 } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, OK, optionName, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
-import { isPayload, RdbFormatError, type RdbValue, readPayload, writePayload } from '../../rdb/index.ts';
+import { type RdbValue, writePayload } from '../../rdb/index.ts';
 import { deleteKey, expiryAt, readValue, ValueType, writeString } from '../../values/index.ts';
 import { restoreStream, streamToStore } from '../stream/index.ts';
+import { valueInPayload } from '../value-payload.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const MAX_FREQUENCY = 255n;
-/** Compressed strings of one payload may take so many times the longest string. */
-const MAX_EXPANSION = 4;
 
 function dump(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = args[1]!;
@@ -95,7 +94,7 @@ function restore(ctx: CommandContext, args: readonly Buffer[]): Reply {
   }
   const ttlMs = requireInteger(args[2]!);
   if (ttlMs < 0n) throw new RedisError('ERR Invalid TTL value, must be >= 0');
-  const value = valueIn(ctx, args[3]!);
+  const value = valueInPayload(ctx, args[3]!);
   // As in Redis, a time that is too large is one before 1970.
   const atMs = BigInt.asIntN(64, ttlMs === 0n || isAbsolute ? ttlMs : ttlMs + BigInt(ctx.nowMs));
   if (ttlMs !== 0n && atMs <= BigInt(ctx.nowMs)) {
@@ -106,17 +105,6 @@ function restore(ctx: CommandContext, args: readonly Buffer[]): Reply {
     ctx.event('generic', 'restore', key);
   }
   return OK;
-}
-
-/** @throws RedisError */
-function valueIn(ctx: CommandContext, payload: Buffer): RdbValue {
-  if (!isPayload(payload)) throw new RedisError('ERR DUMP payload version or checksum are wrong');
-  try {
-    return readPayload(payload, MAX_EXPANSION * ctx.maxStringBytes);
-  } catch (error) {
-    if (error instanceof RdbFormatError) throw new RedisError('ERR Bad data format');
-    throw error;
-  }
 }
 
 /** Replaces whatever the key holds. */

@@ -6,6 +6,7 @@ import { groupCommands } from './groups.ts';
 import { infoCommands } from './info.ts';
 import { pendingCommands } from './pending.ts';
 import { readCommands } from './read.ts';
+import { restoreCommands } from './restore.ts';
 
 export { restoreStream, streamToStore } from './stored-stream.ts';
 
@@ -16,4 +17,5 @@ export const streamCommands: readonly CommandSpec[] = [
   ...pendingCommands,
   ...claimCommands,
   ...infoCommands,
+  ...restoreCommands,
 ];
