@@ -49,12 +49,10 @@ export async function answerPage(
   const isFresh = isConsistent || (range.index !== undefined && isGlobal(range.index));
   const fence = fenceKey(table.id, segmentOf(table, range.token).start);
   // Where the rows are led the fence is looked at on the way, unless another group has it.
-  const isApart = isFresh && store.isApart(range.range.start, fence);
-  const check = (): Promise<void> => store.checkTable(table, fence, context.deadlineMs);
-  const asked = isFresh && !isApart ? fence : undefined;
-  const reading = readPage(store, context, plan, range, isFresh, asked);
-  const [page] = await Promise.all([reading, isApart ? check() : undefined]);
-  if (asked !== undefined && !page.isChecked) await check();
+  const asked = isFresh && !store.isApart(range.range.start, fence) ? fence : undefined;
+  const page = await readPage(store, context, plan, range, isFresh, asked);
+  // Behind the last rows: those of an index that was dropped, or of a table, go after the fence has changed.
+  if (isFresh && !page.isChecked) await store.checkTable(table, fence, context.deadlineMs);
   return shownPage(plan, range, page, isConsistent);
 }
 
@@ -114,7 +112,7 @@ async function readPage(
     page.scanned += part.scanned;
     page.bytes += part.bytes;
     page.fetchedUnits += part.fetchedUnits;
-    page.isChecked ||= part.isChecked;
+    page.isChecked = part.isChecked;
     if (part.last !== undefined || part.next === undefined) return { ...page, items, lastKey: part.last };
     if (isReverse) end = part.next;
     else start = part.next;
