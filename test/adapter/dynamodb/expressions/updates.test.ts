@@ -208,7 +208,64 @@ describe('an update', () => {
     assert.deepEqual(after('REMOVE m.x, l[7], z', { m: { M: {} }, l: list() }), { m: { M: {} }, l: list() });
   });
 
-  test('says what the changed paths had and have', () => {
+  test('says what the changed paths had and have: what is at them before and after', () => {
+    const named = actions.filter(({ path }) => path.every((part) => typeof part === 'string'));
+    /** Only what is at these paths, with the maps round it. */
+    const at = (item: WireDocument, wanted: readonly Path[]): WireDocument => {
+      const found = new Map<string, Wire>();
+      for (const name of new Set(wanted.map(([first]) => first as string))) {
+        const value = Object.hasOwn(item, name) ? item[name] : undefined;
+        const inner = wanted.filter(([first]) => first === name).map((path) => path.slice(1));
+        if (value === undefined) continue;
+        if (inner.some((path) => path.length === 0)) found.set(name, value);
+        else if (value.M !== undefined) {
+          const within = at(value.M as WireDocument, inner);
+          if (Object.keys(within).length > 0) found.set(name, { M: within });
+        }
+      }
+      return Object.fromEntries(found);
+    };
+    fc.assert(
+      fc.property(documents, fc.array(named, { minLength: 1, maxLength: 3 }), (item, wanted) => {
+        fc.pre(
+          wanted.every(({ path }, index) => wanted.slice(0, index).every((other) => areCompatible(other.path, path))),
+        );
+        const writer = new ExpressionWriter();
+        const text = (['SET', 'ADD', 'REMOVE'] as const)
+          .map((kind) => {
+            const sign = kind === 'SET' ? '=' : ' ';
+            const parts = wanted
+              .filter((action) => action.kind === kind)
+              .map(
+                (action) => writer.path(action.path) + ('value' in action ? sign + writer.constant(action.value) : ''),
+              );
+            return parts.length === 0 ? '' : `${kind} ${parts.join(', ')}`;
+          })
+          .join(' ');
+        const { update: tree } = readExpressions(
+          {
+            UpdateExpression: text,
+            ExpressionAttributeNames: writer.names,
+            ExpressionAttributeValues: Object.keys(writer.values).length === 0 ? undefined : writer.values,
+          },
+          UPDATE,
+        );
+        let updated: UpdatedItem;
+        try {
+          updated = applyUpdate(tree!, readItem(item), KEYS);
+        } catch {
+          return;
+        }
+        const touched = wanted.map(({ path }) => path);
+        const now = (plain(updated.item) ?? {}) as WireDocument;
+        assert.deepEqual(plain(updated.changedBefore) ?? {}, plain(readItem(at(item, touched))));
+        assert.deepEqual(plain(updated.changedAfter) ?? {}, at(now, touched));
+      }),
+      { numRuns: 800 },
+    );
+  });
+
+  test('says of elements of lists what the changed ones had and have', () => {
     const before = { a: { M: { x: n(1), y: n(2) } }, l: list(1, 2, 3, 4), s: { SS: ['a'] } };
     const values = { ':v': n(9), ':s': { SS: ['a'] } };
     const found = update('SET a.x = :v, l[3] = :v, l[9] = :v REMOVE l[1] DELETE s :s', before, values);

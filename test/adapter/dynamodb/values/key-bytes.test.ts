@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Decimal } from 'decimal.js';
 import fc from 'fast-check';
 import {
   canonicalNumber,
@@ -67,6 +68,20 @@ describe('a key attribute as bytes', () => {
       { numRuns: 5000 },
     );
     assert.ok(compareScalars({ type: 'S', value: '\uffff' }, { type: 'S', value: '😀' })! < 0);
+  });
+
+  test('of a number is ordered as another library of decimals orders it, and reads back as the same value', () => {
+    const Exact = Decimal.clone({ precision: 100, toExpNeg: -1e9, toExpPos: 1e9 });
+    const value = ({ value: text }: ScalarValue): Decimal => new Exact(text as string);
+    fc.assert(
+      fc.property(fc.oneof(ofOneType(numbers), ofOneType(small)), ([a, b]) => {
+        const [left, right] = [keyComponent(a), keyComponent(b)];
+        assert.equal(Buffer.compare(left, right), value(a).comparedTo(value(b)));
+        const read = readKeyComponent(left, 0, 'N', TornKeyError).value;
+        assert.ok(value(read).equals(value(a)));
+      }),
+      { numRuns: 3000 },
+    );
   });
 
   test('is read back, and says where it ends', () => {
