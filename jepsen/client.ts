@@ -4,7 +4,7 @@
  */
 import { Redis, ReplyError } from 'ioredis';
 import type { OpType } from './history.ts';
-import type { RedisAddress } from './types.ts';
+import type { ClientAddress } from './types.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
 /** Longer than the server's own deadline, so that the server's answer is what is recorded. */
@@ -14,7 +14,7 @@ const COMMAND_TIMEOUT_MS = 8000;
 const UNKNOWN_PREFIXES = new Set(['UNKNOWN']);
 
 /** A client without retries, connected. @throws when the node cannot be reached */
-export async function connectClient(address: RedisAddress): Promise<Redis> {
+export async function connectClient(address: ClientAddress): Promise<Redis> {
   const client = new Redis({
     ...address,
     lazyConnect: true,

@@ -3,16 +3,15 @@
  * and the verdict.
  */
 import { join } from 'node:path';
-import type { Redis } from 'ioredis';
 import { type Random, SeededRandom } from '../src/platform/index.ts';
 import { RunArchive } from './archive.ts';
-import { classifyError, connectClient } from './client.ts';
 import { ProcessCluster } from './cluster/process-cluster.ts';
 import type { CheckResult, Op, OpType } from './history.ts';
 import type { Mutation } from './mutants/types.ts';
+import type { SpokenWorkload, WorkloadClient } from './protocol.ts';
 import { writeReport } from './report.ts';
 import { ShuffleBag } from './shuffle-bag.ts';
-import type { Invocation, Nemesis, RunOptions, TestCluster, Workload, WorkloadContext } from './types.ts';
+import type { Invocation, Nemesis, RunOptions, TestCluster, WorkloadContext } from './types.ts';
 
 /** Quiet before the first fault, between faults and during one, drawn uniformly. */
 const CALM_MS = { least: 1000, most: 3000 };
@@ -76,13 +75,13 @@ const between = (random: Random, { least, most }: { least: number; most: number 
 /** One logical client; it takes a new process number whenever an outcome stays unknown. */
 class ClientLoop {
   private process: number;
-  private client: Redis | undefined;
+  private client: WorkloadClient | undefined;
   private readonly cluster: TestCluster;
-  private readonly workload: Workload;
+  private readonly workload: SpokenWorkload;
   private readonly recorder: Recorder;
   private readonly concurrency: number;
 
-  constructor(cluster: TestCluster, workload: Workload, recorder: Recorder, worker: number, concurrency: number) {
+  constructor(cluster: TestCluster, workload: SpokenWorkload, recorder: Recorder, worker: number, concurrency: number) {
     this.cluster = cluster;
     this.workload = workload;
     this.recorder = recorder;
@@ -97,17 +96,17 @@ class ClientLoop {
     const isReadOnly = this.workload.isReadOnly(f);
     recorder.add(process, 'invoke', f, value);
     try {
-      this.client ??= await connectClient(this.cluster.redisAddress(this.nodeOf(process)));
+      this.client ??= await this.workload.connect(this.cluster, this.nodeOf(process));
     } catch (error) {
       recorder.add(process, 'fail', f, value, `not connected: ${(error as Error).message}`);
       this.moveOn();
       return 'fail';
     }
     try {
-      recorder.add(process, 'ok', f, await this.workload.execute(this.client, invocation));
+      recorder.add(process, 'ok', f, await this.client.execute(invocation));
       return 'ok';
     } catch (error) {
-      const outcome = classifyError(error, isReadOnly);
+      const outcome = this.client.outcomeOf(error, isReadOnly);
       recorder.add(process, outcome.type, f, value, outcome.error);
       if (outcome.connectionLost || outcome.type === 'info') this.moveOn();
       return outcome.type;
@@ -133,7 +132,7 @@ class ClientLoop {
 
 async function drive(
   loop: ClientLoop,
-  workload: Workload,
+  workload: SpokenWorkload,
   context: WorkloadContext,
   meanGapMs: number,
   signal: AbortSignal,
@@ -181,7 +180,7 @@ async function torment(plan: Torment, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function finalPhase(loops: readonly ClientLoop[], workload: Workload): Promise<void> {
+async function finalPhase(loops: readonly ClientLoop[], workload: SpokenWorkload): Promise<void> {
   const giveUp = AbortSignal.timeout(FINAL_TIMEOUT_MS);
   for (const invocation of workload.finalOperations ?? []) {
     await Promise.all(
@@ -200,7 +199,7 @@ function withEndings(result: CheckResult, endings: readonly string[]): CheckResu
 
 export interface TestPlan {
   readonly options: RunOptions;
-  readonly workload: Workload;
+  readonly workload: SpokenWorkload;
   readonly nemeses: readonly Nemesis[];
   readonly mutations: readonly Mutation[];
 }
@@ -220,6 +219,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     mutations: plan.mutations,
     isolation: options.isolation,
     groups: options.groups,
+    servesDynamodb: workload.speaks === 'dynamodb',
   });
   const recorder = new Recorder(archive);
   let lastId = 0;
@@ -229,8 +229,8 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     (_, worker) => new ClientLoop(cluster, workload, recorder, worker, options.concurrency),
   );
   try {
-    const setupClient = await connectClient(cluster.redisAddress(1));
-    await workload.setup?.(setupClient);
+    const setupClient = await workload.connect(cluster, cluster.nodes[0]!);
+    await setupClient.setup();
     setupClient.disconnect();
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), options.seconds * 1000);

@@ -25,8 +25,8 @@ export interface LinkFault {
   readonly lossRate?: number;
 }
 
-/** Where a node's Redis clients connect to. */
-export interface RedisAddress {
+/** Where a node's clients connect to. */
+export interface ClientAddress {
   readonly host: string;
   readonly port: number;
 }
@@ -34,7 +34,9 @@ export interface RedisAddress {
 /** A running cluster of real processes, with everything that can be done to it. */
 export interface TestCluster {
   readonly nodes: readonly NodeNumber[];
-  redisAddress(node: NodeNumber): RedisAddress;
+  redisAddress(node: NodeNumber): ClientAddress;
+  /** Only where the cluster was started to serve clients of DynamoDB. */
+  dynamodbAddress(node: NodeNumber): ClientAddress;
   /** Where the node takes operators' orders, `host:port`. */
   adminAddress(node: NodeNumber): string;
   isRunning(node: NodeNumber): boolean;
@@ -79,13 +81,13 @@ export interface WorkloadContext {
   nextId(): number;
 }
 
-/** One kind of client behaviour and how to judge it. */
-export interface Workload {
+/** One kind of client behaviour and how to judge it, for clients of one protocol. */
+export interface Workload<Client = Redis> {
   readonly name: string;
   readonly description: string;
   readonly checker: Checker;
   /** Prepares shared state once, before any fault. */
-  setup?(client: Redis): Promise<void>;
+  setup?(client: Client): Promise<void>;
   /** The next operation of a client. */
   generate(context: WorkloadContext): Invocation;
   /** What every client does once after all faults are healed, in order. */
@@ -93,7 +95,7 @@ export interface Workload {
   /** True when an operation cannot have changed anything, so that an unknown outcome is simply a failure. */
   isReadOnly(f: string): boolean;
   /** Does it. Resolves with the completion's value; rejects with the client's error. */
-  execute(client: Redis, invocation: Invocation): Promise<unknown>;
+  execute(client: Client, invocation: Invocation): Promise<unknown>;
 }
 
 /** One kind of fault. */

@@ -14,6 +14,7 @@ export interface NodeAddresses {
   readonly redisPort: number;
   readonly grpcPort: number;
   readonly metricsPort: number;
+  readonly dynamodbPort: number;
 }
 
 export interface Isolation {
@@ -29,6 +30,7 @@ export interface Isolation {
 }
 
 const HOST = '127.0.0.1';
+const PORTS_A_NODE = 4;
 
 /** A fault proxy between every ordered pair of nodes on loopback. Needs no rights; clients are never cut off. */
 export class ProxyIsolation implements Isolation {
@@ -40,10 +42,16 @@ export class ProxyIsolation implements Isolation {
 
   static async create(numbers: readonly NodeNumber[], random: Random): Promise<ProxyIsolation> {
     const isolation = new ProxyIsolation();
-    const first = await freePortRange(numbers.length * 3);
+    const first = await freePortRange(numbers.length * PORTS_A_NODE);
     for (const [at, number] of numbers.entries()) {
-      const redisPort = first + at * 3;
-      isolation.nodes.set(number, { host: HOST, redisPort, grpcPort: redisPort + 1, metricsPort: redisPort + 2 });
+      const redisPort = first + at * PORTS_A_NODE;
+      isolation.nodes.set(number, {
+        host: HOST,
+        redisPort,
+        grpcPort: redisPort + 1,
+        metricsPort: redisPort + 2,
+        dynamodbPort: redisPort + 3,
+      });
     }
     for (const from of numbers) {
       for (const to of numbers) {

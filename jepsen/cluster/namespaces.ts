@@ -8,7 +8,7 @@ import type { LinkFault, NodeNumber } from '../types.ts';
 import type { Isolation, NodeAddresses } from './isolation.ts';
 
 /** Each namespace has its own ports, so all nodes use the usual ones. */
-const PORTS = { redisPort: 6379, grpcPort: 50051, metricsPort: 9090 };
+const PORTS = { redisPort: 6379, grpcPort: 50051, metricsPort: 9090, dynamodbPort: 8000 };
 /** Interface names have at most 15 characters. */
 const MAX_PREFIX = 0xffff;
 

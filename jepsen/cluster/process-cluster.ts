@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../src/platform/index.ts';
 import { connectClient } from '../client.ts';
+import { DYNAMODB_KEY } from '../dynamo-client.ts';
 import type { Mutation } from '../mutants/types.ts';
-import type { DiskFault, IsolationName, LinkFault, NodeNumber, RedisAddress, TestCluster } from '../types.ts';
+import type { ClientAddress, DiskFault, IsolationName, LinkFault, NodeNumber, TestCluster } from '../types.ts';
 import { type Isolation, type NodeAddresses, ProxyIsolation } from './isolation.ts';
 import { NamespaceIsolation } from './namespaces.ts';
 
@@ -45,6 +46,8 @@ export interface ProcessClusterOptions {
   readonly isolation: IsolationName;
   /** Data groups beside the catalog's. */
   readonly groups: number;
+  /** Nodes take clients of DynamoDB too. */
+  readonly servesDynamodb: boolean;
 }
 
 /** The newest line of a log that names an error, of the log's last part. */
@@ -85,7 +88,7 @@ export class ProcessCluster implements TestCluster {
       const folder = join(options.folder, `n${number}`);
       mkdirSync(folder, { recursive: true });
       const addresses = isolation.addresses(number);
-      const { host, redisPort, grpcPort, metricsPort } = addresses;
+      const { host, redisPort, grpcPort, metricsPort, dynamodbPort } = addresses;
       const configPath = join(folder, 'config.json');
       const config = {
         nodeId: number,
@@ -96,6 +99,7 @@ export class ProcessCluster implements TestCluster {
           (to) => `${to}=${to === number ? `${host}:${grpcPort}` : isolation.peerAddress(number, to)}`,
         ),
         redis: { host, port: redisPort },
+        ...(options.servesDynamodb ? { dynamodb: { host, port: dynamodbPort, ...DYNAMODB_KEY } } : {}),
         grpc: { host, port: grpcPort },
         metrics: { host, port: metricsPort },
         // The addresses of isolated nodes are not loopback; nobody else is in their namespaces.
@@ -134,9 +138,14 @@ export class ProcessCluster implements TestCluster {
     return state;
   }
 
-  redisAddress(node: NodeNumber): RedisAddress {
+  redisAddress(node: NodeNumber): ClientAddress {
     const { host, redisPort } = this.state(node).addresses;
     return { host, port: redisPort };
+  }
+
+  dynamodbAddress(node: NodeNumber): ClientAddress {
+    const { host, dynamodbPort } = this.state(node).addresses;
+    return { host, port: dynamodbPort };
   }
 
   adminAddress(node: NodeNumber): string {

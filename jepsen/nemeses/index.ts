@@ -6,7 +6,7 @@ import { membershipChurn, membershipEmptyVoter } from './membership.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
-import { routeShuffle } from './routes.ts';
+import { routeShuffle, tableShuffle } from './routes.ts';
 import { transferLateLeader, transferLeader } from './transfers.ts';
 
 /** Single faults. */
@@ -33,6 +33,7 @@ export const nemeses: readonly Nemesis[] = [
   transferLeader,
   transferLateLeader,
   routeShuffle,
+  tableShuffle,
   // Last, so that it is healed when everything else is: it repairs what needs a majority.
   membershipEmptyVoter,
   membershipChurn,
@@ -40,7 +41,7 @@ export const nemeses: readonly Nemesis[] = [
 
 /** Faults that any cluster can meet beside others; ranges move only where there are several groups. */
 const EVERYWHERE: readonly string[] = nemeses
-  .filter((nemesis) => nemesis !== routeShuffle && nemesis !== membershipEmptyVoter)
+  .filter((nemesis) => ![routeShuffle, tableShuffle, membershipEmptyVoter].includes(nemesis))
   .map(({ name }) => name);
 
 /** Short names for families of faults, as `--nemesis` takes them. */
@@ -61,6 +62,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
   routes: ['route-shuffle'],
+  tables: ['table-shuffle'],
   membership: ['membership-churn', 'membership-empty-voter'],
 };
 

@@ -1,7 +1,8 @@
 /** Ranges that are cut, joined and carried to other groups all the time, by an operator who knows no mercy. */
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import type { RouteView } from '../../src/cluster/index.ts';
-import type { Nemesis } from '../types.ts';
+import type { Random } from '../../src/platform/index.ts';
+import type { Nemesis, TestCluster } from '../types.ts';
 import { Orders, ordersOf } from './orders.ts';
 
 const CALL_TIMEOUT_MS = 2_000;
@@ -12,10 +13,48 @@ const SLOTS = 16_384;
 
 /** Storage key at which a slot of database 0 begins. */
 const slotStart = (slot: number): Buffer => Buffer.from([0x72, 0, slot >>> 8, slot & 0xff]);
-const FIRST = slotStart(0);
-const END = Buffer.from([0x72, 1]);
+
+/** Where ranges are cut, and what is moved. */
+interface Shuffled {
+  readonly first: Buffer;
+  readonly end: Buffer;
+  cut(random: Random): Buffer;
+}
+
+/** Database 0 of Redis. */
+const SLOTS_OF_REDIS: Shuffled = {
+  first: slotStart(0),
+  end: Buffer.from([0x72, 1]),
+  cut: (random) => slotStart(random.int(SLOTS)),
+};
+
+/** Numbers of the first tables of a new cluster: they are spread over its groups. */
+const FIRST_TABLES = [0x80_00_00, 0x40_00_00, 0xc0_00_00] as const;
+/** A table and its first indexes. */
+const INDEXES = 4;
+const TOKENS = 2 ** 32;
+
+/** The first tables of DynamoDB with their indexes, cut between any two tokens. */
+const TABLES_OF_DYNAMODB: Shuffled = {
+  first: Buffer.from([0x64, 1]),
+  end: Buffer.from([0x65]),
+  cut(random) {
+    const key = Buffer.alloc(9, 0x64);
+    key.writeUIntBE(FIRST_TABLES[random.int(FIRST_TABLES.length)]!, 1, 3);
+    key[4] = random.int(INDEXES);
+    key.writeUInt32BE(random.int(TOKENS), 5);
+    return key;
+  },
+};
 
 class Shuffle extends Orders {
+  private readonly shuffled: Shuffled;
+
+  constructor(cluster: TestCluster, random: Random, shuffled: Shuffled) {
+    super(cluster, random);
+    this.shuffled = shuffled;
+  }
+
   protected async order(): Promise<string | undefined> {
     const running = this.cluster.nodes.filter((node) => this.cluster.isRunning(node));
     if (running.length === 0) return undefined;
@@ -29,20 +68,22 @@ class Shuffle extends Orders {
 
   private async routes(client: AdminClient): Promise<RouteView[]> {
     const routes: RouteView[] = [];
-    const request = { start: FIRST, end: END, limit: 0 };
+    const { first: start, end } = this.shuffled;
+    const request = { start, end, limit: 0 };
     for await (const page of client.stream('ListRoutes', request, CALL_TIMEOUT_MS)) routes.push(...page.routes);
     return routes;
   }
 
   private async orderThrough(client: AdminClient): Promise<string> {
-    const { random } = this;
+    const { random, shuffled } = this;
+    const { first } = shuffled;
     const routes = await this.routes(client);
     const draw = random.next();
     if (draw < 0.4) {
       const { groups } = await client.call('ListGroups', {}, CALL_TIMEOUT_MS);
       const { start } = routes[random.int(routes.length)]!;
       const toGroup = groups[random.int(groups.length)]!.id;
-      await client.call('Move', { key: Buffer.compare(start, FIRST) < 0 ? FIRST : start, toGroup }, CALL_TIMEOUT_MS);
+      await client.call('Move', { key: Buffer.compare(start, first) < 0 ? first : start, toGroup }, CALL_TIMEOUT_MS);
       return 'moves';
     }
     if (draw < 0.6 || routes.length > MAX_ROUTES) {
@@ -50,10 +91,10 @@ class Shuffle extends Orders {
       return 'merges';
     }
     if (draw < 0.9) {
-      await client.call('Split', { key: slotStart(random.int(SLOTS)) }, CALL_TIMEOUT_MS);
+      await client.call('Split', { key: shuffled.cut(random) }, CALL_TIMEOUT_MS);
       return 'splits';
     }
-    const keys = Array.from({ length: 1 + random.int(MAX_BATCH) }, () => slotStart(random.int(SLOTS)));
+    const keys = Array.from({ length: 1 + random.int(MAX_BATCH) }, () => shuffled.cut(random));
     await client.call('BatchSplit', { keys, batchId: random.bytes(16) }, CALL_TIMEOUT_MS);
     return 'batches';
   }
@@ -62,5 +103,11 @@ class Shuffle extends Orders {
 export const routeShuffle: Nemesis = ordersOf(
   'route-shuffle',
   'splits, merges and moves ranges all the time; needs --groups',
-  (cluster, random) => new Shuffle(cluster, random),
+  (cluster, random) => new Shuffle(cluster, random, SLOTS_OF_REDIS),
+);
+
+export const tableShuffle: Nemesis = ordersOf(
+  'table-shuffle',
+  'the same with ranges of the tables of DynamoDB',
+  (cluster, random) => new Shuffle(cluster, random, TABLES_OF_DYNAMODB),
 );

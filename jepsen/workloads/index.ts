@@ -1,73 +1,27 @@
 /** All workloads, by name. */
-import type { Workload } from '../types.ts';
-import { bank } from './bank.ts';
-import { blockingQueue } from './blocking-queue.ts';
-import { boundedReads } from './bounded-reads.ts';
-import { collectionBank } from './collection-bank.ts';
-import { counter } from './counter.ts';
-import { hashFields, leaderboard, members } from './elements.ts';
-import { hashCounters } from './hash-counters.ts';
-import { keyEvents } from './key-events.ts';
-import { listAppend } from './list-append.ts';
-import { listQueue } from './list-queue.ts';
-import { longFork } from './long-fork.ts';
-import { pipelines } from './pipelines.ts';
-import { queue } from './queue.ts';
-import { register } from './register.ts';
-import { registerTransactions } from './register-transactions.ts';
-import { scriptRegister } from './script-register.ts';
-import { sessionReads } from './session-reads.ts';
-import { set } from './set.ts';
-import { streamGroup } from './stream-group.ts';
-import { subscribers } from './subscribers.ts';
-import { fieldTtl, ttl } from './ttl.ts';
-import { uniqueIds } from './unique-ids.ts';
-import { writeSkew } from './write-skew.ts';
-
-/** Faults that set the clocks of most nodes wrong; one clock that is wrong, by whatever, changes no time to live. */
-const MANY_CLOCKS: readonly string[] = ['all', 'clock', 'clock-skew', 'clock-jump'];
-
-const areClocksWrong = (nemeses: readonly string[]): boolean => nemeses.some((name) => MANY_CLOCKS.includes(name));
+import { overDynamodb, overRedis, type SpokenWorkload } from '../protocol.ts';
+import { dynamoBank } from './dynamodb/bank.ts';
+import { dynamoCounter } from './dynamodb/counter.ts';
+import { dynamoIndex } from './dynamodb/index-rows.ts';
+import { dynamoListAppend } from './dynamodb/list-append.ts';
+import { dynamoStream } from './dynamodb/streams.ts';
+import { named, redisWorkloads } from './redis.ts';
 
 /** Made anew for every run: some workloads keep what they have generated. */
-export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => Workload>> = {
-  register,
-  'script-register': scriptRegister,
-  counter,
-  set,
-  append: () => listAppend({ name: 'append', keysPerTransaction: 1 }),
-  'append-wide': () => listAppend({ name: 'append-wide', keysPerTransaction: 1, activeKeys: 25 }),
-  'unique-ids': uniqueIds,
-  queue,
-  ttl: (nemeses) => ttl(areClocksWrong(nemeses)),
-  'list-append': () => listAppend({ name: 'list-append', keysPerTransaction: 4 }),
-  'rw-register': registerTransactions,
-  bank,
-  'write-skew': writeSkew,
-  'long-fork': longFork,
-  'bounded-reads': boundedReads,
-  'session-reads': sessionReads,
-  pipelines,
-  'hash-fields': hashFields,
-  'hash-counters': hashCounters,
-  members,
-  leaderboard,
-  'list-queue': listQueue,
-  'blocking-queue': blockingQueue,
-  'stream-group': streamGroup,
-  'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
-  'collection-bank': collectionBank,
-  subscribers,
-  'key-events': keyEvents,
-  'field-ttl': (nemeses) => fieldTtl(areClocksWrong(nemeses)),
+export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => SpokenWorkload>> = {
+  ...Object.fromEntries(
+    Object.entries(redisWorkloads).map(([name, make]) => [
+      name,
+      (nemeses: readonly string[]) => overRedis(make(nemeses)),
+    ]),
+  ),
+  'dynamo-bank': () => overDynamodb(dynamoBank()),
+  'dynamo-list-append': () => overDynamodb(dynamoListAppend()),
+  'dynamo-counter': () => overDynamodb(dynamoCounter()),
+  'dynamo-index': () => overDynamodb(dynamoIndex()),
+  'dynamo-stream': () => overDynamodb(dynamoStream()),
 };
 
-/**
- * @param nemeses names of the faults of the run, since some judgements depend on what may be wrong
- * @throws Error naming what is known
- */
-export function makeWorkload(name: string, nemeses: readonly string[]): Workload {
-  const make = workloads[name];
-  if (make === undefined) throw new Error(`unknown workload ${name}; known are ${Object.keys(workloads).join(', ')}`);
-  return make(nemeses);
-}
+/** A workload with its clients. @throws Error naming what is known */
+export const makeWorkload = (name: string, nemeses: readonly string[]): SpokenWorkload =>
+  named(workloads, name, nemeses);

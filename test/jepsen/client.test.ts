@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ReplyError } from 'ioredis';
 import { classifyError, NothingHappened } from '../../jepsen/client.ts';
+import { dynamoOutcome } from '../../jepsen/dynamo-client.ts';
 
 const cases: { name: string; error: unknown; read: string; write: string; isConnectionLost: boolean }[] = [
   {
@@ -61,6 +62,29 @@ describe('what an error means for the history', () => {
       assert.equal(classifyError(error, true).type, read);
       assert.equal(classifyError(error, false).type, write);
       assert.equal(classifyError(error, false).connectionLost, isConnectionLost);
+    });
+  }
+});
+
+/** An error as the AWS SDK throws it. @param httpStatusCode undefined when no answer has come */
+const awsError = (name: string, httpStatusCode: number | undefined, code?: string): Error =>
+  Object.assign(new Error(`the text of ${name}`), { name, code, $metadata: { httpStatusCode } });
+
+describe('what an error of the AWS SDK means for the history', () => {
+  const errors: readonly (readonly [what: string, error: Error, write: string, isConnectionLost: boolean])[] = [
+    ['a refused condition', awsError('ConditionalCheckFailedException', 400), 'fail', false],
+    ['a node without a leader', awsError('ServiceUnavailable', 503), 'fail', false],
+    ['a node that does not know what happened', awsError('InternalServerError', 500), 'info', false],
+    ['a workload that knows that nothing happened', new NothingHappened('it was not read'), 'fail', false],
+    ['a connection that breaks', awsError('Error', undefined, 'ECONNRESET'), 'info', true],
+    ['a node that nobody reaches', awsError('Error', undefined, 'ECONNREFUSED'), 'fail', true],
+    ['an answer that does not come', awsError('TimeoutError', undefined), 'info', true],
+  ];
+  for (const [what, error, write, isConnectionLost] of errors) {
+    test(`${what}: fail for a read, ${write} for a write`, () => {
+      assert.equal(dynamoOutcome(error, true).type, 'fail');
+      assert.equal(dynamoOutcome(error, false).type, write);
+      assert.equal(dynamoOutcome(error, false).connectionLost, isConnectionLost);
     });
   }
 });

@@ -4,7 +4,7 @@ import { setChecker } from '../../../jepsen/checkers/collections.ts';
 import { linearizability, registerModel } from '../../../jepsen/checkers/linearizability.ts';
 import { type Checker, type Op, pairOps } from '../../../jepsen/history.ts';
 import type { Workload } from '../../../jepsen/types.ts';
-import { makeWorkload } from '../../../jepsen/workloads/index.ts';
+import { makeRedisWorkload } from '../../../jepsen/workloads/redis.ts';
 
 /** Flushing must not take what other workloads wrote. */
 const FLUSHED_DB = 1;
@@ -110,5 +110,5 @@ const scan = (): Workload => ({
 export function makeSimWorkload(name: string): Workload {
   if (name === 'flush') return flush();
   if (name === 'scan') return scan();
-  return makeWorkload(name, ['clock']);
+  return makeRedisWorkload(name, ['clock']);
 }

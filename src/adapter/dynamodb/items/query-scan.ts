@@ -24,7 +24,7 @@ interface ReadPage {
   readonly lastKey: Item | undefined;
   /** Items that had to be read in the table. */
   readonly fetchedUnits: number;
-  /** A group has looked at the fence. */
+  /** The group that had the last rows has looked at the fence behind them. */
   readonly isChecked: boolean;
 }
 
