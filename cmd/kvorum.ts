@@ -4,5 +4,7 @@ import { requireNode } from './cli/node-version.ts';
 
 requireNode('kvorum');
 // An older Node.js could not even link the modules behind this one.
+const { keepCompiledCode } = await import('./cli/compile-cache.ts');
+keepCompiledCode();
 const { runKvorum } = await import('./commands/program.ts');
 await runKvorum();
