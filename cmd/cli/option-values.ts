@@ -1,5 +1,15 @@
 /** Values of options that several commands have. */
+import { isIP } from 'node:net';
 import { InvalidArgumentError } from 'commander';
+
+/** RFC 1123 names, in which an underscore is let pass, as names of containers have them. */
+const DNS_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*$/i;
+
+/** A machine: its DNS name or its IP address. @throws InvalidArgumentError */
+export function parseHost(text: string): string {
+  if (isIP(text) !== 0 || DNS_NAME.test(text)) return text;
+  throw new InvalidArgumentError('It must be a DNS name or an IP address.');
+}
 
 /** Parses a whole number from `min` to `max`. @throws InvalidArgumentError */
 export function parseCount(min: number, max: number): (text: string) => number {

@@ -5,7 +5,7 @@ export {
   type LocalClusterOptions,
   NodeStartError,
 } from './local-cluster.ts';
-export { withLocalCredentials } from './local-credentials.ts';
+export { newCredentials, withLocalCredentials } from './local-credentials.ts';
 export {
   type FromNode,
   type GroupView,

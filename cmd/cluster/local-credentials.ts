@@ -9,6 +9,10 @@ import type { ClusterSettingValues } from '../../src/config/index.ts';
 
 const FILE = 'dynamodb-credentials';
 
+/** One new key, in the format of AWS shared credentials. */
+export const newCredentials = (): string =>
+  `[default]\naws_access_key_id = kvorum\naws_secret_access_key = ${randomBytes(30).toString('base64url')}\n`;
+
 /** Whether settings ask for signatures and say nothing about keys. */
 const lacksKeys = (values: ClusterSettingValues): boolean =>
   values['dynamodb.port'] !== undefined &&
@@ -24,9 +28,7 @@ export async function withLocalCredentials(values: ClusterSettingValues): Promis
   if (!lacksKeys(values)) return values;
   const path = resolve(join(values.dataFolder, FILE));
   await mkdir(values.dataFolder, { recursive: true, mode: 0o700 });
-  const secret = randomBytes(30).toString('base64url');
-  const text = `[default]\naws_access_key_id = kvorum\naws_secret_access_key = ${secret}\n`;
-  await writeFile(path, text, { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
+  await writeFile(path, newCredentials(), { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });
   return { ...values, 'dynamodb.credentialsFile': path };
