@@ -50,6 +50,7 @@ async function runServer(options: NodeOptions): Promise<void> {
   // Whatever is written here holds users' data.
   process.umask(0o077);
   keepHeapWithin(options.memoryBytes);
+  const isStarted = endFirstProcessAtSignals();
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
   const node = await startNode(options, packageVersion());
@@ -68,6 +69,7 @@ async function runServer(options: NodeOptions): Promise<void> {
       },
     );
   };
+  isStarted();
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   // A terminal that was closed ends what runs in it; without one, SIGHUP is the usual word for "read your files again".
@@ -101,6 +103,23 @@ async function runServer(options: NodeOptions): Promise<void> {
         `memory limit ${Math.round(options.memoryBytes / MIB)} MiB. Ctrl-C stops it.`,
     );
   }
+}
+
+/** Exit codes of shells for a process that was ended by a signal. */
+const SIGNALLED = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * Until a node is there to be stopped, a signal ends the process by itself: but not the first process of a container, to which the kernel gives
+ * no signal that it does not listen for. A node that reads a long log would be waited for in vain, and killed.
+ * @returns ends this
+ */
+function endFirstProcessAtSignals(): () => void {
+  if (process.pid !== 1) return () => {};
+  const end = (signal: keyof typeof SIGNALLED): void => process.exit(SIGNALLED[signal]);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+  return () => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, end);
+  };
 }
 
 const dynamodbText = ({ dynamodb }: { readonly dynamodb: string | undefined }): string =>
