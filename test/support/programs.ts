@@ -9,11 +9,14 @@ const PACKAGES = {
   awscli: 'awscli',
   bash: 'bash',
   boto3: 'python3-boto3',
+  curl: 'curl',
+  'dpkg-deb': 'dpkg',
   openssl: 'openssl',
   'redis-benchmark': 'redis-tools',
   'redis-cli': 'redis-tools',
   'redis-py': 'python3-redis',
   'redis-server': 'redis-server',
+  'systemd-analyze': 'systemd',
 } as const;
 
 /** Those that are as large as everything else together: CI does without. */
