@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
 import { Credentials, type DynamoServer, startDynamoServer } from './adapter/dynamodb/index.ts';
-import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
+import {
+  AuditTrail,
+  createAdminService,
+  createKeyServices,
+  createSnapshotService,
+  guardedServer,
+} from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { EvaluationThread, type RedisServer, startRedisServer } from './adapter/redis/index.ts';
 import { openObjects, type PlaceKey, parsePlace } from './backup/index.ts';
@@ -61,7 +67,15 @@ import {
   sleep,
 } from './platform/index.ts';
 import { createGrpcNetwork, openDataFolder, PeerBook, WalLogStore } from './raftengine/index.ts';
-import { CertificateStore, FileRefresher, KeySource, Passwords } from './security/index.ts';
+import {
+  AccessPolicy,
+  CertificateStore,
+  ClusterSecret,
+  FileRefresher,
+  KeySource,
+  Passwords,
+  Tokens,
+} from './security/index.ts';
 import { CutThread } from './store/index.ts';
 
 export { type AssembledNode, assembleNode, type HostedGroup, type NodeParts, type NodeStatus } from './node/index.ts';
@@ -163,11 +177,16 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       logger,
       tls: security.grpc,
       nodeNames: options.grpc.tls?.nodeNames,
+      secret: security.secret,
     });
     opened.push(() => network.stop());
     const measuredNetwork = new MeasuredNetwork(network);
     const grpcCounters = new GrpcCounters();
-    const services = countingServer(network.server, grpcCounters, clock);
+    const services = guardedServer(countingServer(network.server, grpcCounters, clock), {
+      policy: new AccessPolicy({ names: options.grpc.roles, tokens: security.tokens }),
+      audit: new AuditTrail(auditLogger(logger), clock),
+      clock,
+    });
     const ownAddress = `${options.grpc.host}:${options.grpc.port}`;
     const members = options.members.length > 0 ? options.members : [{ nodeId: options.nodeId, address: ownAddress }];
     const { founding } = foundingOf(
@@ -318,17 +337,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
-    const {
-      redis: redisCertificates,
-      dynamodb: dynamodbCertificates,
-      grpc,
-      passwords,
-      operator,
-      credentials,
-    } = security;
-    const sources = [redisCertificates, dynamodbCertificates, grpc, passwords, operator, credentials].filter(
-      (source) => source !== undefined,
-    );
+    const sources = Object.values(security).filter((source) => source !== undefined);
     const refresher = new FileRefresher({ sources, scheduler, everyMs: SECURITY_REFRESH_MS, logger });
     refresher.start();
     opened.push(async () => refresher.stop());
@@ -380,7 +389,15 @@ interface NodeSecurity {
   readonly dynamodb: CertificateStore | undefined;
   /** Of DynamoDB clients; undefined where nobody is asked. */
   readonly credentials: Credentials | undefined;
+  /** Of operators and programs on the gRPC port. */
+  readonly tokens: Tokens | undefined;
+  /** Of nodes. */
+  readonly secret: ClusterSecret | undefined;
 }
+
+/** Whatever the level of the log is, and becomes: an operator who changes it must not go unnoticed. A node that is silent stays so. */
+const auditLogger = (logger: pino.Logger): pino.Logger =>
+  logger.child({}, { level: logger.level === 'silent' ? 'silent' : 'info' });
 
 async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
   return {
@@ -393,6 +410,8 @@ async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock
       dynamodb === undefined || dynamodb.isUnsigned === true
         ? undefined
         : await Credentials.open({ ...dynamodb, file: dynamodb.credentialsFile }),
+    tokens: await Tokens.open(grpc.tokenFile),
+    secret: await ClusterSecret.open(grpc.secretFile, grpc.isSecretOptional !== true),
   };
 }
 

@@ -3,7 +3,7 @@
  * not there. What may have happened already is not said to another node behind the user's back.
  */
 import { AdminCallError, type AdminCalls, AdminClient, type AdminStreams } from '../../src/adapter/grpc/index.ts';
-import { type CallerCertificates, explainHandshake } from '../../src/security/index.ts';
+import { type CallerCertificates, explainHandshake, type Secret } from '../../src/security/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { ExitCode } from './exit-code.ts';
 import { formatDuration } from './values.ts';
@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly interrupted: AbortSignal;
   /** What the nodes are shown and checked by; undefined: plain text. */
   readonly certificates?: CallerCertificates | undefined;
+  /** Shown with every call; undefined: none. */
+  readonly token?: Secret | undefined;
 }
 
 /** See the top of the file. */
@@ -93,7 +95,8 @@ export class Cluster {
   }
 
   private client(endpoint: string): AdminClient {
-    const client = this.clients.get(endpoint) ?? new AdminClient(endpoint, this.options.certificates);
+    const { certificates, token } = this.options;
+    const client = this.clients.get(endpoint) ?? new AdminClient(endpoint, certificates, token);
     this.clients.set(endpoint, client);
     return client;
   }

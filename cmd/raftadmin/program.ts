@@ -2,10 +2,10 @@
 import { Argument, Command, Option } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { packageVersion } from '../cli/version.ts';
-import { certificatesOf, TLS_VARIABLES } from './certificates.ts';
 import { COMMANDS } from './commands/index.ts';
 import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { FORMATS } from './output.ts';
+import { proofOf, TLS_VARIABLES, TOKEN_VARIABLES } from './proof.ts';
 import { DEFAULT_ENDPOINT, type Declare, examples, Session, type SharedFlags, type Work } from './session.ts';
 import type { Terminal } from './terminal.ts';
 import { parseDuration, parseEndpoints } from './values.ts';
@@ -35,6 +35,10 @@ export function createProgram(terminal: Terminal, tellsUsage = true): Command {
       .option('--tls-ca <file>', `authorities that nodes' certificates must lead to (env ${TLS_VARIABLES.ca})`)
       .option('--tls-cert <file>', `certificate that nodes are shown (env ${TLS_VARIABLES.cert})`)
       .option('--tls-key <file>', `private key of that certificate (env ${TLS_VARIABLES.key})`)
+      .option(
+        '--token-file <file>',
+        `token that is shown with every call (env ${TOKEN_VARIABLES.file}, or ${TOKEN_VARIABLES.token} with the token itself)`,
+      )
       .option('-y, --yes', 'do not ask before what cannot be undone')
       .configureHelp({ showGlobalOptions: true })
       .configureOutput({
@@ -55,7 +59,7 @@ export function createProgram(terminal: Terminal, tellsUsage = true): Command {
       // Commander calls with the arguments, the flags and the command itself.
       const [self, args] = [params.at(-1) as Command, params.slice(0, -1) as unknown as Args];
       const flags = self.optsWithGlobals() as SharedFlags;
-      const session = new Session(terminal, flags, await certificatesOf(flags, terminal));
+      const session = new Session(terminal, flags, await proofOf(flags, terminal));
       try {
         await work(session, ...args);
       } finally {

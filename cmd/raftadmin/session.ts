@@ -1,6 +1,6 @@
 /** What every command has: the cluster, the flags that all share, and how to say what came of it. */
 import type { Command } from 'commander';
-import type { CallerCertificates } from '../../src/security/index.ts';
+import type { CallerCertificates, Secret } from '../../src/security/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { Cluster } from './cluster.ts';
 import { ExitCode } from './exit-code.ts';
@@ -17,6 +17,15 @@ export interface SharedFlags {
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly tokenFile?: string;
+}
+
+/** What nodes are shown and checked by. */
+export interface OwnProof {
+  /** Undefined: plain text. */
+  readonly certificates: CallerCertificates | undefined;
+  /** Shown with every call; undefined: none. */
+  readonly token: Secret | undefined;
 }
 
 export const DEFAULT_ENDPOINT = '127.0.0.1:50051';
@@ -26,26 +35,24 @@ export class Session {
   readonly terminal: Terminal;
   readonly cluster: Cluster;
   readonly format: Format;
-  /** What nodes are shown and checked by; undefined: plain text. */
-  readonly certificates: CallerCertificates | undefined;
+  readonly proof: OwnProof;
   /** Longest time for one answer. */
   readonly timeoutMs: number;
   private readonly isConfirmed: boolean;
   /** What `progress` drew last. */
   private lastProgress = '';
 
-  /** @param certificates what the nodes are shown and checked by; undefined: plain text */
-  constructor(terminal: Terminal, flags: SharedFlags, certificates: CallerCertificates | undefined) {
+  constructor(terminal: Terminal, flags: SharedFlags, proof: OwnProof) {
     this.terminal = terminal;
     this.format = flags.writeOut;
-    this.certificates = certificates;
+    this.proof = proof;
     this.timeoutMs = flags.timeout;
     this.isConfirmed = flags.yes === true;
     this.cluster = new Cluster({
       endpoints: flags.endpoints ?? endpointsOf(terminal),
       timeoutMs: flags.timeout,
       interrupted: terminal.interrupted,
-      certificates,
+      ...proof,
     });
   }
 

@@ -25,14 +25,16 @@ export interface KvorumClientOptions {
   readonly timeoutMs?: number;
   /** Default: no encryption. */
   readonly credentials?: grpc.ChannelCredentials;
+  /** Shown with every call, where the cluster gives its programs tokens; asked for each time, so that it may change. */
+  readonly token?: () => string;
 }
 
 /** See the head of the file. Every method may be called any number of times at once; each throws KvorumClientError. */
 export class KvorumClient extends KeyOperations {
   private readonly endpoints: Endpoints;
 
-  constructor({ endpoints, timeoutMs = DEFAULT_TIMEOUT_MS, credentials }: KvorumClientOptions) {
-    const nodes = new Endpoints(endpoints, credentials ?? grpc.credentials.createInsecure());
+  constructor({ endpoints, timeoutMs = DEFAULT_TIMEOUT_MS, credentials, token }: KvorumClientOptions) {
+    const nodes = new Endpoints(endpoints, credentials ?? grpc.credentials.createInsecure(), token);
     super(new Calls(nodes, timeoutMs), undefined);
     this.endpoints = nodes;
   }

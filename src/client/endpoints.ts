@@ -1,6 +1,7 @@
 /** Connections to the nodes of a cluster: any of them will do, so the client stays with one until it fails. */
 import { setTimeout as delay } from 'node:timers/promises';
 import grpc from '@grpc/grpc-js';
+import { tokenOptions } from '../token-header.ts';
 import { KvorumClientError } from './errors.ts';
 
 /** How long a node may take to be connected before the others are dialled too. */
@@ -22,12 +23,13 @@ export class Endpoints {
   private current: number;
   private isClosed = false;
 
-  /** @param addresses `host:port` each, one at least */
-  constructor(addresses: readonly string[], credentials: grpc.ChannelCredentials) {
+  /** @param addresses `host:port` each, one at least @param token see `KvorumClientOptions` */
+  constructor(addresses: readonly string[], credentials: grpc.ChannelCredentials, token?: () => string) {
     if (addresses.length === 0) throw new TypeError('name one endpoint at least');
     this.all = addresses.map((address) => ({
       address,
       client: new grpc.Client(address, credentials, {
+        ...tokenOptions(token),
         'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
         'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
         'grpc.initial_reconnect_backoff_ms': 100,

@@ -9,7 +9,7 @@ import {
   type NodeSettingValues,
   raftTimeProblems,
 } from './node-settings.ts';
-import { clientTlsOf, exposureProblems, grpcTlsOf, securityProblems } from './security-settings.ts';
+import { clientTlsOf, exposureProblems, grpcAccessOf, grpcTlsOf, securityProblems } from './security-settings.ts';
 import {
   integerSetting,
   optionalPortSetting,
@@ -109,7 +109,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
         tls: clientTlsOf(values, 'redis'),
       },
       dynamodb: { host: values.host, isUnsigned: values['dynamodb.unsigned'] && values['dynamodb.port'] !== undefined },
-      grpc: { host: values.host, tls: grpcTlsOf(values) },
+      grpc: { host: values.host, tls: grpcTlsOf(values), ...grpcAccessOf(values) },
       metrics: { host: values.host },
       insecure: values.insecure,
     }),

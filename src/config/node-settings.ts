@@ -7,7 +7,9 @@ import {
   type ClientTls,
   clientTlsOf,
   exposureProblems,
+  type GrpcAccess,
   type GrpcTls,
+  grpcAccessOf,
   grpcTlsOf,
   securityProblems,
   securitySettings,
@@ -82,7 +84,7 @@ export interface NodeOptions {
         readonly tls?: ClientTls | undefined;
       }
     | undefined;
-  readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined };
+  readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined } & GrpcAccess;
   readonly metrics: { readonly host: string; readonly port: number };
   readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
   /** State that other nodes are sent whole. */
@@ -366,7 +368,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
       tls: clientTlsOf(values, 'redis'),
     },
     dynamodb: dynamodbOf(values),
-    grpc: { host: values['grpc.host'], port: values['grpc.port'], tls: grpcTlsOf(values) },
+    grpc: { host: values['grpc.host'], port: values['grpc.port'], tls: grpcTlsOf(values), ...grpcAccessOf(values) },
     metrics: { host: values['metrics.host'], port: values['metrics.port'] },
     raft: {
       tickMs: values['raft.tickMs'],

@@ -2,7 +2,7 @@
  * Who may talk to a node: passwords, certificates, and the rule that nothing listens beyond this machine where nobody has
  * to prove who they are, unless `insecure` says that this is meant.
  */
-import { isLoopback, type Secret } from '../security/index.ts';
+import { ACCESS_ROLES, isLoopback, type RoleNames, type Secret } from '../security/index.ts';
 import type { ConfigProblem } from './errors.ts';
 import {
   choiceSetting,
@@ -29,6 +29,18 @@ export interface GrpcTls {
   readonly ca: string;
   /** Names in certificates whose holders may be nodes; empty: every holder may. */
   readonly nodeNames?: readonly string[];
+}
+
+/** Who may do what on the gRPC port. */
+export interface GrpcAccess {
+  /** Undefined: certificates give no role. */
+  readonly roles?: RoleNames | undefined;
+  /** With the tokens that count; undefined: there are none. With neither of the two whoever can connect may do everything. */
+  readonly tokenFile?: string | undefined;
+  /** With the secret that nodes prove themselves with; undefined: they do not. */
+  readonly secretFile?: string | undefined;
+  /** Nodes without it are taken too. */
+  readonly isSecretOptional?: boolean;
 }
 
 const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
@@ -120,6 +132,36 @@ export const securitySettings = {
     description: 'Encrypt backups; without it everybody can read them who can read their place',
     defaultValue: true,
   }),
+  'grpc.roles.read': optionalTextSetting(
+    'Names, with commas between them, one of which a certificate must have (common name, DNS name, URI or mail address) for its holder ' +
+      'to look at the cluster; * is every certificate of the authorities. As soon as a role or grpc.tokenFile is set, whoever is named ' +
+      'nowhere may do nothing',
+    'name,...',
+  ),
+  'grpc.roles.operate': optionalTextSetting(
+    'Those of certificates whose holders may also move leaders and ranges, change log levels, and end transactions',
+    'name,...',
+  ),
+  'grpc.roles.admin': optionalTextSetting(
+    'Those of certificates whose holders may also change members, groups, settings, features and users, and copy everything',
+    'name,...',
+  ),
+  'grpc.roles.data': optionalTextSetting(
+    'Those of certificates whose holders may read and write keys over gRPC; operators may not unless they are named here too',
+    'name,...',
+  ),
+  'grpc.tokenFile': optionalFileSetting(
+    'File with tokens of operators and programs, a line <role> <name> <token> each, where the token may be sha256: and its digest; read ' +
+      'again when it changes and on SIGHUP',
+  ),
+  'grpc.secretFile': optionalFileSetting(
+    'File with a secret of 32 characters or more that nodes prove themselves with to each other, for clusters without grpc.tls; of several ' +
+      'lines the first is proven with, and all count; read again when it changes and on SIGHUP',
+  ),
+  'grpc.secretOptional': switchSetting({
+    description: 'Take nodes that prove nothing too, while the secret is brought to one node after another',
+    defaultValue: false,
+  }),
   insecure: switchSetting({
     description: 'Listen beyond this machine also where no password or certificate is asked for',
     defaultValue: false,
@@ -164,6 +206,7 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
   if (values['grpc.tls.nodeNames'] !== '' && !isTls.grpc) {
     complain('grpc.tls.nodeNames', 'does nothing without grpc.tls.cert: without certificates nobody has a name');
   }
+  problems.push(...accessProblems(values, isTls.grpc));
   for (const port of ['redis', 'dynamodb'] as const) {
     const asksClients = values[`${port}.tls.clientAuth`] !== 'none';
     const hasCa = values[`${port}.tls.ca`] !== '';
@@ -174,6 +217,62 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
     }
   }
   return problems;
+}
+
+/** What is wrong with who may do what on the gRPC port; nothing while nobody has said it. */
+function accessProblems(values: SecurityValues, isTls: boolean): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const complain = (key: string, message: string): void => {
+    problems.push({ key, origin: 'the whole configuration', message });
+  };
+  const given = ACCESS_ROLES.filter((role) => values[`grpc.roles.${role}`] !== '');
+  const { roles, tokenFile, secretFile, isSecretOptional } = grpcAccessOf(values);
+  if (isSecretOptional && secretFile === undefined)
+    complain('grpc.secretOptional', 'does nothing without grpc.secretFile');
+  if (roles === undefined && tokenFile === undefined) return problems;
+  for (const role of isTls ? [] : given) {
+    complain(
+      `grpc.roles.${role}`,
+      'does nothing without grpc.tls.cert: without certificates nobody has a name; see grpc.tokenFile',
+    );
+  }
+  if (isTls && tokenFile === undefined && roles?.admin === undefined) {
+    complain('grpc.roles.admin', 'is missing: nobody could change anything; name a certificate, or set grpc.tokenFile');
+  }
+  // Whoever is taken for a node may do everything.
+  const hasSecret = secretFile !== undefined && !isSecretOptional;
+  if (isTls && values['grpc.tls.nodeNames'] === '' && !hasSecret) {
+    complain(
+      'grpc.tls.nodeNames',
+      'is missing: without it every holder of a certificate could pose as a node, whatever its role',
+    );
+  }
+  if (!isTls && !hasSecret) {
+    complain(
+      'grpc.secretFile',
+      'is missing, or optional: whoever reaches the port could pose as a node, without any token',
+    );
+  }
+  return problems;
+}
+
+const namesIn = (text: string): string[] =>
+  text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+
+/** Who may do what on the gRPC port. */
+export function grpcAccessOf(values: SecurityValues): GrpcAccess {
+  const roles = ACCESS_ROLES.map((role) => [role, namesIn(values[`grpc.roles.${role}`])] as const).filter(
+    ([, names]) => names.length > 0,
+  );
+  return {
+    roles: roles.length === 0 ? undefined : (Object.fromEntries(roles) as RoleNames),
+    tokenFile: values['grpc.tokenFile'] || undefined,
+    secretFile: values['grpc.secretFile'] || undefined,
+    isSecretOptional: values['grpc.secretOptional'],
+  };
 }
 
 /** Undefined without TLS. */
@@ -194,10 +293,7 @@ export function grpcTlsOf(values: SecurityValues): GrpcTls | undefined {
     cert: values['grpc.tls.cert'],
     key: values['grpc.tls.key'],
     ca: values['grpc.tls.ca'],
-    nodeNames: values['grpc.tls.nodeNames']
-      .split(',')
-      .map((name) => name.trim())
-      .filter((name) => name !== ''),
+    nodeNames: namesIn(values['grpc.tls.nodeNames']),
   };
 }
 
@@ -211,7 +307,7 @@ export interface Exposure {
   };
   /** Undefined: there is no such port. */
   readonly dynamodb?: { readonly host: string; readonly isUnsigned?: boolean } | undefined;
-  readonly grpc: { readonly host: string; readonly tls?: GrpcTls | undefined };
+  readonly grpc: { readonly host: string; readonly tls?: GrpcTls | undefined } & GrpcAccess;
   readonly metrics: { readonly host: string };
   readonly insecure?: boolean;
 }
@@ -238,8 +334,11 @@ export function exposureProblems({ redis, dynamodb, grpc, insecure }: Exposure):
   if (dynamodb?.isUnsigned === true && !isLoopback(dynamodb.host)) {
     complain('dynamodb.host', dynamodb.host, 'DynamoDB clients', 'let them sign, without dynamodb.unsigned');
   }
-  if (!isLoopback(grpc.host) && grpc.tls === undefined) {
-    complain('grpc.host', grpc.host, 'other nodes and tools', 'set grpc.tls.cert, grpc.tls.key and grpc.tls.ca');
+  const asksNodes = grpc.secretFile !== undefined && grpc.isSecretOptional !== true;
+  if (!isLoopback(grpc.host) && grpc.tls === undefined && !(asksNodes && grpc.tokenFile !== undefined)) {
+    const remedy =
+      'set grpc.tls.cert, grpc.tls.key and grpc.tls.ca (or, on a network where nobody listens, grpc.secretFile and grpc.tokenFile)';
+    complain('grpc.host', grpc.host, 'other nodes and tools', remedy);
   }
   return problems;
 }

@@ -1,4 +1,4 @@
-/** What can be wrong with certificates, keys and passwords. Messages name the file, and never what is in it. */
+/** What can be wrong with certificates, keys, passwords and callers. Messages name the file, and never what is in it. */
 import { type ErrorDisposition, KvorumError } from '../platform/index.ts';
 
 /** A certificate, key or file of certificates cannot be used; whatever was in use before stays so. */
@@ -33,5 +33,28 @@ export class WrongEncryptionKeyError extends KvorumError {
         'to be used from now on',
     );
     this.needed = needed;
+  }
+}
+
+/** A file of tokens cannot be used; the tokens that were in use before stay so. */
+export class TokenFileError extends KvorumError {
+  readonly code = 'TOKEN_FILE_INVALID';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** A file with the secret of the cluster cannot be used; what was in use before stays so. */
+export class SecretFileError extends KvorumError {
+  readonly code = 'SECRET_FILE_INVALID';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** A caller does not prove who it is, or may not do what it asks for. */
+export class AccessError extends KvorumError {
+  readonly code: 'UNAUTHENTICATED' | 'ROLE_MISSING';
+  readonly disposition: ErrorDisposition = 'final';
+
+  constructor(code: AccessError['code'], message: string) {
+    super(message);
+    this.code = code;
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Mutual TLS for gRPC. Both sides show a certificate and check that it leads to an authority that they were given; names in
- * it do not matter, because nodes are found by addresses that may change, and say who they are in their handshake. So the
- * authority has to be the cluster's own: whoever has a certificate of it is trusted.
+ * Who is who on gRPC. With TLS both sides show a certificate and check that it leads to an authority that they were given. Names
+ * in it are not compared with addresses, because nodes are found by addresses that may change, and say who they are in their
+ * handshake. So the authority has to be the cluster's own; names say what its holders may do. A token in a header says it too.
  */
+import type { PeerCertificate } from 'node:tls';
 import grpc from '@grpc/grpc-js';
 import type { LiveCertificates } from './certificate-store.ts';
 import type { Certificates } from './certificates.ts';
@@ -22,12 +23,25 @@ const PLAIN: ChannelSecurity = { credentials: grpc.credentials.createInsecure(),
 /** What a caller proves itself with and checks the callee by; `cert` and `key` are left out by one who has none. */
 export type CallerCertificates = Pick<Certificates, 'ca'> & Partial<Pick<Certificates, 'cert' | 'key'>>;
 
-/** @param certificates undefined: neither side proves anything, and everything travels as it is */
-export function channelSecurity(certificates: CallerCertificates | undefined): ChannelSecurity {
+/**
+ * @param certificates undefined: neither side proves anything, and everything travels as it is
+ * @param calleeNames names one of which the other side's certificate must have; empty: any certificate of the authorities will do
+ */
+export function channelSecurity(
+  certificates: CallerCertificates | undefined,
+  calleeNames: readonly string[] = [],
+): ChannelSecurity {
   if (certificates === undefined) return PLAIN;
   const { ca = null, key = null, cert = null } = certificates;
+  const checkServerIdentity = (_address: string, shown: PeerCertificate): Error | undefined => {
+    const names = namesOf(shown);
+    if (calleeNames.length === 0 || names.some((name) => calleeNames.includes(name))) return undefined;
+    return new Error(
+      `the certificate of ${JSON.stringify(names.join(', '))} is not one of a node: see grpc.tls.nodeNames`,
+    );
+  };
   return {
-    credentials: grpc.credentials.createSsl(ca, key, cert, { checkServerIdentity: () => undefined }),
+    credentials: grpc.credentials.createSsl(ca, key, cert, { checkServerIdentity }),
     options: { 'grpc.ssl_target_name_override': SERVER_NAME },
   };
 }
@@ -53,10 +67,22 @@ export function serverCredentials(live: LiveCertificates | undefined): grpc.Serv
   return live === undefined ? grpc.ServerCredentials.createInsecure() : new RenewedServerCredentials(live);
 }
 
-/** The names that a caller's certificate has: its common name and its DNS names. Empty without a certificate. */
+/** Kinds of alternative names that name somebody, as Node writes them. */
+const ALTERNATIVE = /^(?:DNS|URI|email):(.*)$/;
+
+/**
+ * Common name and alternative names of a certificate. Node quotes alternative names that have commas or quotes in them; nobody
+ * is listed under such a name, so they stay as they are.
+ */
+function namesOf({
+  subject,
+  subjectaltname = '',
+}: Partial<Pick<PeerCertificate, 'subject' | 'subjectaltname'>>): string[] {
+  const alternatives = subjectaltname.split(', ').flatMap((name) => ALTERNATIVE.exec(name)?.[1] ?? []);
+  return [subject?.CN ?? [], alternatives].flat();
+}
+
+/** The names that a caller's certificate has: its common name, DNS names, URIs and mail addresses. Empty without a certificate. */
 export function namesOfCaller(context: ReturnType<grpc.ServerUnaryCall<unknown, unknown>['getAuthContext']>): string[] {
-  const certificate = context.sslPeerCertificate;
-  if (certificate === undefined) return [];
-  const alternatives = (certificate.subjectaltname ?? '').split(', ').filter((name) => name.startsWith('DNS:'));
-  return [certificate.subject?.CN ?? [], alternatives.map((name) => name.slice('DNS:'.length))].flat();
+  return context.sslPeerCertificate === undefined ? [] : namesOf(context.sslPeerCertificate);
 }

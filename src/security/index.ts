@@ -1,3 +1,13 @@
+export {
+  ACCESS_ROLES,
+  AccessPolicy,
+  type AccessRole,
+  type AccessRules,
+  type Caller,
+  EVERYBODY,
+  nameOfCaller,
+  type RoleNames,
+} from './access.ts';
 export { CertificateStore, type LiveCertificates } from './certificate-store.ts';
 export {
   type CertificateFiles,
@@ -6,7 +16,16 @@ export {
   readAuthorityFile,
   readCertificates,
 } from './certificates.ts';
-export { CertificateError, EncryptionKeyError, PasswordFileError, WrongEncryptionKeyError } from './errors.ts';
+export { ClusterSecret, type PeerSecret } from './cluster-secret.ts';
+export {
+  AccessError,
+  CertificateError,
+  EncryptionKeyError,
+  PasswordFileError,
+  SecretFileError,
+  TokenFileError,
+  WrongEncryptionKeyError,
+} from './errors.ts';
 export { FileRefresher, type FileRefresherOptions, type Refreshable, type SecurityLogger } from './file-refresher.ts';
 export {
   type CallerCertificates,
@@ -24,3 +43,4 @@ export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.
 export { HIDDEN, Secret } from './secret.ts';
 export { readSecretFile } from './secret-file.ts';
 export { guardTlsPort, type TlsPort, type TlsPortLogger, tlsPortOptions } from './tls-port.ts';
+export { Tokens } from './tokens.ts';

@@ -192,6 +192,38 @@ describe('three nodes that prove themselves to each other', { skip: skipWithout(
     );
   });
 
+  test('say nothing to the holder of another certificate who answers in the place of a node', async () => {
+    const network = async (id: number, issued: Issued, warnings: string[] = []) =>
+      createGrpcNetwork({
+        self: nodeId(id),
+        clusterName: 'secure',
+        admission: bookInMemory(id),
+        listen: { host: HOST, port: 0 },
+        clock: new SystemClock(),
+        random: new SystemRandom(),
+        scheduler: new SystemScheduler(),
+        logger: { info: () => {}, warn: (facts) => warnings.push(JSON.stringify(facts)) },
+        tls: await CertificateStore.open(issued, 'peer', new SystemClock()),
+        nodeNames: NODE_NAMES,
+      });
+    const warnings: string[] = [];
+    const caller = await network(1, certificates[0]!, warnings);
+    // Of the cluster's authority, good for servers, and not one of a node.
+    const impostor = await network(2, authority.issue('impostor'));
+    const frames: Buffer[] = [];
+    impostor.onFrame('control', (_from, frame) => frames.push(frame));
+    await Promise.all([caller.start(), impostor.start()]);
+    try {
+      caller.setPeer(nodeId(2), `${HOST}:${impostor.port}`);
+      await until('the caller says why', () =>
+        warnings.some((text) => /certificate of .*impostor.* is not one of a node/.test(text)),
+      );
+      assert.deepEqual([caller.isConnected(nodeId(2)), frames], [false, []]);
+    } finally {
+      await Promise.all([caller.stop(), impostor.stop()]);
+    }
+  });
+
   test('take renewed certificates without a restart, and keep theirs when the new ones do not fit', async () => {
     const nameShown = (): Promise<string> =>
       new Promise((resolve, reject) => {

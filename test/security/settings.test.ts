@@ -104,7 +104,7 @@ describe('settings of security', () => {
       assert.ok(!shown.includes(PASSWORD));
     }
     // A launcher hands it to its nodes where only they read it.
-    const others = { KVORUM_DYNAMODB_SECRET_ACCESS_KEY: '' };
+    const others = { KVORUM_DYNAMODB_SECRET_ACCESS_KEY: '', KVORUM_BACKUP_KEY: '' };
     assert.deepEqual(secretEnvironment(nodeSettings, values), { KVORUM_REDIS_PASSWORD: PASSWORD, ...others });
     assert.deepEqual(secretEnvironment(nodeSettings, load({})), { KVORUM_REDIS_PASSWORD: '', ...others });
 
@@ -132,5 +132,46 @@ describe('settings of security', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+});
+
+describe('who may do what on the gRPC port', () => {
+  const NODES = { ...GRPC_TLS, 'grpc.tls.nodeNames': 'node1,node2' };
+  const SECRET = { 'grpc.secretFile': '/s', 'grpc.tokenFile': '/t' };
+
+  test('is everything, for whoever can connect, as long as nobody says it: as with release 0.1.0', () => {
+    for (const flags of [{}, GRPC_TLS, NODES]) {
+      assert.deepEqual(complaints(flags), []);
+      const { roles, tokenFile, secretFile } = node(flags).grpc;
+      assert.deepEqual([roles, tokenFile, secretFile], [undefined, undefined, undefined]);
+    }
+  });
+
+  test('is read as names by role', () => {
+    const { roles } = node({ ...NODES, 'grpc.roles.admin': 'boss, spiffe://here/boss', 'grpc.roles.read': '*' }).grpc;
+    assert.deepEqual(roles, { read: ['*'], admin: ['boss', 'spiffe://here/boss'] });
+  });
+
+  test('needs certificates that tell nodes from others, and somebody who may change it', () => {
+    assert.deepEqual(complaints({ 'grpc.roles.admin': 'boss', ...SECRET }), ['grpc.roles.admin']);
+    assert.deepEqual(complaints({ ...GRPC_TLS, 'grpc.roles.admin': 'boss' }), ['grpc.tls.nodeNames']);
+    assert.deepEqual(complaints({ ...NODES, 'grpc.roles.read': 'grafana' }), ['grpc.roles.admin']);
+    assert.deepEqual(complaints({ ...NODES, 'grpc.roles.read': 'grafana', 'grpc.tokenFile': '/t' }), []);
+    assert.deepEqual(complaints({ ...NODES, 'grpc.roles.admin': 'boss' }), []);
+  });
+
+  test('needs a secret of the nodes where there are no certificates', () => {
+    assert.deepEqual(complaints({ 'grpc.tokenFile': '/t' }), ['grpc.secretFile']);
+    assert.deepEqual(complaints({ ...SECRET, 'grpc.secretOptional': true }), ['grpc.secretFile']);
+    assert.deepEqual(complaints({ 'grpc.secretOptional': true }), ['grpc.secretOptional']);
+    assert.deepEqual(complaints(SECRET), []);
+    assert.deepEqual(complaints({ 'grpc.secretFile': '/s' }), []);
+  });
+
+  test('may be beyond this machine by a secret and tokens, both, or by certificates', () => {
+    const open = { 'grpc.host': '10.0.0.1' };
+    assert.deepEqual(complaints({ ...open, ...SECRET }), []);
+    assert.deepEqual(complaints({ ...open, 'grpc.secretFile': '/s' }), ['grpc.host']);
+    assert.deepEqual(complaints({ ...open, 'grpc.secretFile': '/s', 'grpc.secretOptional': 'yes' }), ['grpc.host']);
   });
 });

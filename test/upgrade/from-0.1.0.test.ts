@@ -1,5 +1,6 @@
 /** Release 0.1.0 beside this program: a cluster is upgraded node by node, and what it cannot read comes after its last node has gone. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
@@ -47,7 +48,13 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
 
   test('is replaced node by node: strings go on, and data types come with the last', { timeout: 240_000 }, async () => {
     const isReplaced = new Set<number>();
-    const cluster = await ProcessNodes.start({}, (nodeId) => (isReplaced.has(nodeId) ? undefined : released.script));
+    // New nodes prove themselves, which old ones cannot.
+    const secretFile = released.path('cluster-secret');
+    writeFileSync(secretFile, `${'s'.repeat(32)}\n`);
+    const settings = { 'grpc.secretFile': secretFile, 'grpc.secretOptional': true };
+    const cluster = await ProcessNodes.start(settings, (nodeId) =>
+      isReplaced.has(nodeId) ? undefined : released.script,
+    );
     try {
       const clients = NODES.map((nodeId) => cluster.client(nodeId));
       const expected = new Map<string, string>();

@@ -33,7 +33,7 @@ export const skipWithoutHistory = releases.every(({ commit }) => git('cat-file',
   : 'needs the history';
 
 /** Starts a release with the flags of this program, of which it does not know all. */
-const LAUNCHER = `process.argv = process.argv.filter((argument) => !/^--(?:no-)?dynamodb-/.test(argument));
+const LAUNCHER = `process.argv = process.argv.filter((argument) => !/^--(?:no-)?(?:dynamodb|grpc-secret)-/.test(argument));
 await import('./kvorum.ts');
 export {};
 `;
@@ -56,9 +56,14 @@ export class ReleasedProgram {
     return join(this.folder, 'cmd', 'released.ts');
   }
 
+  /** Where a file of it is. */
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
   /** Where a file of it is, for a dynamic import. */
   url(path: string): string {
-    return `file://${join(this.folder, path)}`;
+    return `file://${this.path(path)}`;
   }
 
   remove(): void {

@@ -66,7 +66,8 @@ class LeadingNodes {
       .sort((left, right) => right.replica.term - left.replica.term);
     const address = leaders[0]?.address;
     if (address === undefined || address === '') throw new CommandFailure(`nobody is known to lead group ${group}`);
-    const client = this.clients.get(address) ?? new SnapshotClient(address, this.session.certificates);
+    const { certificates, token } = this.session.proof;
+    const client = this.clients.get(address) ?? new SnapshotClient(address, certificates, token);
     this.clients.set(address, client);
     return client;
   }

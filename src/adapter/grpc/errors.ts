@@ -44,6 +44,9 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['SNAPSHOT_TOO_OLD', { status: status.OUT_OF_RANGE, advice: 'read at a later timestamp' }],
   ['READ_ONLY', { status: status.FAILED_PRECONDITION, advice: 'begin one that writes' }],
   ['RESERVED_RANGE', { status: status.PERMISSION_DENIED }],
+  // Whoever asks is not known, or may not.
+  ['UNAUTHENTICATED', { status: status.UNAUTHENTICATED }],
+  ['ROLE_MISSING', { status: status.PERMISSION_DENIED }],
   // What it names is not there, or there already.
   ['NOT_A_MEMBER', { status: status.NOT_FOUND }],
   ['ROUTE_NOT_FOUND', { status: status.NOT_FOUND }],

@@ -1,8 +1,10 @@
 /**
  * gRPC in, calls of the data and the control plane out. `keys` has the services for programs, `admin` those for operators, `snapshots` copies of
- * stores. Beside them lies what all services share: how calls end, the table from errors to statuses, the proto file's definitions.
+ * stores; `access` stands in front of all of them. Beside them lies what all services share: how calls end, the table from errors to statuses, the
+ * proto file's definitions.
  */
 
+export { type AuditLogger, AuditTrail, guardedServer } from './access/index.ts';
 export {
   AdminCallError,
   type AdminCalls,

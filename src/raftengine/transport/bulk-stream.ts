@@ -4,21 +4,20 @@
  */
 import type grpc from '@grpc/grpc-js';
 import { type NodeId, PeerRefusedError, type StreamHandler } from '../../platform/index.ts';
-import type { LiveCertificates } from '../../security/index.ts';
 import { StreamBrokenError } from '../errors.ts';
-import { openChannel } from './channel.ts';
-import { checkIntroduction, introduce, type PeerIdentity, STREAM_PATH, setKind } from './peer-protocol.ts';
+import { openChannel, type PeerTls } from './channel.ts';
+import { checkCallee, introduce, type OwnIdentity, type PeerIdentity, STREAM_PATH, setKind } from './peer-protocol.ts';
 
 const MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024;
 const END_MARK = Buffer.alloc(0);
 const identity = (bytes: Buffer): Buffer => bytes;
 
 export interface OutboundStream {
-  readonly self: PeerIdentity;
+  readonly self: OwnIdentity;
   readonly to: NodeId;
   readonly address: string;
   /** Undefined: plain text. */
-  readonly tls: LiveCertificates | undefined;
+  readonly tls: PeerTls | undefined;
   readonly kind: string;
   readonly header: Buffer;
   readonly frames: AsyncIterable<Buffer>;
@@ -37,6 +36,9 @@ export async function sendStream(stream: OutboundStream): Promise<Buffer> {
   const metadata = introduce(stream.self, stream.to);
   setKind(metadata, stream.kind);
   const answer = Promise.withResolvers<Buffer>();
+  // Where nodes prove that they are of the cluster, nothing is sent to one that has not.
+  const proven = Promise.withResolvers<void>();
+  if (stream.self.secret === undefined) proven.resolve();
   const call = client.makeClientStreamRequest(
     STREAM_PATH,
     identity,
@@ -57,7 +59,9 @@ export async function sendStream(stream: OutboundStream): Promise<Buffer> {
       call.cancel();
     };
     try {
-      stream.admit(checkIntroduction(introduction, stream.self))?.catch(refuse);
+      const admitted = stream.admit(checkCallee(introduction, stream.self));
+      if (admitted === undefined) proven.resolve();
+      else admitted.then(proven.resolve, refuse);
     } catch (error) {
       refuse(error);
     }
@@ -73,6 +77,7 @@ export async function sendStream(stream: OutboundStream): Promise<Buffer> {
   if (stream.signal?.aborted) onAbort();
   stream.signal?.addEventListener('abort', onAbort, { once: true });
   try {
+    await Promise.race([proven.promise, answer.promise]);
     await pump(call, stream, answer.promise);
     return await answer.promise;
   } catch (error) {

@@ -24,11 +24,18 @@ const CHANNEL_OPTIONS: grpc.ChannelOptions = {
   'grpc.keepalive_permit_without_calls': 0,
 };
 
+/** What this node shows to peers, and checks them by. */
+export interface PeerTls {
+  readonly certificates: LiveCertificates;
+  /** Names in certificates whose holders may be peers; empty: every holder of a certificate may. */
+  readonly nodeNames: readonly string[];
+}
+
 /**
  * A channel of its own to `address`, with the certificates of this moment; nothing is dialled before the first call.
  * @param tls undefined: plain text
  */
-export function openChannel(address: string, tls: LiveCertificates | undefined): grpc.Client {
-  const { credentials, options } = channelSecurity(tls?.current);
+export function openChannel(address: string, tls: PeerTls | undefined): grpc.Client {
+  const { credentials, options } = channelSecurity(tls?.certificates.current, tls?.nodeNames);
   return new grpc.Client(address, credentials, { ...CHANNEL_OPTIONS, ...options });
 }

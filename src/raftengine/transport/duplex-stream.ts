@@ -14,15 +14,16 @@ import {
   PeerRefusedError,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { LiveCertificates } from '../../security/index.ts';
 import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
-import { openChannel } from './channel.ts';
+import { openChannel, type PeerTls } from './channel.ts';
 import {
-  checkIntroduction,
+  answerTo,
+  checkCallee,
   DUPLEX_PATH,
   FrameAssembler,
   introduce,
   MAX_FRAME_BYTES,
+  type OwnIdentity,
   type PeerIdentity,
   setKind,
 } from './peer-protocol.ts';
@@ -204,11 +205,11 @@ export class DuplexEnd implements DuplexStream {
 }
 
 export interface OutboundDuplex {
-  readonly self: PeerIdentity;
+  readonly self: OwnIdentity;
   readonly to: NodeId;
   readonly address: string;
   /** Undefined: plain text. */
-  readonly tls: LiveCertificates | undefined;
+  readonly tls: PeerTls | undefined;
   readonly kind: string;
   readonly header: Buffer;
   readonly clock: Clock;
@@ -232,7 +233,7 @@ export function openDuplex(stream: OutboundDuplex): DuplexEnd {
   call.on('metadata', (answer: grpc.Metadata) => {
     const fail = (error: unknown): void => end.fail(error as Error, true);
     try {
-      const peer = checkIntroduction(answer, self);
+      const peer = checkCallee(answer, self);
       if (peer.nodeId !== to) throw new PeerRefusedError(`node ${peer.nodeId} answers at the address of node ${to}`);
       const admitted = stream.admit(peer);
       if (admitted === undefined) end.attach(call);
@@ -264,7 +265,7 @@ export function refusedDuplex(clock: Clock, scheduler: Scheduler, peer: NodeId, 
 type InboundCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 
 export interface InboundDuplex {
-  readonly self: PeerIdentity;
+  readonly self: OwnIdentity;
   readonly from: NodeId;
   readonly call: InboundCall;
   readonly handler: DuplexHandler;
@@ -294,7 +295,7 @@ export function serveDuplex(stream: InboundDuplex): DuplexEnd {
     cut();
     call.end();
   });
-  call.sendMetadata(introduce(stream.self));
+  call.sendMetadata(answerTo(call.metadata, stream.self));
   end.attach(call);
   return end;
 }

@@ -19,21 +19,23 @@ import {
   type Scheduler,
   type StreamHandler,
 } from '../../platform/index.ts';
-import { type LiveCertificates, namesOfCaller, serverCredentials } from '../../security/index.ts';
+import { type LiveCertificates, namesOfCaller, type PeerSecret, serverCredentials } from '../../security/index.ts';
 import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
 import { folderWasRemoved } from '../founding/index.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
+import type { PeerTls } from './channel.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
 import { PeerListener } from './listener.ts';
 import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
-  checkIntroduction,
+  answerTo,
+  checkCaller,
   FrameAssembler,
   GOODBYE,
-  introduce,
   kindOfCall,
   laneOfCall,
   MAX_MESSAGE_BYTES,
+  type OwnIdentity,
   PEER_SERVICE,
   type PeerIdentity,
   reasonMetadata,
@@ -55,6 +57,8 @@ export interface GrpcNetworkOptions {
   readonly tls?: LiveCertificates | undefined;
   /** Names in certificates whose holders may be peers; empty: every holder of a certificate may. */
   readonly nodeNames?: readonly string[] | undefined;
+  /** What nodes prove with that they are of this cluster; undefined: nothing. */
+  readonly secret?: PeerSecret | undefined;
 }
 
 /** A `PeerNetwork` with a server that others may add services to. */
@@ -107,6 +111,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly options: GrpcNetworkOptions;
   /** Of this process. */
   private readonly life: string;
+  private readonly tls: PeerTls | undefined;
   private readonly addresses = new Map<NodeId, string>();
   private readonly links = new Map<NodeId, PeerLink>();
   private readonly processTurns = new ProcessTurns();
@@ -130,6 +135,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.options = options;
     this.self = options.self;
     this.life = options.random.bytes(LIFE_BYTES).toString('hex');
+    const { tls: certificates, nodeNames = [] } = options;
+    this.tls = certificates && { certificates, nodeNames };
     this.server = new grpc.Server(SERVER_OPTIONS);
     this.server.addService(PEER_SERVICE, {
       Frames: (call: FramesCall) => this.serveFrames(call),
@@ -201,7 +208,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       self: this.identity(),
       to,
       address,
-      tls: this.options.tls,
+      tls: this.tls,
       kind,
       header,
       clock,
@@ -247,7 +254,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   ): Promise<Buffer> {
     const address = this.addresses.get(to);
     if (address === undefined) throw new StreamBrokenError(`no address of node ${to} is known`);
-    const { tls } = this.options;
+    const { tls } = this;
     const admit = (peer: PeerIdentity): Promise<void> | undefined => this.admit(peer);
     return sendStream({ self: this.identity(), to, address, tls, kind, header, frames, signal, admit });
   }
@@ -278,7 +285,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   }
 
   private dial(peer: NodeId, address: string): void {
-    const { clock, random, scheduler, logger, tls } = this.options;
+    const { clock, random, scheduler, logger } = this.options;
     const link = new PeerLink({
       self: () => this.identity(),
       peer,
@@ -287,7 +294,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       random,
       scheduler,
       logger,
-      tls,
+      tls: this.tls,
       admit: (other) => this.admit(other),
       onAccepted: (other) => {
         for (const listener of this.acceptedListeners) listener(other);
@@ -301,10 +308,10 @@ class GrpcPeerNetwork implements GrpcNetwork {
     link.connect();
   }
 
-  private identity(): PeerIdentity {
+  private identity(): OwnIdentity {
     const { self, life } = this;
-    const { clusterName, admission } = this.options;
-    return { clusterName, nodeId: self, life, ...admission.introduction() };
+    const { clusterName, admission, secret } = this.options;
+    return { clusterName, nodeId: self, life, secret, ...admission.introduction() };
   }
 
   /** See `PeerAdmission.admit`. @throws PeerRefusedError */
@@ -366,7 +373,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       end(refusalOf(error as Error));
     };
     try {
-      const peer = checkIntroduction(call.metadata, this.identity());
+      const peer = checkCaller(call.metadata, this.identity());
       this.checkName(peer.nodeId, call);
       const admitted = this.admit(peer);
       if (admitted === undefined) serve(peer.nodeId);
@@ -413,7 +420,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       ended();
       call.end();
     });
-    call.sendMetadata(introduce(this.identity()));
+    call.sendMetadata(answerTo(call.metadata, this.identity()));
   }
 
   private serveStream(call: StreamCall, answer: grpc.sendUnaryData<Buffer>): void {
@@ -421,7 +428,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       const kind = kindOfCall(call.metadata);
       const handler = this.streamHandlers.get(kind);
       if (handler === undefined) throw new PeerRefusedError(`nobody takes streams of kind ${kind}`);
-      call.sendMetadata(introduce(this.identity()));
+      call.sendMetadata(answerTo(call.metadata, this.identity()));
       receiveStream(call, peer, handler).then(
         (bytes) => answer(null, bytes),
         (error: unknown) =>

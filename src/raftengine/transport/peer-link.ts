@@ -17,14 +17,14 @@ import {
   type Refusal,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { LiveCertificates } from '../../security/index.ts';
-import { openChannel, STALL_MS } from './channel.ts';
+import { openChannel, type PeerTls, STALL_MS } from './channel.ts';
 import {
-  checkIntroduction,
+  checkCallee,
   FRAMES_PATH,
   GOODBYE,
   introduce,
   LANES,
+  type OwnIdentity,
   type PeerIdentity,
   reasonOf,
   setLane,
@@ -50,7 +50,7 @@ export interface TransportLogger {
 
 export interface PeerLinkOptions {
   /** As it is now. */
-  readonly self: () => PeerIdentity;
+  readonly self: () => OwnIdentity;
   readonly peer: NodeId;
   readonly address: string;
   readonly clock: Clock;
@@ -58,7 +58,7 @@ export interface PeerLinkOptions {
   readonly scheduler: Scheduler;
   readonly logger: TransportLogger | undefined;
   /** Undefined: plain text. */
-  readonly tls: LiveCertificates | undefined;
+  readonly tls: PeerTls | undefined;
   /** See `PeerAdmission.admit`. */
   readonly admit: (peer: PeerIdentity) => Promise<void> | undefined;
   /** The peer has taken this node's introduction. */
@@ -158,7 +158,7 @@ export class PeerLink {
     if (this.connection !== connection) return;
     const { peer, self, admit } = this.options;
     try {
-      const other = checkIntroduction(answer, self());
+      const other = checkCallee(answer, self());
       if (other.nodeId !== peer)
         throw new PeerRefusedError(`node ${other.nodeId} answers at the address of node ${peer}`);
       const admitted = admit(other);

@@ -13,6 +13,9 @@
  * Handshake, in call metadata: the caller names its cluster, node, data folder (its incarnation, and those of the same node that
  * were removed) and process, and the node that it means to reach; the callee refuses with FAILED_PRECONDITION and a reason, or
  * answers with its own names, which the caller checks in turn. It answers only once it is stable that it has met that data folder.
+ * Where the cluster has a secret (`grpc.secretFile`), each side adds a proof: an HMAC over what it says, whom it says it to, and, in
+ * an answer, the process of the caller. So a proof that was overheard is good for the same pair of nodes only, and an answer
+ * for one process.
  */
 import grpc from '@grpc/grpc-js';
 import {
@@ -24,6 +27,7 @@ import {
   PeerRefusedError,
   type RefusalReason,
 } from '../../platform/index.ts';
+import type { PeerSecret } from '../../security/index.ts';
 import { MalformedFrameError } from '../errors.ts';
 
 export const SERVICE = 'kvorum.internal.v1.Peer';
@@ -87,6 +91,15 @@ export interface PeerIdentity extends FolderIntroduction {
   readonly life: string;
 }
 
+/** This node, as it introduces itself. */
+export interface OwnIdentity extends PeerIdentity {
+  /** What it proves with that it is one of the cluster, and checks others by; undefined: neither. */
+  readonly secret?: PeerSecret | undefined;
+}
+
+/** Who opened a call, and who answers it. */
+type Side = 'caller' | 'callee';
+
 const KEYS = {
   cluster: 'kvorum-cluster-bin',
   node: 'kvorum-node',
@@ -97,19 +110,42 @@ const KEYS = {
   target: 'kvorum-target',
   lane: 'kvorum-lane',
   kind: 'kvorum-kind',
+  proof: 'kvorum-proof',
 } as const;
 
-/** Metadata that introduces a node; `target` is the node it means to reach, for the caller only. */
-export function introduce(self: PeerIdentity, target?: NodeId): grpc.Metadata {
+const PROOF_VERSION = 'kvorum peer 1';
+
+/** What a proof is about. @param life of the listener; a caller does not know it */
+const factsOf = (
+  side: Side,
+  { clusterName, nodeId, incarnation, removed, life }: PeerIdentity,
+  to: string,
+): string[] => [PROOF_VERSION, side, clusterName, String(nodeId), incarnation, removed.join(), life, to];
+
+/** Whom an answer is for. */
+const askerOf = (node: string, life: string): string => `${node}/${life}`;
+
+function introduction(self: OwnIdentity, side: Side, to: string): grpc.Metadata {
   const metadata = new grpc.Metadata();
   metadata.set(KEYS.cluster, Buffer.from(self.clusterName));
   metadata.set(KEYS.node, String(self.nodeId));
   metadata.set(KEYS.incarnation, self.incarnation);
   if (self.removed.length > 0) metadata.set(KEYS.removed, self.removed.join());
   metadata.set(KEYS.life, self.life);
-  if (target !== undefined) metadata.set(KEYS.target, String(target));
+  if (self.secret !== undefined) metadata.set(KEYS.proof, self.secret.prove(factsOf(side, self, to)));
   return metadata;
 }
+
+/** Metadata that introduces the caller; `target` is the node it means to reach. */
+export function introduce(self: OwnIdentity, target: NodeId): grpc.Metadata {
+  const metadata = introduction(self, 'caller', String(target));
+  metadata.set(KEYS.target, String(target));
+  return metadata;
+}
+
+/** Metadata that answers the introduction of a caller. */
+export const answerTo = (caller: grpc.Metadata, self: OwnIdentity): grpc.Metadata =>
+  introduction(self, 'callee', askerOf(text(caller, KEYS.node), text(caller, KEYS.life)));
 
 /** Says in the opening metadata of a stream which lane it serves. */
 export function setLane(metadata: grpc.Metadata, lane: Lane): void {
@@ -135,10 +171,22 @@ export function kindOfCall(metadata: grpc.Metadata): string {
 }
 
 /**
- * Who the other side says it is.
- * @throws PeerRefusedError when it is of another cluster, not a node, or meant to reach another node than `self`
+ * Who a caller says it is.
+ * @throws PeerRefusedError when it is of another cluster, not a node, meant to reach another node than `self`, or does not prove it
  */
-export function checkIntroduction(metadata: grpc.Metadata, self: PeerIdentity): PeerIdentity {
+export function checkCaller(metadata: grpc.Metadata, self: OwnIdentity): PeerIdentity {
+  return checkIntroduction(metadata, self, 'caller', String(self.nodeId));
+}
+
+/**
+ * Who a node that was called says it is.
+ * @throws PeerRefusedError when it is of another cluster, not a node, or does not prove it
+ */
+export function checkCallee(metadata: grpc.Metadata, self: OwnIdentity): PeerIdentity {
+  return checkIntroduction(metadata, self, 'callee', askerOf(String(self.nodeId), self.life));
+}
+
+function checkIntroduction(metadata: grpc.Metadata, self: OwnIdentity, side: Side, to: string): PeerIdentity {
   const clusterName = text(metadata, KEYS.cluster);
   const id = Number(text(metadata, KEYS.node));
   const target = text(metadata, KEYS.target);
@@ -155,13 +203,29 @@ export function checkIntroduction(metadata: grpc.Metadata, self: PeerIdentity): 
   }
   if (id === self.nodeId) throw new PeerRefusedError(`two nodes say that they are node ${id}`);
   const removed = text(metadata, KEYS.removed);
-  return {
+  const peer = {
     clusterName,
     nodeId: nodeId(id),
     incarnation: text(metadata, KEYS.incarnation),
     removed: removed === '' ? [] : removed.split(','),
     life: text(metadata, KEYS.life),
   };
+  checkProof(self, factsOf(side, peer, to), id, text(metadata, KEYS.proof));
+  return peer;
+}
+
+function checkProof({ secret }: OwnIdentity, facts: readonly string[], id: number, proof: string): void {
+  if (secret === undefined || (proof === '' && !secret.isRequired)) return;
+  if (proof === '') {
+    throw new PeerRefusedError(
+      `node ${id} does not prove that it has the secret of this cluster: give it grpc.secretFile, and set grpc.secretOptional on the ` +
+        'others until all nodes have it (release 0.1.0 cannot have it)',
+    );
+  }
+  if (secret.accepts(facts, proof)) return;
+  throw new PeerRefusedError(
+    `the secret of node ${id} is none of those in grpc.secretFile here: write its first line into the file of every node`,
+  );
 }
 
 const REASONS: readonly RefusalReason[] = ['mismatch', 'removed', 'changed', 'met', 'twice'];

@@ -29,7 +29,8 @@ import type {
   TxnsReport,
 } from '../../../cluster/index.ts';
 import type { Millis } from '../../../platform/index.ts';
-import { type CallerCertificates, channelSecurity } from '../../../security/index.ts';
+import { type CallerCertificates, channelSecurity, type Secret } from '../../../security/index.ts';
+import { tokenOptions } from '../../../token-header.ts';
 import { adminDefinition } from '../definition.ts';
 import { CODE_KEY } from '../errors.ts';
 import type * as requests from './requests.ts';
@@ -116,12 +117,14 @@ export class AdminClient {
   /**
    * @param address `host:port`; nothing is dialled before the first call
    * @param certificates what this side shows and checks nodes by; undefined: plain text
+   * @param token shown with every call
    */
-  constructor(address: string, certificates?: CallerCertificates) {
+  constructor(address: string, certificates?: CallerCertificates, token?: Secret) {
     this.address = address;
     const { credentials, options } = channelSecurity(certificates);
     this.client = new grpc.Client(address, credentials, {
       ...options,
+      ...tokenOptions(token && (() => token.reveal())),
       'grpc.max_receive_message_length': MAX_REPLY_BYTES,
       'grpc.enable_channelz': 0,
     });

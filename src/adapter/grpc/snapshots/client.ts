@@ -1,7 +1,8 @@
 /** Calls of the service `kvorum.v1.Snapshots`. */
 import grpc from '@grpc/grpc-js';
 import { type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../../platform/index.ts';
-import { type CallerCertificates, channelSecurity } from '../../../security/index.ts';
+import { type CallerCertificates, channelSecurity, type Secret } from '../../../security/index.ts';
+import { tokenOptions } from '../../../token-header.ts';
 import { AdminCallError } from '../admin/index.ts';
 import { snapshotsDefinition } from '../definition.ts';
 
@@ -17,11 +18,12 @@ export interface SnapshotPart {
 export class SnapshotClient {
   private readonly client: grpc.Client;
 
-  /** @param address `host:port` @param certificates undefined: plain text */
-  constructor(address: string, certificates?: CallerCertificates) {
+  /** @param address `host:port` @param certificates undefined: plain text @param token shown with every call */
+  constructor(address: string, certificates?: CallerCertificates, token?: Secret) {
     const { credentials, options } = channelSecurity(certificates);
     this.client = new grpc.Client(address, credentials, {
       ...options,
+      ...tokenOptions(token && (() => token.reveal())),
       'grpc.max_receive_message_length': MAX_PIECE_BYTES,
       'grpc.enable_channelz': 0,
     });
