@@ -61,7 +61,8 @@ export const NOTES: Readonly<Record<string, Note>> = {
     },
   },
   DescribeStream: {
-    difference: 'A shard is not split, so none has a parent or children. A deleted table takes its streams along.',
+    difference:
+      'Shards are cut where ranges have come to other groups, not by throughput. A deleted table takes its streams along.',
   },
   UpdateTable: {
     parameters: {

@@ -57,10 +57,10 @@ export class DynamoNodes {
       newTableId: () => `00000000-0000-4000-8000-${String(++this.tables).padStart(12, '0')}`,
     });
     all.start();
-    new TableUpkeep(all.store).start();
+    new TableUpkeep(all.store, all.catalog).start();
     const operations = [
       ...all.operations,
-      ...streamOperations({ cluster, directory: all.directory }),
+      ...streamOperations({ cluster, clock, directory: all.directory }),
       ...statementOperations(all.store),
     ];
     return {

@@ -6,6 +6,7 @@
  */
 
 export { type ReturnConsumedCapacity, TableCosts } from './consumed-capacity.ts';
+export { StaleTableError } from './errors.ts';
 export {
   bindChange,
   type ChangePart,

@@ -47,6 +47,7 @@ export {
   streamLaneByTransaction,
   streamPrefix,
   streamRows,
+  TABLE_ROWS,
   TOKEN_COUNT,
   tableOfJob,
   tableRange,

@@ -73,6 +73,9 @@ function prefixOf(table: number, index: number, token: number, kind: number, mor
   return key;
 }
 
+/** All rows of all tables. */
+export const TABLE_ROWS: RowRange = { start: Buffer.of(DYNAMODB_TAG, 1), end: Buffer.of(DYNAMODB_TAG + 1) };
+
 /** The range of a table with all its indexes. */
 export function tableRange(table: number): RowRange {
   assert(table >= FIRST_TABLE && table <= LAST_TABLE, `a table has the number ${table}`);

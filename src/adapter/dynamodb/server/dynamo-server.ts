@@ -80,7 +80,7 @@ export async function startDynamoServer(options: DynamoServerOptions): Promise<D
     reads: new ConsistentReads(options.reads, cluster, random),
     newTableId: () => uuidOf(random),
   });
-  const upkeep = new TableUpkeep(tables.store);
+  const upkeep = new TableUpkeep(tables.store, tables.catalog);
   const port = listen === undefined ? undefined : await openPort(options, listen, tables, cluster, gate);
   tables.start();
   upkeep.start();
@@ -111,7 +111,7 @@ async function openPort(
     operations: operationTable(lookUp, [
       ...operations,
       ...statementOperations(store),
-      ...streamOperations({ cluster, directory }),
+      ...streamOperations({ cluster, directory, clock }),
     ]),
     ...{ credentials, region, accountId, gate, clock, random, logger },
     budget: new MemoryBudget(memoryBytes * BODY_MEMORY_SHARE),

@@ -22,6 +22,9 @@ export function comparePlaces(a: Place, b: Place): number {
   return a.number - b.number;
 }
 
+/** The later of two places. */
+export const later = (one: Place, other: Place): Place => (comparePlaces(one, other) < 0 ? other : one);
+
 /** The place behind which everything has a later timestamp. */
 export const endOf = (ts: HlcTimestamp): Place => ({ ts, number: NUMBERS - 1 });
 

@@ -107,20 +107,27 @@ async function readTransactions(
   return { rows, ts: ts ?? hlcTimestamp(0n) };
 }
 
-/**
- * Reads records at a place and behind it.
- * @param limit how many at most; fewer when they have a megabyte
- */
+/** Which records of a shard are read. */
+export interface ShardPart {
+  readonly prefix: Buffer;
+  /** The first. */
+  readonly from: Place;
+  /** Those of this timestamp and later ones are another shard's; undefined when there are none. */
+  readonly untilTs?: HlcTimestamp | undefined;
+  /** How many at most; fewer when they have a megabyte. */
+  readonly limit: number;
+}
+
+/** Reads records at a place and behind it. */
 export async function readShard(
   cluster: KvCluster,
-  prefix: Buffer,
-  from: Place,
-  limit: number,
+  { prefix, from, untilTs, limit }: ShardPart,
   deadlineMs: Millis,
   signal: AbortSignal,
 ): Promise<ShardPage> {
   const transactions = await readTransactions(cluster, prefix, deadlineMs, signal);
-  const until = endOf(transactions.ts);
+  const isOver = untilTs !== undefined && transactions.ts >= untilTs;
+  const until = isOver ? endOf(hlcTimestamp(untilTs - 1n)) : endOf(transactions.ts);
   const range = { start: timedRecordKey(prefix, from.ts, from.number), end: prefixEnd(streamLaneByTime(prefix))! };
   const timed = await readLane(cluster, range, limit, deadlineMs, signal);
   const found = new Map<string, { readonly place: Place; readonly value: Buffer }>();
@@ -144,7 +151,12 @@ export async function readShard(
     bytes += value.length;
   }
   const next = behind(bound);
-  return { records, next: comparePlaces(next, from) < 0 ? from : next, isAtEnd: last === undefined };
+  const isAll = last === undefined || comparePlaces(last, until) >= 0;
+  return {
+    records,
+    next: comparePlaces(next, from) < 0 ? from : next,
+    isAtEnd: isAll && (untilTs === undefined || isOver),
+  };
 }
 
 /** Where the newest record lies; undefined when there is none. */

@@ -1,10 +1,12 @@
 /** ListStreams, DescribeStream, GetShardIterator, GetRecords. */
-import { earlierBy, type HlcTimestamp, type Millis, timestampOfMs } from '../../../platform/index.ts';
+import { earlierBy, type HlcTimestamp, hlcTimestamp, type Millis, timestampOfMs } from '../../../platform/index.ts';
 import { DynamoError, validationError } from '../errors/index.ts';
+import { StaleTableError } from '../items/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
-import { fenceKey, streamLaneByTime } from '../rows/index.ts';
+import { decodeFence, fenceKey, streamLaneByTime } from '../rows/index.ts';
 import {
   attributesOf,
+  type TableDescriptor,
   type TableDirectory,
   type TableServices,
   type TableStream,
@@ -12,20 +14,25 @@ import {
 } from '../tables/index.ts';
 import { prefixEnd } from '../values/index.ts';
 import { decodeIterator, encodeIterator, type ShardIterator } from './iterator.ts';
-import { behind, endOf, type Place, placeOf, sequenceNumber, startOf } from './sequence.ts';
-import { type NamedStream, partsOfArn, type Shard, shardsOf, streamArn, streamNotFound } from './shard.ts';
-import { lastPlace, readShard } from './shard-reader.ts';
+import { behind, endOf, later, type Place, placeOf, sequenceNumber, startOf } from './sequence.ts';
+import {
+  DELETED_AFTER_MS,
+  type NamedStream,
+  partsOfArn,
+  RETENTION_MS,
+  type Shard,
+  shardsOf,
+  streamArn,
+  streamNotFound,
+} from './shard.ts';
+import { lastPlace, readShard, type ShardPage } from './shard-reader.ts';
 import { shownRecord } from './shown-record.ts';
 
-/** How long records are promised. */
-export const RETENTION_MS: Millis = 24 * 60 * 60 * 1000;
-/** When they are deleted: whoever reads at the horizon has this time to ask for what is next. */
-export const DELETED_AFTER_MS: Millis = RETENTION_MS + 60 * 60 * 1000;
 const MAX_PAGE = 100;
 const MAX_RECORDS = 1000;
 
 /** What streams of a node stand on. */
-export interface StreamServices extends Pick<TableServices, 'cluster'> {
+export interface StreamServices extends Pick<TableServices, 'cluster' | 'clock'> {
   readonly directory: TableDirectory;
 }
 
@@ -77,15 +84,32 @@ class StreamReads {
     this.services = services;
   }
 
+  /** A stream as it is known, or as it is now. @throws DynamoError `ResourceNotFoundException` */
   private async named(
     tableName: string,
     label: string,
     arn: string,
     { deadlineMs, nowMs }: RequestContext,
+    isNow = false,
   ): Promise<NamedStream> {
-    const found = await this.find(tableName, label, deadlineMs, nowMs);
+    const found = await this.find(tableName, label, deadlineMs, nowMs, isNow);
     if (found === undefined) throw streamNotFound(arn);
     return found;
+  }
+
+  /** A shard of a stream. @throws DynamoError `ResourceNotFoundException` */
+  private async shardOf(
+    context: RequestContext,
+    { tableName, label, shardId }: Pick<ShardIterator, 'tableName' | 'label' | 'shardId'>,
+    arn: string,
+  ): Promise<{ readonly named: NamedStream; readonly shard: Shard }> {
+    // A segment may have been cut a moment ago, and another node has said so.
+    for (const isNow of [false, true]) {
+      const named = await this.named(tableName, label, arn, context, isNow);
+      const shard = shardsOf(named, context.nowMs).find(({ id }) => id === shardId);
+      if (shard !== undefined) return { named, shard };
+    }
+    throw shardNotFound(shardId, arn);
   }
 
   private async find(
@@ -93,6 +117,7 @@ class StreamReads {
     label: string,
     deadlineMs: Millis,
     nowMs: Millis,
+    isNow: boolean,
   ): Promise<NamedStream | undefined> {
     const { directory } = this.services;
     const stateOf = async (look: 'find' | 'renew'): Promise<NamedStream | undefined> => {
@@ -101,7 +126,7 @@ class StreamReads {
       return table === undefined || table.status === 'DELETING' || stream === undefined ? undefined : { table, stream };
     };
     // It may have been switched on elsewhere a moment ago.
-    return (await stateOf('find')) ?? stateOf('renew');
+    return (isNow ? undefined : await stateOf('find')) ?? stateOf('renew');
   }
 
   async list(context: RequestContext, input: ListInput): Promise<object> {
@@ -151,12 +176,14 @@ class StreamReads {
 
   async describe(context: RequestContext, input: DescribeInput): Promise<object> {
     const { table: name, label } = partsOfArn(input.StreamArn);
-    const named = await this.named(name, label, input.StreamArn, context);
+    const named = await this.named(name, label, input.StreamArn, context, true);
     const { table, stream } = named;
     const limit = input.Limit ?? MAX_PAGE;
     const after = input.ExclusiveStartShardId ?? '';
-    // No shard has been split: none has children.
-    const all = input.ShardFilter?.Type === 'CHILD_SHARDS' ? [] : shardsOf(named).filter(({ id }) => id > after);
+    const { Type: filter, ShardId: parent } = input.ShardFilter ?? {};
+    const isAsked = ({ id, parentId }: Shard): boolean =>
+      id > after && (filter !== 'CHILD_SHARDS' || (parentId !== undefined && parentId === parent));
+    const all = shardsOf(named, context.nowMs).filter(isAsked);
     const shards = all.slice(0, limit);
     const hash = new Set(table.key.hash.map((attribute) => attribute.name));
     return {
@@ -171,36 +198,46 @@ class StreamReads {
           AttributeName: attribute.name,
           KeyType: hash.has(attribute.name) ? 'HASH' : 'RANGE',
         })),
-        Shards: await Promise.all(shards.map((shard) => this.shownShard(context, named, shard))),
+        Shards: await Promise.all(shards.map((shard) => this.shownShard(context, shard))),
         LastEvaluatedShardId: all.length > limit ? shards.at(-1)!.id : undefined,
       },
     };
   }
 
-  /** A shard has an end once its stream is off: the last record that it has. */
-  private async shownShard(
-    { deadlineMs, signal }: RequestContext,
-    { stream }: NamedStream,
-    { id, prefix, start }: Shard,
-  ): Promise<object> {
-    const isClosed = stream.disabledMs !== undefined;
-    const last = isClosed ? await lastPlace(this.services.cluster, prefix, deadlineMs, signal) : undefined;
+  private async shownShard({ deadlineMs, signal }: RequestContext, shard: Shard): Promise<object> {
     return {
-      ShardId: id,
+      ShardId: shard.id,
+      ParentShardId: shard.parentId,
       SequenceNumberRange: {
-        StartingSequenceNumber: sequenceNumber(start),
-        EndingSequenceNumber: isClosed ? sequenceNumber(last ?? start) : undefined,
+        StartingSequenceNumber: sequenceNumber(shard.start),
+        EndingSequenceNumber: await this.endingNumber(shard, deadlineMs, signal),
       },
     };
+  }
+
+  /** Of a shard to which nothing is written any more; undefined for others. */
+  private async endingNumber(
+    { end, prefix, start }: Shard,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    switch (end.kind) {
+      case 'open':
+      case 'ending':
+        return undefined;
+      case 'cut':
+        return sequenceNumber(endOf(hlcTimestamp(end.untilTs - 1n)));
+      case 'off':
+        // The last record that it has.
+        return sequenceNumber((await lastPlace(this.services.cluster, prefix, deadlineMs, signal)) ?? start);
+    }
   }
 
   async iterator(context: RequestContext, input: IteratorInput): Promise<object> {
     const { StreamArn: arn, ShardId: shardId, ShardIteratorType: type } = input;
     const place = input.SequenceNumber === undefined ? undefined : placeOf(input.SequenceNumber);
     const { table: name, label } = partsOfArn(arn);
-    const named = await this.named(name, label, arn, context);
-    const shard = shardsOf(named).find(({ id }) => id === shardId);
-    if (shard === undefined) throw shardNotFound(shardId, arn);
+    const { named, shard } = await this.shardOf(context, { tableName: name, label, shardId }, arn);
     if (place !== undefined && place.ts < deletedBefore(context.nowMs)) throw trimmed();
     const from = await this.beginning(context, named, shard, type, place);
     const isFromHorizon = type === 'TRIM_HORIZON';
@@ -218,7 +255,7 @@ class StreamReads {
     switch (type) {
       case 'TRIM_HORIZON': {
         const horizon = startOf(earlierBy(timestampOfMs(nowMs), RETENTION_MS));
-        return horizon.ts < start.ts ? start : horizon;
+        return later(horizon, start);
       }
       case 'LATEST': {
         // A moment, not whatever is newest when somebody reads: what is written meanwhile is to be read.
@@ -228,24 +265,20 @@ class StreamReads {
         );
         return behind(endOf(ts));
       }
+      // What lies before the shard is its parent's.
       case 'AT_SEQUENCE_NUMBER':
-        return place!;
+        return later(place!, start);
       case 'AFTER_SEQUENCE_NUMBER':
-        return behind(place!);
+        return later(behind(place!), start);
     }
   }
 
   async records(context: RequestContext, input: RecordsInput): Promise<object> {
-    const { nowMs, deadlineMs, signal, region } = context;
+    const { nowMs, region } = context;
     const iterator = decodeIterator(input.ShardIterator, nowMs);
     const { tableName, label, shardId, isFromHorizon } = iterator;
     const arn = streamArn(context, tableName, label);
-    const named = await this.named(tableName, label, arn, context);
-    const shard = shardsOf(named).find(({ id }) => id === shardId);
-    if (shard === undefined) throw shardNotFound(shardId, arn);
-    if (!isFromHorizon && iterator.from.ts < deletedBefore(nowMs)) throw trimmed();
-    const limit = input.Limit ?? MAX_RECORDS;
-    const page = await readShard(this.services.cluster, shard.prefix, iterator.from, limit, deadlineMs, signal);
+    const { named, page } = await this.pageOf(context, iterator, arn, input.Limit ?? MAX_RECORDS);
     const next: ShardIterator = {
       ...iterator,
       from: page.next,
@@ -253,11 +286,43 @@ class StreamReads {
       isFromHorizon: isFromHorizon && page.records.length === 0,
       issuedMs: nowMs,
     };
-    const isOver = named.stream.disabledMs !== undefined && page.isAtEnd;
     return {
       Records: page.records.map((record) => shownRecord(record, `${arn}/${shardId}`, named.stream.viewType, region)),
-      NextShardIterator: isOver ? undefined : encodeIterator(next),
+      NextShardIterator: page.isOver ? undefined : encodeIterator(next),
     };
+  }
+
+  /** Records at an iterator, of the shard as it is. */
+  private async pageOf(
+    context: RequestContext,
+    { tableName, label, shardId, from, isFromHorizon }: ShardIterator,
+    arn: string,
+    limit: number,
+  ): Promise<{ readonly named: NamedStream; readonly page: ShardPage & { readonly isOver: boolean } }> {
+    const { nowMs, deadlineMs, signal } = context;
+    const { cluster, directory, clock } = this.services;
+    for (;;) {
+      const { named, shard } = await this.shardOf(context, { tableName, label, shardId }, arn);
+      if (!isFromHorizon && from.ts < deletedBefore(nowMs)) throw trimmed();
+      const { prefix, end } = shard;
+      // What is its last record is known in a moment.
+      if (end.kind === 'ending') return { named, page: { records: [], next: from, isAtEnd: false, isOver: false } };
+      const untilTs = end.kind === 'cut' ? end.untilTs : undefined;
+      const page = await readShard(cluster, { prefix, from, untilTs, limit }, deadlineMs, signal);
+      if (end.kind !== 'open') return { named, page: { ...page, isOver: page.isAtEnd } };
+      // It was open when it was read: what comes after a cut is read of its children, and only there.
+      if (await this.isOpen(named.table, shard, deadlineMs)) return { named, page: { ...page, isOver: false } };
+      if (clock.monotonicMs() >= deadlineMs) throw new StaleTableError();
+      await directory.renew(tableName, deadlineMs);
+    }
+  }
+
+  /** True while nobody has changed the table, and so cut the segment, since it was looked up. */
+  private async isOpen({ id, version }: TableDescriptor, { segment }: Shard, deadlineMs: Millis): Promise<boolean> {
+    const key = fenceKey(id, segment.start);
+    const { result } = await this.services.cluster.one({ kind: 'get', key }, deadlineMs);
+    const fence = result.kind === 'get' ? result.value : undefined;
+    return fence !== undefined && decodeFence(fence.value).version === version;
   }
 }
 

@@ -3,7 +3,7 @@
  * takes longer is a task that the same transaction stores; `jobs` does it.
  */
 import type { KeyView } from '../../../kv/index.ts';
-import { type Millis, NEVER } from '../../../platform/index.ts';
+import { type HlcTimestamp, type Millis, NEVER } from '../../../platform/index.ts';
 import { DynamoError } from '../errors/index.ts';
 import {
   CATALOG_VERSION_KEY,
@@ -135,15 +135,19 @@ export class TableCatalog {
     });
   }
 
-  /** Changes a table by its number; `undefined` when it is gone. */
+  /**
+   * Changes a table by its number; `undefined` when it is gone.
+   * @param change is told when the table was changed last; one that answers the table as it was changes nothing
+   */
   changeById(
     id: number,
     deadlineMs: Millis,
-    change: (table: TableDescriptor, tasks: readonly TableTask[]) => TableChange,
+    change: (table: TableDescriptor, tasks: readonly TableTask[], changedTs: HlcTimestamp) => TableChange,
   ): Promise<TableDescriptor | undefined> {
     return this.run([descriptorKey(id), jobKey(id), CATALOG_VERSION_KEY], deadlineMs, (view) => {
-      const table = readTable(view, id);
-      return table === undefined ? undefined : this.store(view, table, change);
+      const row = view.get(descriptorKey(id));
+      if (row === undefined) return undefined;
+      return this.store(view, decodeDescriptor(row.value), (table, tasks) => change(table, tasks, row.commitTs));
     });
   }
 
@@ -154,6 +158,7 @@ export class TableCatalog {
   ): TableDescriptor {
     const before = readTasks(view, table.id);
     const { table: changed, tasks, isClosed } = change(table, before);
+    if (changed === table && tasks === undefined) return table;
     const stored = { ...changed, version: table.version + 1 };
     writeTable(view, stored, isClosed);
     if (tasks !== undefined) writeTasks(view, table.id, tasks);

@@ -94,8 +94,29 @@ export interface TimeToLive {
 export interface Segment {
   /** Inclusive; the first is 0. */
   readonly start: number;
-  /** Unix milliseconds. */
+  /** Unix milliseconds; later than that of the segment that it was cut from. */
   readonly createdMs: number;
+  /** The segment that it was cut from; undefined for those that a table begins with. */
+  readonly parent?: SegmentName | undefined;
+  /**
+   * Where records begin to be its own and not its parent's, whose head rows it has: a timestamp in decimal digits. Undefined where it has head rows of its
+   * own, and until the parent has ended.
+   */
+  readonly fromTs?: string | undefined;
+}
+
+/** One of all segments that a table has had. */
+export interface SegmentName {
+  readonly start: number;
+  readonly createdMs: number;
+}
+
+/** A segment that was cut in two. Its head rows are those of its left child. */
+export interface CutSegment extends Segment {
+  /** Unix milliseconds. */
+  readonly cutMs: number;
+  /** The timestamp, in decimal digits, from which on records are not its own any more; undefined until that is known. */
+  readonly untilTs?: string | undefined;
 }
 
 export type TableStatus = 'CREATING' | 'UPDATING' | 'DELETING' | 'ACTIVE';
@@ -128,6 +149,8 @@ export interface TableDescriptor {
   readonly globalIndexes: readonly GlobalIndex[];
   /** Ascending. */
   readonly segments: readonly Segment[];
+  /** Those that were, for as long as streams may have records of them; undefined when there are none. */
+  readonly cutSegments?: readonly CutSegment[] | undefined;
   /** The newest is the last; earlier ones are kept for as long as their records are. */
   readonly streams: readonly TableStream[];
   readonly ttl?: TimeToLive | undefined;
@@ -165,6 +188,10 @@ export function segmentEnd({ segments }: TableDescriptor, segment: Segment): num
   const next = segments.find(({ start }) => start > segment.start);
   return next?.start ?? TOKEN_COUNT;
 }
+
+/** True when two names are of one segment. */
+export const isSameSegment = (one: SegmentName, other: SegmentName): boolean =>
+  one.start === other.start && one.createdMs === other.createdMs;
 
 /** The stream that is on; undefined when none is. */
 export function openStream({ streams }: TableDescriptor): TableStream | undefined {

@@ -2,10 +2,13 @@
 import { type RowRange, tokenOf, ttlKey, ttlPrefix } from '../rows/index.ts';
 import type { Item } from '../values/index.ts';
 import { segmentOf, type TableDescriptor, ttlAttribute } from './descriptor.ts';
-import type { KeyBytes } from './item-keys.ts';
+import { type KeyBytes, readComponents } from './item-keys.ts';
 
 /** Times beyond it are no times: the largest that JavaScript knows. */
 const LAST_SECOND = 8_640_000_000_000;
+
+/** Bytes of the time behind the prefix. */
+const TIME_BYTES = 8;
 
 /** When an item is to go, in Unix seconds; undefined when it says no time. */
 export function expirySeconds(attribute: string, item: Item): number | undefined {
@@ -21,6 +24,13 @@ export function expiryRowKey(table: TableDescriptor, place: KeyBytes, item: Item
   const seconds = attribute === undefined || item === undefined ? undefined : expirySeconds(attribute, item);
   if (seconds === undefined) return undefined;
   return ttlKey(table.id, segmentOf(table, tokenOf(place.hashKey)).start, seconds, place);
+}
+
+/** The item that an expiry row is of. @param prefix of the rows of its segment */
+export function placeOfExpiryRow(table: TableDescriptor, prefix: Buffer, row: Buffer): KeyBytes {
+  const hashAt = prefix.length + TIME_BYTES;
+  const sortAt = readComponents(row, hashAt, table.key.hash, new Map());
+  return { hashKey: row.subarray(hashAt, sortAt), sortKey: row.subarray(sortAt) };
 }
 
 /** All expiry rows of a table, segment by segment. */

@@ -6,10 +6,12 @@
 export { type ArnPlace, tableArn, tableNameOf } from './arn.ts';
 export { TableCatalog } from './catalog.ts';
 export {
+  type CutSegment,
   decodeDescriptor,
   encodeDescriptor,
   type GlobalIndex,
   type IndexState,
+  isSameSegment,
   type KeyAttribute,
   type KeyAttributeType,
   type KeySchema,
@@ -19,6 +21,7 @@ export {
   openStream,
   type Projection,
   type Segment,
+  type SegmentName,
   type StreamViewType,
   segmentEnd,
   segmentOf,
@@ -31,7 +34,7 @@ export {
   type WarmThroughput,
 } from './descriptor.ts';
 export { TableDirectory } from './directory.ts';
-export { expiryRanges, expiryRowKey, expirySeconds } from './expiry-rows.ts';
+export { expiryRanges, expiryRowKey, expirySeconds, placeOfExpiryRow } from './expiry-rows.ts';
 export {
   type AnyIndex,
   encodeItem,
@@ -51,8 +54,8 @@ export {
   keyBytes,
   keyOf,
   keyProblem,
-  readComponents,
 } from './item-keys.ts';
 export { TableJobs } from './jobs.ts';
+export { cutSegment, MAX_SEGMENTS, mayCut } from './segments.ts';
 export { type TableRooms, tableOperations } from './table-operations.ts';
 export type { TableServices } from './table-services.ts';

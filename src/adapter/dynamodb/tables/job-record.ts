@@ -1,5 +1,6 @@
 /** What is left to do for a table after a change, as its row has it: JSON behind a format byte. A table has one row of tasks; they are done in order. */
 import { CorruptRowError } from '../rows/index.ts';
+import { isSameSegment, type SegmentName } from './descriptor.ts';
 
 export type TableTask =
   /** Everything of the table goes, and then the table. */
@@ -9,7 +10,11 @@ export type TableTask =
   | { readonly kind: 'dropIndex'; readonly index: number }
   /** Expiry rows of items that were there before, or the removal of all. */
   | { readonly kind: 'fillExpiry'; readonly attribute: string; readonly cursor?: string | undefined }
-  | { readonly kind: 'dropExpiry' };
+  | { readonly kind: 'dropExpiry' }
+  /** Of a segment that was cut: where its records end is to be settled. */
+  | { readonly kind: 'endSegment'; readonly segment: SegmentName }
+  /** Of a new segment: expiry rows of its items lie at the head of the one that it was cut from. */
+  | { readonly kind: 'moveExpiry'; readonly segment: SegmentName };
 
 const FORMAT = 1;
 
@@ -24,5 +29,8 @@ export function decodeTasks(bytes: Buffer): readonly TableTask[] {
 }
 
 /** True for one task at two moments. */
-export const isSameTask = (one: TableTask, other: TableTask): boolean =>
-  one.kind === other.kind && ('index' in one ? one.index : undefined) === ('index' in other ? other.index : undefined);
+export function isSameTask(one: TableTask, other: TableTask): boolean {
+  if (one.kind !== other.kind) return false;
+  if ('index' in one) return 'index' in other && one.index === other.index;
+  return !('segment' in one) || ('segment' in other && isSameSegment(one.segment, other.segment));
+}

@@ -4,7 +4,7 @@
  * same transaction.
  */
 import type { KeyView, ServedPage } from '../../../kv/index.ts';
-import { hasCode, type Millis, NEVER } from '../../../platform/index.ts';
+import { type HlcTimestamp, hasCode, type Millis, NEVER } from '../../../platform/index.ts';
 import {
   BASE_INDEX,
   descriptorKey,
@@ -15,14 +15,18 @@ import {
   partitionRowAt,
   tableOfJob,
   tableRange,
+  tokenIn,
+  tokenOf,
+  ttlPrefix,
 } from '../rows/index.ts';
-import type { Item } from '../values/index.ts';
+import { type Item, prefixEnd } from '../values/index.ts';
 import { readTable, readTasks, type TableCatalog, writeTasks } from './catalog.ts';
-import type { TableDescriptor } from './descriptor.ts';
-import { expiryRanges, expiryRowKey } from './expiry-rows.ts';
-import { hashKeyBytesIn, indexRow, itemOfRow } from './index-rows.ts';
+import { isSameSegment, type SegmentName, segmentOf, type TableDescriptor, ttlAttribute } from './descriptor.ts';
+import { expiryRanges, expiryRowKey, placeOfExpiryRow } from './expiry-rows.ts';
+import { hashKeyBytesIn, indexRow, itemOfRow, rowKeyOf } from './index-rows.ts';
 import { type KeyBytes, keyBytes } from './item-keys.ts';
 import { decodeTasks, isSameTask, type TableTask } from './job-record.ts';
+import { endOfSegment } from './segments.ts';
 import type { TableServices } from './table-services.ts';
 
 /** How long a node waits before it looks for jobs again; changes made here are looked for at once. */
@@ -145,6 +149,12 @@ export class TableJobs {
           before.ttl?.state === 'ENABLING' ? { ...before, ttl: { ...before.ttl, state: 'ENABLED' } } : before,
         );
         return;
+      case 'endSegment':
+        await this.finish(table, task, (before, changedTs) => endOfSegment(before, task.segment, changedTs));
+        return;
+      case 'moveExpiry':
+        if (await this.moveExpiry(table, task.segment)) await this.finish(table, task, (before) => before);
+        return;
       case 'dropExpiry': {
         const descriptor = await this.descriptor(table);
         for (const range of descriptor === undefined ? [] : expiryRanges(descriptor)) {
@@ -167,13 +177,59 @@ export class TableJobs {
   private async finish(
     id: number,
     task: TableTask,
-    change: (table: TableDescriptor) => TableDescriptor,
+    change: (table: TableDescriptor, changedTs: HlcTimestamp) => TableDescriptor,
   ): Promise<void> {
-    await this.catalog.changeById(id, this.deadline(), (before, tasks) => {
+    await this.catalog.changeById(id, this.deadline(), (before, tasks, changedTs) => {
       const left = tasks.filter((other) => !isSameTask(other, task));
       // Done by somebody else, or not wanted any more.
       if (left.length === tasks.length) return { table: before };
-      return { table: withStatus(change(before)), tasks: left };
+      return { table: withStatus(change(before, changedTs)), tasks: left };
+    });
+  }
+
+  /**
+   * Puts expiry rows of a new segment's items at its own head. Until then they are where the sweep of the old segment finds them.
+   * @returns false when the node stops before the end
+   */
+  private async moveExpiry(id: number, segment: SegmentName): Promise<boolean> {
+    const descriptor = await this.descriptor(id);
+    const parent = descriptor?.segments.find((one) => isSameSegment(one, segment))?.parent;
+    if (descriptor === undefined || parent === undefined || ttlAttribute(descriptor) === undefined) return true;
+    const prefix = ttlPrefix(id, parent.start);
+    const end = prefixEnd(prefix)!;
+    const options = { limit: FILL_ROWS, reverse: false, keysOnly: true };
+    for (let from = prefix; Buffer.compare(from, end) < 0; ) {
+      if (this.abort.signal.aborted) return false;
+      const pages = this.services.cluster.scan({ start: from, end }, options, this.deadline(), this.abort.signal);
+      const page = (await pages.next()).value as ServedPage | undefined;
+      await pages.return(undefined);
+      if (page === undefined) return false;
+      await this.moveExpiryRows(
+        id,
+        page.rows.map(({ key }) => key),
+        prefix,
+      );
+      from = page.end;
+    }
+    return true;
+  }
+
+  private async moveExpiryRows(id: number, rows: readonly Buffer[], prefix: Buffer): Promise<void> {
+    const request = { keys: [descriptorKey(id), ...rows], deadlineMs: this.deadline(), isPersistent: true };
+    await this.services.transactions.run(request, (view) => {
+      const table = readTable(view, id);
+      if (table === undefined || ttlAttribute(table) === undefined) return;
+      for (const row of rows) {
+        const place = placeOfExpiryRow(table, prefix, row);
+        const isElsewhere = segmentOf(table, tokenOf(place.hashKey)).start !== tokenIn(prefix);
+        if (!isElsewhere || view.get(row) === undefined) continue;
+        view.delete(row);
+        const key = rowKeyOf(table, place);
+        const item = view.get(key);
+        const moved =
+          item === undefined ? undefined : expiryRowKey(table, place, itemOfRow(table, key, item.value).item);
+        if (moved !== undefined) view.put(moved, NO_BYTES, NEVER);
+      }
     });
   }
 

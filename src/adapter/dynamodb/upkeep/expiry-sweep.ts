@@ -6,7 +6,7 @@ import type { KeyView } from '../../../kv/index.ts';
 import type { Millis } from '../../../platform/index.ts';
 import { type ItemStore, type ItemWrite, keysOfWrite, writeItem } from '../items/index.ts';
 import { ttlPrefix } from '../rows/index.ts';
-import { expirySeconds, readComponents, type Segment, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
+import { expirySeconds, placeOfExpiryRow, type Segment, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
 import type { Item } from '../values/index.ts';
 
 /** Items of one sweep of one segment, and how many are deleted at a time. */
@@ -41,7 +41,7 @@ export async function sweepExpired(
   const hasMore = due.length === SWEPT_ITEMS;
   const next = async (): Promise<void> => {
     for (let row = due.shift(); row !== undefined && !signal.aborted; row = due.shift())
-      await deleteExpired(store, table, prefix.length, row, deadlineMs);
+      await deleteExpired(store, table, prefix, row, deadlineMs);
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, next));
   return { hasMore };
@@ -56,7 +56,7 @@ function timeBehind(prefix: Buffer, seconds: number): Buffer {
 function deleteExpired(
   store: ItemStore,
   { name, id }: TableDescriptor,
-  timeAt: number,
+  prefix: Buffer,
   row: Buffer,
   deadlineMs: Millis,
 ): Promise<void> {
@@ -64,21 +64,19 @@ function deleteExpired(
     const attribute = ttlAttribute(table);
     // Another table of that name, or one whose times count no more: its rows go away otherwise.
     if (table.id !== id || attribute === undefined) return;
-    const seconds = Number(row.readBigUInt64BE(timeAt));
-    const hashAt = timeAt + TIME_BYTES;
-    const sortAt = readComponents(row, hashAt, table.key.hash, new Map());
+    const seconds = Number(row.readBigUInt64BE(prefix.length));
     const isDue = (item: Item): boolean => expirySeconds(attribute, item) === seconds;
     const write: ItemWrite = {
       table,
-      place: { hashKey: row.subarray(hashAt, sortAt), sortKey: row.subarray(sortAt) },
+      place: placeOfExpiryRow(table, prefix, row),
       change: (before) => (before !== undefined && isDue(before) ? undefined : before),
       isUpdate: false,
       isByExpiry: true,
     };
     await store.write([...keysOfWrite(write), row], [table], deadlineMs, (view: KeyView, lane) => {
-      const { after } = writeItem(view, write, lane);
-      // The row of an item that has another time by now.
-      if (after !== undefined && view.get(row) !== undefined) view.delete(row);
+      writeItem(view, write, lane);
+      // The row of an item that has another time by now, or whose segment was cut: then its own row lies elsewhere.
+      if (view.get(row) !== undefined) view.delete(row);
     });
   });
 }

@@ -1,12 +1,14 @@
 /**
- * Goes round the tables whose rows this node leads, once a second: expired items, records of streams. Every step may be done twice and by two nodes at
- * once; what fails is done in another round.
+ * Goes round the tables whose rows this node leads, once a second: expired items, records of streams, segments that follow ranges. Every step may be done
+ * twice and by two nodes at once; what fails is done in another round. While this node leads no row of a table, nobody is asked anything.
  */
 import type { Millis } from '../../../platform/index.ts';
 import type { ItemStore } from '../items/index.ts';
 import { fenceKey, streamPrefix } from '../rows/index.ts';
-import { type Segment, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
+import { type Segment, type TableCatalog, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
 import { sweepExpired } from './expiry-sweep.ts';
+import { followRanges, missingSegments } from './follow-ranges.ts';
+import { leadsTables } from './led-tables.ts';
 import { moveRecords, trimStreams } from './stream-upkeep.ts';
 
 const ROUND_MS: Millis = 1_000;
@@ -22,16 +24,20 @@ const MAX_STEPS = 16;
 /** One a node. */
 export class TableUpkeep {
   private readonly store: ItemStore;
+  private readonly catalog: TableCatalog;
   private readonly abort = new AbortController();
   private running: Promise<void> | undefined;
-  /** Tables that have something to be kept up, as of `version`. */
+  /** All tables, as of `version`. */
   private tables: readonly TableDescriptor[] = [];
   private version: number | undefined;
+  /** Version of the directory of ranges that segments were compared with last, and of the tables. */
+  private followed: { readonly routes: number; readonly tables: number | undefined } | undefined;
   /** When each segment was last trimmed, monotonic. Those that are gone go with the tables. */
   private trimmedMs = new Map<string, Millis>();
 
-  constructor(store: ItemStore) {
+  constructor(store: ItemStore, catalog: TableCatalog) {
     this.store = store;
+    this.catalog = catalog;
   }
 
   /** Begins to go round. */
@@ -56,9 +62,11 @@ export class TableUpkeep {
 
   private async round(): Promise<void> {
     const { clock, kv, isActive, onBackgroundError } = this.store.services;
-    if (!isActive()) return;
+    if (!isActive() || !(await leadsTables(kv))) return;
     await this.lookAtTables(clock.monotonicMs() + LOOK_TIMEOUT_MS);
+    await this.follow();
     for (const table of this.tables) {
+      if (table.status === 'DELETING' || (table.streams.length === 0 && !hasTimes(table))) continue;
       for (const segment of table.segments) {
         if (this.abort.signal.aborted) return;
         if (!kv.servesLocally(kv.groupOf(fenceKey(table.id, segment.start)))) continue;
@@ -73,11 +81,29 @@ export class TableUpkeep {
     const { directory } = this.store.services;
     const version = await directory.catalogVersion(deadlineMs);
     if (version === this.version) return;
-    const all = await directory.all(deadlineMs, this.abort.signal);
-    this.tables = all.filter((table) => table.status !== 'DELETING' && (table.streams.length > 0 || hasTimes(table)));
+    this.tables = await directory.all(deadlineMs, this.abort.signal);
     this.version = version;
     const names = new Set(this.tables.flatMap((table) => table.segments.map((segment) => nameOf(table, segment))));
     this.trimmedMs = new Map([...this.trimmedMs].filter(([name]) => names.has(name)));
+  }
+
+  /** Lets segments begin where ranges have come to another group. */
+  private async follow(): Promise<void> {
+    const { kv, clock, onBackgroundError } = this.store.services;
+    const now = { routes: kv.routesVersion, tables: this.version };
+    if (this.followed?.routes === now.routes && this.followed.tables === now.tables) return;
+    let isAll = true;
+    for (const table of this.tables) {
+      if (this.abort.signal.aborted) return;
+      const deadlineMs = clock.monotonicMs() + SEGMENT_TIMEOUT_MS;
+      await followRanges(kv, this.catalog, table, clock.nowMs(), deadlineMs).catch((error: unknown) => {
+        isAll = false;
+        onBackgroundError(error);
+      });
+    }
+    // Leaders change without a word: who leads the heads later looks then.
+    const isDone = isAll && this.tables.every((table) => missingSegments(kv, table).length === 0);
+    this.followed = isDone ? now : undefined;
   }
 
   private async keepUp(table: TableDescriptor, segment: Segment, deadlineMs: Millis): Promise<void> {

@@ -46,9 +46,19 @@ class Rows {
   }
 }
 
-const read = async (rows: Rows, limit = 100): Promise<{ readonly found: string[]; readonly isAtEnd: boolean }> => {
+const read = async (
+  rows: Rows,
+  limit = 100,
+  untilTs?: number,
+): Promise<{ readonly found: string[]; readonly isAtEnd: boolean }> => {
   const signal = new AbortController().signal;
-  const page = await readShard(rows as unknown as KvCluster, PREFIX, startOf(ts(1)), limit, 0, signal);
+  const part = {
+    prefix: PREFIX,
+    from: startOf(ts(1)),
+    limit,
+    untilTs: untilTs === undefined ? undefined : ts(untilTs),
+  };
+  const page = await readShard(rows as unknown as KvCluster, part, 0, signal);
   const found = page.records.map(({ record: { key } }) => (key.get('p') as { readonly value: string }).value);
   return { found, isAtEnd: page.isAtEnd };
 };
@@ -85,5 +95,19 @@ describe('a read of a shard', () => {
     for (const at of [10, 20, 30]) rows.put(timedRecordKey(PREFIX, ts(at), at), at, ts(at));
     rows.put(transaction, 40, ts(40));
     assert.deepEqual(await read(rows, 2), { found: ['10', '20'], isAtEnd: false });
+  });
+
+  test('ends where the shard does, and not before everything up to there can be seen', async () => {
+    const rows = new Rows();
+    for (const at of [10, 20, 30]) rows.put(timedRecordKey(PREFIX, ts(at), at), at, ts(at));
+    rows.put(transaction, 25, ts(25));
+    assert.deepEqual(await read(rows, 100, 30), { found: ['10', '20', '25'], isAtEnd: true });
+    const late = new Rows();
+    for (const at of [10, 20, 30]) late.put(timedRecordKey(PREFIX, ts(at), at), at, ts(at));
+    assert.deepEqual(await read(late, 2, 30), { found: ['10', '20'], isAtEnd: false });
+    // Its first look is of the moment 100: what is committed between that and the end may still come.
+    const early = new Rows();
+    early.put(timedRecordKey(PREFIX, ts(10), 1), 10, ts(10));
+    assert.deepEqual(await read(early, 100, 200), { found: ['10'], isAtEnd: false });
   });
 });
