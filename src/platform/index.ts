@@ -53,3 +53,4 @@ export {
   nodeId,
   type Term,
 } from './types.ts';
+export { readWholeFile, replaceWholeFile } from './whole-file.ts';

@@ -6,11 +6,19 @@
  *
  *   <data folder>/record.json
  *   { format, incarnation, newestSegment, installs: { <group>: index }, acceptedBy: [<id>],
- *     peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
+ *     peers: { <id>: { incarnation, isConfirmed, removed } }, isEncrypted (true, or left out), crc }
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type Disk, type GroupId, type LogIndex, type NodeId, nodeId } from '../../platform/index.ts';
+import {
+  type Disk,
+  type GroupId,
+  type LogIndex,
+  type NodeId,
+  nodeId,
+  readWholeFile,
+  replaceWholeFile,
+} from '../../platform/index.ts';
 import { DataFolderCorruptError, DataFolderMismatchError } from '../errors.ts';
 import type { InstallMarks } from './starting-point.ts';
 
@@ -32,10 +40,11 @@ interface StoredRecord {
   readonly installs: { readonly [group: string]: LogIndex };
   readonly acceptedBy: readonly NodeId[];
   readonly peers: { readonly [id: string]: PeerLives };
+  /** The folder has keys of its own; one that never had does not say so, as records did before there were any. */
+  readonly isEncrypted?: true;
 }
 
 const FILE = 'record.json';
-const TEMPORARY = 'record.tmp';
 const FORMAT = 1;
 /** What stores are called beside the log: a folder with one of them is not new. */
 const STORE_NAME = /^group-\d+/;
@@ -85,7 +94,7 @@ export class NodeRecord {
    */
   static async open(options: NodeRecordOptions): Promise<NodeRecord> {
     const { disk, folder, incarnation } = options;
-    const text = await readText(disk, join(folder, FILE));
+    const text = (await readWholeFile(disk, join(folder, FILE)))?.toString();
     if (text === undefined) {
       if (await holdsData(disk, folder)) {
         const what = 'is gone, or was never made because an older version of kvorum made the folder';
@@ -126,6 +135,16 @@ export class NodeRecord {
   /** The log once had a segment of this number, and none that is newer held anything; 0 while there never was a log. */
   get newestSegment(): number {
     return this.stored.newestSegment;
+  }
+
+  /** Keys were made for the folder: without them it is not whole. */
+  get isEncrypted(): boolean {
+    return this.stored.isEncrypted === true;
+  }
+
+  /** Settles when it is stable that the folder has keys. */
+  async noteEncryption(): Promise<void> {
+    if (!this.isEncrypted) await this.change({ isEncrypted: true });
   }
 
   /** Settles when it is stable that the log goes up to a segment. */
@@ -181,24 +200,10 @@ export class NodeRecord {
   private change(change: Partial<StoredRecord>): Promise<void> {
     this.stored = { ...this.stored, ...change };
     const text = sealRecord(this.stored);
-    const written = this.written.then(() => this.replace(text));
+    const { disk, folder } = this.options;
+    const written = this.written.then(() => replaceWholeFile(disk, join(folder, FILE), Buffer.from(text)));
     this.written = written.catch(() => {});
     return written;
-  }
-
-  private async replace(text: string): Promise<void> {
-    const { disk, folder } = this.options;
-    const temporary = join(folder, TEMPORARY);
-    await disk.remove(temporary);
-    const file = await disk.open(temporary, { create: true });
-    try {
-      await file.write(Buffer.from(text), 0);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await disk.rename(temporary, join(folder, FILE));
-    await disk.syncFolder(folder);
   }
 }
 
@@ -215,19 +220,4 @@ function parseRecord(text: string, path: string): StoredRecord {
   const { crc, ...rest } = (parsed ?? {}) as StoredRecord & { readonly crc?: number };
   if (crc !== crc32(JSON.stringify(rest))) throw new DataFolderCorruptError(path, 'is not what was written');
   return rest;
-}
-
-/** @returns undefined when there is no such file */
-async function readText(disk: Disk, path: string): Promise<string | undefined> {
-  try {
-    const file = await disk.open(path);
-    try {
-      return (await file.read(0, await file.size())).toString();
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
 }
