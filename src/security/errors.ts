@@ -19,6 +19,12 @@ export class EncryptionKeyError extends KvorumError {
   readonly disposition: ErrorDisposition = 'final';
 }
 
+/** What is stored is encrypted, and no key is given; nothing was written. */
+export class EncryptionKeyMissingError extends KvorumError {
+  readonly code = 'ENCRYPTION_KEY_MISSING';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
 /** What is stored was encrypted under another key than those that are given; nothing was written. */
 export class WrongEncryptionKeyError extends KvorumError {
   readonly code = 'ENCRYPTION_KEY_WRONG';
@@ -57,4 +63,10 @@ export class AccessError extends KvorumError {
     super(message);
     this.code = code;
   }
+}
+
+/** An encrypted file cannot be opened, or one that should be encrypted is not. */
+export class SealedFileError extends KvorumError {
+  readonly code = 'ENCRYPTED_FILE_DAMAGED';
+  readonly disposition: ErrorDisposition = 'final';
 }

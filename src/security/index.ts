@@ -17,11 +17,14 @@ export {
   readCertificates,
 } from './certificates.ts';
 export { ClusterSecret, type PeerSecret } from './cluster-secret.ts';
+export { type DataKey, DataKeys, SEAL_BYTES, Sealing } from './data-keys.ts';
 export {
   AccessError,
   CertificateError,
   EncryptionKeyError,
+  EncryptionKeyMissingError,
   PasswordFileError,
+  SealedFileError,
   SecretFileError,
   TokenFileError,
   WrongEncryptionKeyError,
@@ -36,10 +39,12 @@ export {
 } from './grpc.ts';
 export { type Admission, GuessLimiter } from './guess-limiter.ts';
 export { explainHandshake } from './handshake.ts';
+export { checkKeyRing, hasKeyRing, KeyRing, type KeyRingOptions } from './key-ring.ts';
 export { type KeyPlace, KeySource } from './key-source.ts';
 export { deriveKey, KEY_BYTES, nameOfWrapping, WrappingKeys } from './key-wrapping.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
+export { SealedDisk } from './sealed-disk.ts';
 export { HIDDEN, Secret } from './secret.ts';
 export { readSecretFile } from './secret-file.ts';
 export { guardTlsPort, type TlsPort, type TlsPortLogger, tlsPortOptions } from './tls-port.ts';

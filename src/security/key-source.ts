@@ -27,23 +27,30 @@ const COMMAND_MS = 30_000;
 /** What a command prints. Its complaints go where those of this process go; what it prints is never repeated. */
 function outputOf(command: string, what: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, {
-      shell: true,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      timeout: COMMAND_MS,
-      killSignal: 'SIGKILL',
-    });
+    // A group of its own: what the shell has started ends with it.
+    const child = spawn(command, { shell: true, detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+    const patience = AbortSignal.timeout(COMMAND_MS);
+    let text = '';
+    let ending: string | undefined;
+    const end = (reason: string): void => {
+      ending ??= reason;
+      child.stdout.destroy();
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      process.kill(-child.pid, 'SIGKILL');
+    };
+    const late = (): void => end(`took longer than ${COMMAND_MS / 1000} s`);
     const refuse = (reason: string, cause?: unknown): void =>
       reject(new EncryptionKeyError(`${what} ${reason}`, { cause }));
-    let text = '';
+    patience.addEventListener('abort', late);
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       text += part;
-      if (text.length > MAX_BYTES) child.kill('SIGKILL');
+      if (text.length > MAX_BYTES) end('prints too much for a list of keys');
     });
     child.on('error', (error) => refuse('cannot be run', error));
     child.on('close', (code, signal) => {
-      if (text.length > MAX_BYTES) refuse('prints too much for a list of keys');
-      else if (signal !== null) refuse(`was ended by ${signal}, or took longer than ${COMMAND_MS / 1000} s`);
+      patience.removeEventListener('abort', late);
+      if (ending !== undefined) refuse(ending);
+      else if (signal !== null) refuse(`was ended by ${signal}`);
       else if (code !== 0) refuse(`ended with code ${code}`);
       else resolve(text);
     });
