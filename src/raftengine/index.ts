@@ -31,6 +31,7 @@ export { RaftEngine } from './engine/index.ts';
 export { BusyError, NotLeaderError, OutcomeUnknownError, SnapshotBrokenError, TooLargeError } from './errors.ts';
 export {
   foundingEntry,
+  holdsData,
   isDataFolderInUse,
   NodeRecord,
   openDataFolder,
@@ -38,7 +39,7 @@ export {
   recoveryWrite,
 } from './founding/index.ts';
 export type { PeerClocks, PeerReading } from './liveness/index.ts';
-export { type LogRecord, WalLogStore } from './log/index.ts';
+export { type LogEncryption, type LogRecord, WalLogStore } from './log/index.ts';
 export type { SentSnapshot } from './snapshot/index.ts';
 export { createGrpcNetwork } from './transport/index.ts';
 export { encodeAddresses } from './wire/index.ts';

@@ -14,11 +14,19 @@
  * be torn, and a good frame anywhere behind a bad one proves that the bad one had been stable: corruption. A frame names
  * its own segment and position and its checksum is salted per segment, so neither the remains of a recycled segment nor a
  * value that happens to contain log bytes can pass for one.
+ *
+ * In an encrypted segment (version 3, else the same header) the body of every frame is a sealed piece (`DataKeys`), bound to the owner, the
+ * segment and the position; the frame header and its checksum lie around that, so what is torn is told from what is damaged
+ * without a key. A byte of the body is at the same place in both forms: a sealed body is only longer.
  */
 import { crc32 } from 'node:zlib';
+import { SEAL_BYTES, type Sealing } from '../../security/index.ts';
 
 export const SEGMENT_MAGIC = Buffer.from('KVRMWAL\x01', 'latin1');
+/** Of segments in clear. */
 export const FORMAT_VERSION = 2;
+/** Of encrypted ones. */
+export const SEALED_VERSION = 3;
 export const SEGMENT_HEADER_BYTES = 4096;
 const OWNER_BYTES = 16;
 const SEGMENT_CRC_AT = 24 + OWNER_BYTES;
@@ -85,13 +93,15 @@ export interface SegmentHeader {
   readonly salt: number;
   /** Incarnation of the data folder that the log is of, 16 bytes in hexadecimal. */
   readonly owner: string;
+  /** Its frames are encrypted. */
+  readonly isSealed: boolean;
 }
 
 /** The header block of a segment, `SEGMENT_HEADER_BYTES` long. */
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
   SEGMENT_MAGIC.copy(block);
-  block.writeUInt32LE(FORMAT_VERSION, 8);
+  block.writeUInt32LE(header.isSealed ? SEALED_VERSION : FORMAT_VERSION, 8);
   block.writeUInt32LE(header.sequence, 12);
   block.writeUInt32LE(header.size, 16);
   block.writeUInt32LE(header.salt, 20);
@@ -108,12 +118,14 @@ export function decodeSegmentHeader(block: Buffer): SegmentHeader | string {
   const crcAt = version < FIRST_OWNED_VERSION ? 24 : SEGMENT_CRC_AT;
   if (crc32(block.subarray(0, crcAt)) !== block.readUInt32LE(crcAt))
     return 'the segment header does not match its checksum';
-  if (version !== FORMAT_VERSION) return `log format ${version} is not known to this version of kvorum`;
+  if (version !== FORMAT_VERSION && version !== SEALED_VERSION)
+    return `log format ${version} is not known to this version of kvorum`;
   return {
     sequence: block.readUInt32LE(12),
     size: block.readUInt32LE(16),
     salt: block.readUInt32LE(20),
     owner: block.toString('hex', 24, SEGMENT_CRC_AT),
+    isSealed: version === SEALED_VERSION,
   };
 }
 
@@ -128,14 +140,43 @@ export function sealFrame(frame: Buffer, segment: SegmentHeader, position: numbe
   frame.writeUInt32LE(frameChecksum(frame, segment.salt), 0);
 }
 
-/** The body of the frame at `position`; undefined when there is no whole, correct frame of this segment there. */
-export function frameBodyAt(bytes: Buffer, segment: SegmentHeader, position: number): Buffer | undefined {
-  if (position + FRAME_HEADER_BYTES > bytes.length) return undefined;
-  if (bytes.readUInt32LE(position + 8) !== segment.sequence) return undefined;
-  if (bytes.readUInt32LE(position + 12) !== position) return undefined;
-  const end = position + FRAME_HEADER_BYTES + bytes.readUInt32LE(position + 4);
+/** What the body of a frame is bound to. */
+function placeOf({ owner, sequence }: SegmentHeader, position: number): Buffer {
+  const place = Buffer.allocUnsafe(OWNER_BYTES + 8);
+  place.write(owner, 0, 'hex');
+  place.writeUInt32LE(sequence, OWNER_BYTES);
+  place.writeUInt32LE(position, OWNER_BYTES + 4);
+  return place;
+}
+
+/** A frame as an encrypted segment has it, from one whose body is in clear behind `FRAME_HEADER_BYTES`; that one stays as it is. */
+export function sealedFrame(frame: Buffer, segment: SegmentHeader, position: number, sealing: Sealing): Buffer {
+  const sealed = Buffer.allocUnsafe(frame.length + SEAL_BYTES);
+  sealing.sealInto(sealed, FRAME_HEADER_BYTES, frame.subarray(FRAME_HEADER_BYTES), placeOf(segment, position));
+  sealFrame(sealed, segment, position);
+  return sealed;
+}
+
+/** The records in the body of a frame of an encrypted segment; undefined when they were not sealed for this place, or with another key. */
+export const openedBody = (
+  body: Buffer,
+  segment: SegmentHeader,
+  position: number,
+  sealing: Sealing,
+): Buffer | undefined => sealing.open(body, placeOf(segment, position));
+
+/**
+ * The body of the frame at `position`; undefined when there is no whole, correct frame of this segment there.
+ * @param bytes of the segment, from its byte `from` on
+ */
+export function frameBodyAt(bytes: Buffer, segment: SegmentHeader, position: number, from = 0): Buffer | undefined {
+  const at = position - from;
+  if (at + FRAME_HEADER_BYTES > bytes.length) return undefined;
+  if (bytes.readUInt32LE(at + 8) !== segment.sequence) return undefined;
+  if (bytes.readUInt32LE(at + 12) !== position) return undefined;
+  const end = at + FRAME_HEADER_BYTES + bytes.readUInt32LE(at + 4);
   if (end > bytes.length) return undefined;
-  const frame = bytes.subarray(position, end);
+  const frame = bytes.subarray(at, end);
   if (frameChecksum(frame, segment.salt) !== frame.readUInt32LE(0)) return undefined;
   return frame.subarray(FRAME_HEADER_BYTES);
 }

@@ -39,19 +39,22 @@ export class FrameWriter {
   readonly position: number;
   private bytes: Buffer;
   private used = FRAME_HEADER_BYTES;
+  private readonly sealBytes: number;
 
-  constructor(sequence: number, position: number, buffer: Buffer) {
+  /** @param sealBytes by how much the frame is longer when it is written */
+  constructor(sequence: number, position: number, buffer: Buffer, sealBytes = 0) {
     this.sequence = sequence;
     this.position = position;
     this.bytes = buffer;
+    this.sealBytes = sealBytes;
   }
 
-  /** Bytes of the frame so far, with its header. */
+  /** Bytes that the frame takes in its segment so far, with its header. */
   get length(): number {
-    return this.used;
+    return this.used + this.sealBytes;
   }
 
-  /** The whole frame, to be sealed and written. */
+  /** The whole frame in clear, to be sealed and written. */
   get frame(): Buffer {
     return this.bytes.subarray(0, this.used);
   }

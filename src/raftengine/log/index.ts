@@ -3,4 +3,4 @@
  */
 
 export type { LogRecord } from './segments.ts';
-export { WalLogStore } from './wal-log-store.ts';
+export { type LogEncryption, WalLogStore } from './wal-log-store.ts';

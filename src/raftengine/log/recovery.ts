@@ -48,6 +48,8 @@ interface LoadedSegment extends SegmentHeader {
   readonly bytes: Buffer;
 }
 
+const headerOf = ({ bytes: _, ...header }: LoadedSegment): SegmentHeader => header;
+
 /** A whole frame, header included. */
 interface Frame {
   readonly position: number;
@@ -70,8 +72,17 @@ const IGNORE: FrameVisitor = {
   closed: () => {},
 };
 
-/** Replays the log in `folder`; its live segments are open in `segments` afterwards. @throws LogCorruptError */
-export async function recoverLog(disk: Disk, folder: string, segments: Segments): Promise<RecoveredLog> {
+/**
+ * Replays the log in `folder`; its live segments are open in `segments` afterwards.
+ * @param allowsClear whether segments may be in clear where the log is encrypted
+ * @throws LogCorruptError
+ */
+export async function recoverLog(
+  disk: Disk,
+  folder: string,
+  segments: Segments,
+  allowsClear: boolean,
+): Promise<RecoveredLog> {
   const names = await disk.list(folder);
   for (const name of names) if (name.endsWith('.tmp')) await disk.remove(join(folder, name));
   const sequences = names.map(segmentSequence).filter((sequence) => sequence !== undefined);
@@ -81,7 +92,7 @@ export async function recoverLog(disk: Disk, folder: string, segments: Segments)
   if (noted > 0 && !sequences.includes(noted))
     throw new LogMissingError(folder, segments.path(noted), sequences.length);
 
-  const recovery = new Recovery(disk, segments);
+  const recovery = new Recovery(disk, segments, allowsClear);
   const newest = await recovery.findNewest(sequences);
   if (newest === undefined) {
     // Nothing was ever acknowledged: at most a first segment that was prepared or whose first write was torn.
@@ -112,11 +123,13 @@ export async function recoverLog(disk: Disk, folder: string, segments: Segments)
 class Recovery {
   private readonly disk: Disk;
   private readonly segments: Segments;
+  private readonly allowsClear: boolean;
   private readonly groups = new Map<GroupId, WalGroup>();
 
-  constructor(disk: Disk, segments: Segments) {
+  constructor(disk: Disk, segments: Segments, allowsClear: boolean) {
     this.disk = disk;
     this.segments = segments;
+    this.allowsClear = allowsClear;
   }
 
   /** The highest segment whose first frame is whole, with what its checkpoint says. */
@@ -141,9 +154,9 @@ class Recovery {
         throw this.segments.corrupt(sequence, SEGMENT_HEADER_BYTES, 'the first frame is damaged');
       if (sequence > first && checkpoint.previousEnd !== position)
         throw this.segments.corrupt(sequence - 1, position, 'the frame there is damaged');
-      const { file } = await this.segments.adopt(segment);
+      const { file, frames } = await this.segments.adopt(headerOf(segment));
       let lastFrame: Frame;
-      [position, closedInOrder, lastFrame] = this.replaySegment(segment, sequence === first);
+      [position, closedInOrder, lastFrame] = this.replaySegment(segment, sequence === first, frames);
       if (sequence < last) continue;
       this.refuseWhenFramesFollow(segment, position);
       this.refuseWhenEntriesAreMissing(first);
@@ -167,6 +180,7 @@ class Recovery {
       if (typeof header === 'string') throw new LogCorruptError(path, 0, header);
       if (header.sequence !== sequence)
         throw new LogCorruptError(path, 12, `the header is that of segment ${header.sequence}`);
+      this.checkForm(path, header.isSealed);
       if (header.owner !== this.segments.record.incarnation)
         throw new LogCorruptError(path, 24, `the segment belongs to the log of another data folder (${header.owner})`);
       if (header.size !== bytes.length)
@@ -177,11 +191,19 @@ class Recovery {
     }
   }
 
+  /** What is in clear is never taken for what is encrypted, nor the other way round. */
+  private checkForm(path: string, isSealed: boolean): void {
+    if (isSealed && this.segments.sealing === undefined)
+      throw new LogCorruptError(path, 8, 'the segment is encrypted, and the keys of this data folder are not here');
+    if (!isSealed && this.segments.sealing !== undefined && !this.allowsClear)
+      throw new LogCorruptError(path, 8, 'the segment is in clear, though all of this data folder was encrypted');
+  }
+
   private checkpointOf(segment: LoadedSegment): Checkpoint | undefined {
     const body = frameBodyAt(segment.bytes, segment, SEGMENT_HEADER_BYTES);
     if (body === undefined) return undefined;
     let found: Checkpoint | undefined;
-    readFrame(body, {
+    readFrame(this.segments.openBody(segment, SEGMENT_HEADER_BYTES, body), {
       ...IGNORE,
       checkpoint: (previousEnd, firstNeeded) => {
         found = { previousEnd, firstNeeded };
@@ -212,8 +234,12 @@ class Recovery {
     }
   }
 
-  /** @returns the position behind the last frame, whether that frame closed the log, and the frame */
-  private replaySegment(segment: LoadedSegment, isFirst: boolean): [position: number, closed: boolean, last: Frame] {
+  /** @param frames gets the positions of the frames of an encrypted segment @returns the position behind the last frame, whether that frame closed the log, and the frame */
+  private replaySegment(
+    segment: LoadedSegment,
+    isFirst: boolean,
+    frames: number[],
+  ): [position: number, closed: boolean, last: Frame] {
     let position = SEGMENT_HEADER_BYTES;
     let closed = false;
     let last: Frame = { position, bytes: segment.bytes.subarray(position, position) };
@@ -223,8 +249,10 @@ class Recovery {
       closed = false;
       const bodyPosition = position + FRAME_HEADER_BYTES;
       last = { position, bytes: segment.bytes.subarray(position, bodyPosition + body.length) };
+      if (segment.isSealed) frames.push(position);
+      const records = this.segments.openBody(segment, position, body);
       try {
-        readFrame(body, {
+        readFrame(records, {
           hardState: (id, hard) => {
             this.group(id).hard = hard;
           },

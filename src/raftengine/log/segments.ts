@@ -4,15 +4,32 @@
  * header is stable, so a file with a segment's name is never half made.
  */
 import { join } from 'node:path';
-import type { Disk, DiskFile, Random } from '../../platform/index.ts';
+import { assert, type Disk, type DiskFile, type Random } from '../../platform/index.ts';
+import type { Sealing } from '../../security/index.ts';
 import { LogCorruptError } from './errors.ts';
-import { encodeSegmentHeader, type SegmentHeader, segmentName } from './format.ts';
+import {
+  encodeSegmentHeader,
+  FRAME_HEADER_BYTES,
+  frameBodyAt,
+  openedBody,
+  type SegmentHeader,
+  segmentName,
+} from './format.ts';
 import type { SegmentBytes } from './wal-group.ts';
 
 export interface Segment extends SegmentHeader {
   readonly path: string;
   /** Opened durable: a write is stable when it settles. */
   readonly file: DiskFile;
+  /** Where its frames begin, ascending; of encrypted segments only. */
+  readonly frames: number[];
+}
+
+/** A frame of an encrypted segment that was read back. */
+interface OpenedFrame {
+  readonly sequence: number;
+  readonly position: number;
+  readonly body: Buffer;
 }
 
 /** Zeros are written and synced in steps of this size so that a filling segment does not stall the log's own writes. */
@@ -35,6 +52,12 @@ export class Segments implements SegmentBytes {
   private readonly folder: string;
   private readonly random: Random;
   readonly record: LogRecord;
+  /** Encrypts segments that are made from now on; undefined: they are in clear. */
+  readonly sealing: Sealing | undefined;
+  /** Whole frames have to be read to be opened, and entries are mostly read in order. */
+  private lastOpened: OpenedFrame | undefined;
+  /** Files of older segments are not used again: what they held would stay behind what is written. */
+  private discardBelow = 0;
   private readonly opened = new Map<number, Segment>();
   private readonly spares: string[] = [];
   private spareNumber = 0;
@@ -43,12 +66,20 @@ export class Segments implements SegmentBytes {
   private preparing: { readonly sequence: number; readonly size: number; readonly done: Promise<Segment> } | undefined;
   readonly segmentBytes: number;
 
-  constructor(disk: Disk, folder: string, random: Random, record: LogRecord, segmentBytes: number) {
-    this.disk = disk;
-    this.folder = folder;
-    this.random = random;
-    this.record = record;
-    this.segmentBytes = segmentBytes;
+  constructor(options: {
+    readonly disk: Disk;
+    readonly folder: string;
+    readonly random: Random;
+    readonly record: LogRecord;
+    readonly segmentBytes: number;
+    readonly sealing: Sealing | undefined;
+  }) {
+    this.disk = options.disk;
+    this.folder = options.folder;
+    this.random = options.random;
+    this.record = options.record;
+    this.segmentBytes = options.segmentBytes;
+    this.sealing = options.sealing;
   }
 
   path(sequence: number): string {
@@ -67,7 +98,7 @@ export class Segments implements SegmentBytes {
   /** Opens an existing segment whose header has been read. */
   async adopt(header: SegmentHeader): Promise<Segment> {
     const path = this.path(header.sequence);
-    const segment = { ...header, path, file: await this.disk.open(path, { durable: true }) };
+    const segment: Segment = { ...header, path, file: await this.disk.open(path, { durable: true }), frames: [] };
     this.opened.set(header.sequence, segment);
     return segment;
   }
@@ -75,9 +106,74 @@ export class Segments implements SegmentBytes {
   read(sequence: number, position: number, length: number): Buffer {
     const segment = this.opened.get(sequence);
     if (segment === undefined) throw this.corrupt(sequence, position, 'the segment is gone');
+    return segment.isSealed ? this.readSealed(segment, position, length) : this.readBytes(segment, position, length);
+  }
+
+  private readBytes(segment: Segment, position: number, length: number): Buffer {
     const bytes = segment.file.readSync(position, length);
-    if (bytes.length < length) throw this.corrupt(sequence, position, 'the file ends early');
+    if (bytes.length < length) throw this.corrupt(segment.sequence, position, 'the file ends early');
     return bytes;
+  }
+
+  /** What lies there when it is in clear; zeros between the frames. */
+  private readSealed(segment: Segment, position: number, length: number): Buffer {
+    const bytes = Buffer.alloc(length);
+    const { frames } = segment;
+    for (let at = lastUpTo(frames, position); at < frames.length && frames[at]! < position + length; at++) {
+      const { body, position: start } = this.openFrame(segment, frames[at]!);
+      const bodyAt = start + FRAME_HEADER_BYTES;
+      const from = Math.max(0, position - bodyAt);
+      if (from < body.length) body.copy(bytes, bodyAt + from - position, from);
+    }
+    return bytes;
+  }
+
+  private openFrame(segment: Segment, position: number): OpenedFrame {
+    const { sequence } = segment;
+    const last = this.lastOpened;
+    if (last?.sequence === sequence && last.position === position) return last;
+    const length = FRAME_HEADER_BYTES + this.readBytes(segment, position, FRAME_HEADER_BYTES).readUInt32LE(4);
+    if (position + length > segment.size) throw this.corrupt(sequence, position, 'the frame there is damaged');
+    const frame = this.readBytes(segment, position, length);
+    const body = this.openBody(segment, position, frameBodyAt(frame, segment, position, position));
+    this.lastOpened = { sequence, position, body };
+    return this.lastOpened;
+  }
+
+  /**
+   * The records of a frame.
+   * @param body as the segment has it; undefined: it does not match its checksum
+   * @throws LogCorruptError when it is not what was written there with a key that is here
+   */
+  openBody(segment: SegmentHeader, position: number, body: Buffer | undefined): Buffer {
+    if (body === undefined) throw this.corrupt(segment.sequence, position, 'the frame there is damaged');
+    if (!segment.isSealed) return body;
+    assert(this.sealing !== undefined, 'encrypted segments are refused where there are no keys');
+    const opened = openedBody(body, segment, position, this.sealing);
+    if (opened === undefined) {
+      const what = 'the frame there was changed, or moved there, or was encrypted with a key that is not here';
+      throw this.corrupt(segment.sequence, position, what);
+    }
+    return opened;
+  }
+
+  /** Some segment holds frames that were written before `sequence` was begun. */
+  hasOlderThan(sequence: number): boolean {
+    for (const older of this.opened.keys()) if (older < sequence) return true;
+    return false;
+  }
+
+  /** Files of segments below `sequence`, and spare ones, go away instead of being used again. */
+  discardOlderThan(sequence: number): void {
+    this.discardBelow = Math.max(this.discardBelow, sequence);
+    this.enqueue(async () => {
+      for (const spare of this.spares.splice(0)) await this.disk.remove(spare);
+    }).catch(() => {});
+  }
+
+  /** Settles when nothing is made or given back. @throws what a removal failed with */
+  async idle(): Promise<void> {
+    await this.background;
   }
 
   corrupt(sequence: number, position: number, what: string): LogCorruptError {
@@ -110,10 +206,12 @@ export class Segments implements SegmentBytes {
     const released = [...this.opened.values()].filter((segment) => segment.sequence < sequence);
     if (released.length === 0) return;
     for (const segment of released) this.opened.delete(segment.sequence);
+    if (this.lastOpened !== undefined && !this.opened.has(this.lastOpened.sequence)) this.lastOpened = undefined;
     this.enqueue(async () => {
       for (const segment of released) {
         await segment.file.close();
-        if (this.spares.length < MAX_SPARES && segment.size === this.segmentBytes) {
+        const isReused = segment.isSealed === this.isSealing && segment.sequence >= this.discardBelow;
+        if (isReused && this.spares.length < MAX_SPARES && segment.size === this.segmentBytes) {
           this.spareNumber += 1;
           const spare = join(this.folder, `spare-${this.spareNumber}.tmp`);
           await this.disk.rename(segment.path, spare);
@@ -122,7 +220,12 @@ export class Segments implements SegmentBytes {
           await this.disk.remove(segment.path);
         }
       }
+      if (this.discardBelow > 0) await this.disk.syncFolder(this.folder);
     }).catch(() => {});
+  }
+
+  private get isSealing(): boolean {
+    return this.sealing !== undefined;
   }
 
   /** Waits for background work and closes all files. */
@@ -151,7 +254,13 @@ export class Segments implements SegmentBytes {
   }
 
   private async make(sequence: number, size: number): Promise<Segment> {
-    const header = { sequence, size, salt: this.random.int(0x1_0000_0000), owner: this.record.incarnation };
+    const header: SegmentHeader = {
+      sequence,
+      size,
+      salt: this.random.int(0x1_0000_0000),
+      owner: this.record.incarnation,
+      isSealed: this.isSealing,
+    };
     const temporary = join(this.folder, 'prepare.tmp');
     const spare = size === this.segmentBytes ? this.spares.pop() : undefined;
     if (spare === undefined) await this.disk.remove(temporary);
@@ -180,4 +289,16 @@ export class Segments implements SegmentBytes {
       await file.sync();
     }
   }
+}
+
+/** Index of the last number that is not above `bound`; 0 when all are. */
+function lastUpTo(ascending: readonly number[], bound: number): number {
+  let low = 0;
+  let high = ascending.length;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle]! <= bound) low = middle;
+    else high = middle;
+  }
+  return low;
 }

@@ -16,6 +16,7 @@ import {
   type Random,
   type Term,
 } from '../../platform/index.ts';
+import { SEAL_BYTES, type Sealing } from '../../security/index.ts';
 import type { GroupLog, LogStore, LogWrite } from '../contract/index.ts';
 import type { Entry } from '../core/index.ts';
 import { LogClosedError, LogCorruptError, LogWriteError } from './errors.ts';
@@ -25,11 +26,12 @@ import {
   HARD_STATE_BYTES,
   POINT_BYTES,
   SEGMENT_HEADER_BYTES,
+  sealedFrame,
   sealFrame,
 } from './format.ts';
 import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
 import { recoverLog } from './recovery.ts';
-import { type LogRecord, Segments } from './segments.ts';
+import { type LogRecord, type Segment, Segments } from './segments.ts';
 import { WalGroup } from './wal-group.ts';
 
 export interface WalLogStoreOptions {
@@ -53,6 +55,15 @@ export interface WalLogStoreOptions {
   readonly waitForSpace?: () => Promise<void>;
   /** A group whose entries hold back a segment older than this many is copied forward when its log is small. */
   readonly keepSegments?: number;
+  /** Left out: the log is in clear, and one that is not is refused. */
+  readonly encryption?: LogEncryption | undefined;
+}
+
+/** How a log is encrypted. */
+export interface LogEncryption {
+  readonly sealing: Sealing;
+  /** What an earlier process wrote in clear is read. Otherwise it is refused. */
+  readonly allowsClear: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -68,6 +79,8 @@ const MAX_FREE_BUFFERS = 2;
 const MAX_SEGMENT_BYTES = 0x7fff_f000;
 /** Share of a segment that one rotation may spend on copying small groups forward. */
 const REWRITE_SHARE = 1 / 8;
+/** And one that is made in order to copy groups forward. */
+const RENEW_SHARE = 1 / 2;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -112,6 +125,12 @@ export class WalLogStore implements LogStore {
   /** Groups whose truncation is not in the log yet. */
   private readonly truncated = new Set<WalGroup>();
   private cachedBytes = 0;
+  /** By how much a frame is longer in its segment. */
+  private readonly sealBytes: number;
+  /** The next frame begins a segment: the newest one is of a form that is not written any more. */
+  private mustRoll: boolean;
+  /** Entries in older segments are to be written again. */
+  private renewBelow = 0;
   private failure: Error | undefined;
   private isPumping = false;
   /** Settles when the last pump has ended. */
@@ -135,7 +154,10 @@ export class WalLogStore implements LogStore {
     this.waitForSpace = options.waitForSpace;
     this.tailSequence = recovered.sequence;
     this.tailPosition = recovered.position;
-    this.tailSize = segments.get(recovered.sequence)!.size;
+    const tail = segments.get(recovered.sequence)!;
+    this.tailSize = tail.size;
+    this.sealBytes = segments.sealing === undefined ? 0 : SEAL_BYTES;
+    this.mustRoll = segments.sealing !== undefined && !tail.isSealed;
     this.stableSequence = recovered.sequence;
     this.stablePosition = recovered.position;
     this.closedInOrder = recovered.closedInOrder;
@@ -148,11 +170,13 @@ export class WalLogStore implements LogStore {
    * @throws LogMissingError when the record knows of a log that is not there
    */
   static async open(options: WalLogStoreOptions): Promise<WalLogStore> {
-    const { disk, folder, random, record, segmentBytes = DEFAULT_SEGMENT_BYTES } = options;
+    const { disk, folder, random, record, segmentBytes = DEFAULT_SEGMENT_BYTES, encryption } = options;
     await disk.makeFolder(folder);
-    const segments = new Segments(disk, folder, random, record, segmentBytes);
+    const sealing = encryption?.sealing;
+    const segments = new Segments({ disk, folder, random, record, segmentBytes, sealing });
     try {
-      return new WalLogStore(options, segments, await recoverLog(disk, folder, segments));
+      const recovered = await recoverLog(disk, folder, segments, encryption?.allowsClear === true);
+      return new WalLogStore(options, segments, recovered);
     } catch (error) {
       await segments.close();
       throw error;
@@ -203,6 +227,41 @@ export class WalLogStore implements LogStore {
     this.truncated.delete(group);
     this.cachedBytes -= group.index.cachedBytes;
     return this.settled(staged);
+  }
+
+  /**
+   * Writes everything that the log holds again, with the newest key, and removes the files that had it. Others write meanwhile. Reading
+   * the entries of one group holds up the event loop.
+   * @throws LogCorruptError when entries cannot be read; LogClosedError, LogWriteError
+   */
+  async renew(): Promise<void> {
+    const isFresh = this.tailPosition === SEGMENT_HEADER_BYTES && this.staging === undefined;
+    const first = isFresh ? this.tailSequence : this.tailSequence + 1;
+    this.renewBelow = first;
+    this.segments.discardOlderThan(first);
+    for (let left = Number.POSITIVE_INFINITY; ; ) {
+      await this.roll();
+      this.evict();
+      const old = [...this.byId.values()].filter((group) => this.holdsBack(group, first));
+      if (old.length === 0) break;
+      if (old.length >= left) {
+        const { index } = old[0]!;
+        const what = 'entries from there on cannot be read, so they cannot be written again';
+        throw this.segments.corrupt(index.segment(index.firstIndex), index.position(index.firstIndex), what);
+      }
+      left = old.length;
+    }
+    // The segments in between have been given back once a checkpoint was stable that needs none of them.
+    while (this.segments.hasOlderThan(first)) await this.roll();
+    this.renewBelow = 0;
+    await this.segments.idle();
+  }
+
+  /** Begins a segment now. */
+  private roll(): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.staging !== undefined) this.seal();
+    return this.settled(this.tailPosition === SEGMENT_HEADER_BYTES ? this.stageCheckpoint(0) : this.stageSegment(0));
   }
 
   async close(): Promise<void> {
@@ -265,17 +324,20 @@ export class WalLogStore implements LogStore {
       }
       this.seal();
     }
-    const needed = FRAME_HEADER_BYTES + bytes;
+    const needed = FRAME_HEADER_BYTES + bytes + this.sealBytes;
     if (this.tailPosition === SEGMENT_HEADER_BYTES) return this.stageCheckpoint(bytes);
-    if (this.tailPosition + needed > this.tailSize) {
-      this.previousEnd = this.tailPosition;
-      this.tailSequence += 1;
-      this.tailPosition = SEGMENT_HEADER_BYTES;
-      return this.stageCheckpoint(bytes);
-    }
+    if (this.tailPosition + needed > this.tailSize || this.mustRoll) return this.stageSegment(bytes);
     const staged = this.begin(needed);
     this.stageTruncations(staged.writer);
     return staged;
+  }
+
+  private stageSegment(bytes: number): StagedFrame {
+    this.mustRoll = false;
+    this.previousEnd = this.tailPosition;
+    this.tailSequence += 1;
+    this.tailPosition = SEGMENT_HEADER_BYTES;
+    return this.stageCheckpoint(bytes);
   }
 
   /** Begins a segment: its first record is the state of all groups, after which older segments may be given back. */
@@ -283,7 +345,7 @@ export class WalLogStore implements LogStore {
     const groups = [...this.byId.values()].filter((group) => group.recorded);
     const stragglers = this.stragglers(groups);
     const firstNeeded = this.firstNeeded(groups, new Set(stragglers.map(({ group }) => group)));
-    let needed = FRAME_HEADER_BYTES + checkpointBytes(groups.length) + bytes;
+    let needed = FRAME_HEADER_BYTES + checkpointBytes(groups.length) + bytes + this.sealBytes;
     for (const straggler of stragglers) needed += entriesRecordBytes(straggler.entries);
     this.tailSize = Math.max(this.segments.segmentBytes, SEGMENT_HEADER_BYTES + needed);
     assert(this.tailSize <= MAX_SEGMENT_BYTES, 'one write of more than 2 GiB');
@@ -309,7 +371,7 @@ export class WalLogStore implements LogStore {
 
   private begin(bytes: number): StagedFrame {
     const buffer = this.freeBuffers.pop() ?? Buffer.allocUnsafeSlow(64 * 1024);
-    const writer = new FrameWriter(this.tailSequence, this.tailPosition, buffer);
+    const writer = new FrameWriter(this.tailSequence, this.tailPosition, buffer, this.sealBytes);
     writer.reserve(bytes);
     this.staging = { writer, waiters: [], segmentSize: this.tailSize, releaseBelow: 0 };
     return this.staging;
@@ -349,19 +411,27 @@ export class WalLogStore implements LogStore {
    * keep every segment since its last write.
    */
   private stragglers(groups: readonly WalGroup[]): { group: WalGroup; entries: Entry[] }[] {
-    const oldestKept = this.tailSequence - this.keepSegments;
-    let budget = this.segments.segmentBytes * REWRITE_SHARE;
+    const renewBelow = Math.min(this.renewBelow, this.tailSequence);
+    const oldestKept = Math.max(this.tailSequence - this.keepSegments, renewBelow);
+    let budget = this.segments.segmentBytes * (renewBelow > 0 ? RENEW_SHARE : REWRITE_SHARE);
     const chosen: { group: WalGroup; entries: Entry[] }[] = [];
     for (const group of groups) {
       const { index } = group;
-      if (index.lastIndex < index.firstIndex || index.segment(index.firstIndex) >= oldestKept) continue;
-      if (index.bytes > budget) continue;
+      if (!this.holdsBack(group, oldestKept)) continue;
+      // One that has to be written again is, whatever its size: it comes first and alone then.
+      const isDue = chosen.length === 0 && this.holdsBack(group, renewBelow);
+      if (index.bytes > budget && !isDue) continue;
       const entries = this.readAll(group);
       if (entries === undefined) continue;
       budget -= entriesRecordBytes(entries);
       chosen.push({ group, entries });
     }
     return chosen;
+  }
+
+  /** A group has entries in a segment below `sequence`. */
+  private holdsBack({ index }: WalGroup, sequence: number): boolean {
+    return index.lastIndex >= index.firstIndex && index.segment(index.firstIndex) < sequence;
   }
 
   /** All entries of a group; undefined when some cannot be read, which is for its owner to find when it needs them. */
@@ -405,15 +475,27 @@ export class WalLogStore implements LogStore {
       ready !== undefined && ready.size >= staged.segmentSize
         ? ready
         : await this.whenThereIsSpace(() => this.segments.require(writer.sequence, staged.segmentSize));
-    sealFrame(writer.frame, segment, writer.position);
+    const frame = this.completed(writer, segment);
     // Also a part of a file that is there already needs room where the file system copies on write.
-    await this.whenThereIsSpace(() => segment.file.write(writer.frame, writer.position));
+    await this.whenThereIsSpace(() => segment.file.write(frame, writer.position));
     this.stableSequence = writer.sequence;
     this.stablePosition = writer.position + writer.length;
     if (staged.releaseBelow > 0) this.segments.release(staged.releaseBelow);
     if (this.stablePosition > segment.size / 2) this.segments.prepare(writer.sequence + 1);
     if (writer.buffer.length <= FRAME_BUFFER_BYTES && this.freeBuffers.length < MAX_FREE_BUFFERS)
       this.freeBuffers.push(writer.buffer);
+  }
+
+  /** The frame as it is written: the same bytes at every attempt. */
+  private completed(writer: FrameWriter, segment: Segment): Buffer {
+    const { sealing } = this.segments;
+    if (sealing === undefined) {
+      sealFrame(writer.frame, segment, writer.position);
+      return writer.frame;
+    }
+    assert(segment.isSealed, 'a segment that is written is of the form that is written');
+    segment.frames.push(writer.position);
+    return sealedFrame(writer.frame, segment, writer.position, sealing);
   }
 
   /** Does what takes room, again and again while the disk is full; not when the store is being closed. */

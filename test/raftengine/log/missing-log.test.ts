@@ -8,6 +8,7 @@ import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
   sealFrame,
   segmentName,
 } from '../../../src/raftengine/log/format.ts';
@@ -105,7 +106,7 @@ describe('a log that is gone', () => {
     await assert.rejects(foreign, { code: 'LOG_CORRUPT', message: /belongs to the log of another data folder/ });
     const newest = `${FOLDER}/${names.at(-1)}`;
     const header = {
-      ...(decodeSegmentHeader(await readFile(bench, newest)) as { sequence: number; size: number; salt: number }),
+      ...(decodeSegmentHeader(await readFile(bench, newest)) as SegmentHeader),
     };
     const other = encodeSegmentHeader({ ...header, owner: stranger.incarnation });
     const file = await bench.run(disk.open(newest, { durable: true }));
@@ -224,11 +225,13 @@ describe('the record beside the log', () => {
       `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"installs":{},"acceptedBy":[],"peers":{},"crc":3424007569}`,
     );
     assert.equal(
-      encodeSegmentHeader({ sequence: 3, size: SEGMENT_BYTES, salt: 0xdeadbeef, owner: INCARNATION }).toString(
-        'hex',
-        0,
-        48,
-      ),
+      encodeSegmentHeader({
+        sequence: 3,
+        size: SEGMENT_BYTES,
+        salt: 0xdeadbeef,
+        owner: INCARNATION,
+        isSealed: false,
+      }).toString('hex', 0, 48),
       '4b56524d57414c01020000000300000000400000efbeadde00112233445566778899aabbccddeeff2cbbbd7f00000000',
     );
   });
@@ -255,7 +258,7 @@ class Forgery {
   /** @returns where the segment's frames end */
   async segment(sequence: number, ...bodies: ((frame: FrameWriter) => void)[]): Promise<number> {
     const record = await this.record;
-    const header = { sequence, size: SEGMENT_BYTES, salt: sequence * 7, owner: INCARNATION };
+    const header = { sequence, size: SEGMENT_BYTES, salt: sequence * 7, owner: INCARNATION, isSealed: false };
     const bytes = Buffer.alloc(SEGMENT_BYTES);
     encodeSegmentHeader(header).copy(bytes);
     let position = SEGMENT_HEADER_BYTES;

@@ -1,7 +1,7 @@
 /** A write-ahead log on one simulated machine. */
 import { nodeId, SimFabric, SimMachine, Simulation } from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
-import { WalLogStore, type WalLogStoreOptions } from '../../../src/raftengine/log/wal-log-store.ts';
+import { type LogEncryption, WalLogStore, type WalLogStoreOptions } from '../../../src/raftengine/log/wal-log-store.ts';
 
 /** The data folder. */
 export const NODE = '/node';
@@ -13,8 +13,11 @@ const LIMITS = { segmentBytes: 16384, cacheBytes: 2000, maxFrameBytes: 4096, kee
 export class WalBench {
   readonly simulation: Simulation;
   readonly machine: SimMachine;
+  private readonly encryption: ((bench: WalBench) => LogEncryption) | undefined;
 
-  constructor(seed: number) {
+  /** @param encryption made anew for every process that opens the log */
+  constructor(seed: number, encryption?: (bench: WalBench) => LogEncryption) {
+    this.encryption = encryption;
     this.simulation = new Simulation({ seed });
     this.machine = new SimMachine(new SimFabric(this.simulation), nodeId(1));
   }
@@ -27,7 +30,8 @@ export class WalBench {
     const { disk, random } = this.machine;
     await disk.makeFolder(NODE);
     const record = await NodeRecord.open({ disk, folder: NODE, incarnation: INCARNATION });
-    return WalLogStore.open({ disk, folder: FOLDER, random, record, ...LIMITS, ...limits });
+    const encryption = this.encryption?.(this);
+    return WalLogStore.open({ disk, folder: FOLDER, random, record, encryption, ...LIMITS, ...limits });
   }
 
   run<T>(work: Promise<T>): Promise<T> {
