@@ -189,7 +189,7 @@ test('a cut fails with what its owner failed with, and with what the thread fail
 test('a thread that dies fails its cut, and the store goes on', async (t) => {
   const program = join(await folderOf(t), 'dies.mjs');
   await writeFile(program, 'throw new Error("no thread today");');
-  const store = await opened(t, { cutter: new CutThread(new SystemScheduler(), program) });
+  const store = await opened(t, { cutter: new CutThread(new SystemScheduler(), undefined, program) });
   apply(store, 10, 100);
   for (let round = 0; round < 2; round++) {
     await assert.rejects(

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
+import { DataKeys } from '../../src/security/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { SealedLevels } from '../../src/store/sealed/index.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { StoreModel } from './model.ts';
 
@@ -307,6 +309,54 @@ test('a store on simulated LevelDB answers like the model through flushes, colle
     }
   }
 });
+
+test('a store that becomes encrypted, under one key after another, answers like the model all the while', async () => {
+  for (let seed = firstSeed; seed < firstSeed + Math.ceil(seedCount / 3); seed++) {
+    const random = new SeededRandom(seed);
+    const levels = new SimulatedLevels();
+    levels.beforeBatch = async () => {
+      for (let turns = random.int(8); turns > 0; turns--) await undefined;
+    };
+    let opened = 0;
+    const open = async (): Promise<GroupStore> => {
+      // The first process has no keys, and each third one has a new one.
+      const newest = Math.ceil(opened++ / 3);
+      const listed = Array.from({ length: newest }, (_, at) => ({ id: at + 1, key: Buffer.alloc(32, at + 1) }));
+      const sealed =
+        newest === 0 ? undefined : new SealedLevels({ keys: new DataKeys(listed, random), allowsClear: () => true });
+      const store = await openGroupStore({
+        location: 'store',
+        openLevel: sealed?.over(levels.openLevel) ?? levels.openLevel,
+        folders: levels,
+        limits: SMALL_LIMITS,
+        counterClassOf,
+        counterRangeOf,
+      });
+      if (sealed !== undefined) void moveAll(sealed);
+      return store;
+    };
+    try {
+      await new Scenario(random, open, { crash: () => levels.crash(random) }).run(250);
+    } catch (error) {
+      throw new Error(`seed ${seed} (STORE_SEED=${seed} STORE_SEEDS=1)`, { cause: error });
+    }
+  }
+});
+
+/** Moves rows for as long as the process lives. */
+async function moveAll(sealed: SealedLevels): Promise<void> {
+  for (;;) {
+    for (const level of sealed.opened) {
+      try {
+        await level.move();
+      } catch {
+        return;
+      }
+    }
+    await new Promise(setImmediate);
+    if ([...sealed.opened].every((level) => level.isSettled)) return;
+  }
+}
 
 test('a store on LevelDB answers like the model through flushes, collection and restarts', async () => {
   for (let seed = firstSeed; seed < firstSeed + Math.ceil(seedCount / 10); seed++) {

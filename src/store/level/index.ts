@@ -12,6 +12,7 @@ export {
   type LevelChain,
   type LevelFolders,
   type LevelIterator,
+  type LevelIteratorOptions,
   type LevelLoan,
   type LevelMemory,
   type LevelOperation,

@@ -1,5 +1,6 @@
 /** What a thread that cuts copies and the thread that has the stores say to each other. */
 import type { LogIndex } from '../../platform/index.ts';
+import type { DataKey } from '../../security/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
 import type { SegmentEntry } from './manifest.ts';
 import type { SegmentLimits } from './writer.ts';
@@ -12,6 +13,8 @@ export type CutOrder =
       readonly location: string;
       readonly folder: string;
       readonly limits: SegmentLimits;
+      /** What the store is encrypted with, and the copy will be; undefined: both are in clear. */
+      readonly keys: readonly DataKey[] | undefined;
     }
   | { readonly kind: 'giveUp'; readonly id: number }
   /** There are no cuts any more; the thread ends. */

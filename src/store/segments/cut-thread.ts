@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { assert, type Cancel, type Millis, type Scheduler } from '../../platform/index.ts';
+import type { DataKeys } from '../../security/index.ts';
 import type { LevelLoan } from '../level/index.ts';
 import { StoreClosedError } from '../rows/index.ts';
 import type { CutState, CutWork, SegmentCutter } from './cut.ts';
@@ -121,13 +122,15 @@ class RunningThread {
 export class CutThread implements SegmentCutter {
   private readonly scheduler: Scheduler;
   private readonly program: string;
+  private readonly keys: DataKeys | undefined;
   private thread: RunningThread | undefined;
   private nextId = 1;
   private cancelEnd: Cancel | undefined;
 
-  /** @param program the file that the thread runs */
-  constructor(scheduler: Scheduler, program: string = PROGRAM) {
+  /** @param keys of the stores, when they are encrypted @param program the file that the thread runs */
+  constructor(scheduler: Scheduler, keys: DataKeys | undefined = undefined, program: string = PROGRAM) {
     this.scheduler = scheduler;
+    this.keys = keys;
     this.program = program;
   }
 
@@ -141,7 +144,7 @@ export class CutThread implements SegmentCutter {
     const loan = level.lend(() => thread.giveUp(id, new StoreClosedError(location)));
     return new Promise((resolve, reject) => {
       const task: Task = { loan, onState, resolve, reject, over: undefined };
-      thread.begin(id, task, { kind: 'cut', id, location, folder, limits });
+      thread.begin(id, task, { kind: 'cut', id, location, folder, limits, keys: this.keys?.list() });
     });
   }
 

@@ -1,8 +1,10 @@
 /** The program of the thread that cuts copies, see `CutThread`. */
 import { parentPort } from 'node:worker_threads';
-import { assert, SystemDisk } from '../../platform/index.ts';
+import { assert, SystemDisk, SystemRandom } from '../../platform/index.ts';
+import { DataKeys, SealedDisk } from '../../security/index.ts';
 import { CheckedLevel, openLentLevel } from '../level/index.ts';
 import { StoreClosedError } from '../rows/index.ts';
+import { SealedLevel } from '../sealed/index.ts';
 import { pooledCompression } from './compression.ts';
 import { InlineCutter } from './cut.ts';
 import { type CutOrder, type CutReport, packFailure } from './cut-messages.ts';
@@ -10,15 +12,30 @@ import type { SegmentEntry } from './manifest.ts';
 
 assert(parentPort !== null, 'cuts are made beside the thread that has the stores');
 const port = parentPort;
-const cutter = new InlineCutter(new SystemDisk(), pooledCompression);
+const disk = new SystemDisk();
+/** The database was opened, and judged, by whoever lends it. */
+const allowsClear = (): boolean => true;
 /** Those that are under way and wanted. */
 const wanted = new Set<number>();
 
 const report = (what: CutReport): void => port.postMessage(what);
 
-async function cut({ id, location, folder, limits }: CutOrder & { readonly kind: 'cut' }): Promise<SegmentEntry[]> {
+async function cut({
+  id,
+  location,
+  folder,
+  limits,
+  keys: listed,
+}: CutOrder & { readonly kind: 'cut' }): Promise<SegmentEntry[]> {
+  const keys = listed === undefined ? undefined : new DataKeys(listed, new SystemRandom());
+  const lent = openLentLevel(location);
+  const inner = keys === undefined ? lent : new SealedLevel(lent, location, { keys, allowsClear });
   // Whoever gave the order hears of damage from the failure.
-  const level = new CheckedLevel(openLentLevel(location), location, () => {});
+  const level = new CheckedLevel(inner, location, () => {});
+  const cutter = new InlineCutter(
+    keys === undefined ? disk : new SealedDisk(disk, keys, allowsClear),
+    pooledCompression,
+  );
   await level.open();
   try {
     return await cutter.cut(

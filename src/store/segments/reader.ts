@@ -1,6 +1,7 @@
 /** Reads a segment file from its first byte to its last, proving each against index, footer, checksums and the manifest. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Disk, DiskFile } from '../../platform/index.ts';
+import { SealedFileError } from '../../security/index.ts';
 import { CorruptSnapshotError } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 import {
@@ -135,6 +136,8 @@ export async function* readSegment(
       firstKey.toString('hex') === entry.first &&
       last?.toString('hex') === entry.last;
     if (!isNamed) throw new CorruptSnapshotError(`${path} is not the segment that the manifest names`);
+  } catch (error) {
+    throw asDamage(error);
   } finally {
     await file.close();
   }
@@ -144,10 +147,14 @@ async function openSegment(disk: Disk, path: string): Promise<DiskFile> {
   try {
     return await disk.open(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asDamage(error);
     throw new CorruptSnapshotError(`${path} is missing`, { cause: error });
   }
 }
+
+/** A segment that cannot be decrypted is one that has to be had again. */
+const asDamage = (error: unknown): unknown =>
+  error instanceof SealedFileError ? new CorruptSnapshotError(error.message, { cause: error }) : error;
 
 /** The bytes of a file in frames. */
 export async function* readFrames(disk: Disk, path: string, bytes: number, frameBytes: number): AsyncGenerator<Buffer> {
