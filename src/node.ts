@@ -37,8 +37,11 @@ import {
   BackgroundLog,
   ClockLog,
   changeLogLevel,
+  checkEncryption,
   clockRemark,
   clusterSettings,
+  Encryption,
+  type EncryptionStatus,
   FolderRefusedError,
   handOver,
   handOverBeforeStop,
@@ -84,6 +87,8 @@ export { type AssembledNode, assembleNode, type HostedGroup, type NodeParts, typ
 const SPACE_RETRY_MS = 500;
 /** How often files with certificates and passwords are read again. */
 const SECURITY_REFRESH_MS = 5_000;
+/** And how often a command is asked for keys. */
+const COMMAND_REFRESH_MS = 300_000;
 /** A node that stops gives what it leads away first, within this time; a transfer takes some round trips. */
 const HAND_OVER_MS = 2_000;
 /** A node that has no place in the cluster tells whoever asks, for so long, before it ends. */
@@ -104,7 +109,9 @@ export interface RunningNode {
   status(): NodeStatus;
   /** Whether clients are served, and if not, why. */
   readiness(): Readiness;
-  /** Reads certificates and passwords again now; it also happens by itself. What is wrong with them is logged. */
+  /** How far what is stored is encrypted; undefined when it is in clear. */
+  encryption(): EncryptionStatus | undefined;
+  /** Reads certificates, passwords and keys again now; it also happens by itself. What is wrong with them is logged. */
   reloadSecurity(): Promise<void>;
   /** Leaves service and gives everything back; a second start finds the data again. */
   stop(): Promise<void>;
@@ -143,6 +150,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     process.exit(1);
   };
   const security = await openSecurity(options, clock);
+  await checkEncryption(options.dataFolder, security.storageKeys);
   const folder = await openDataFolder({
     folder: options.dataFolder,
     nodeId: nodeId(options.nodeId),
@@ -156,6 +164,17 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     for (const close of opened.reverse()) await close();
   };
   try {
+    const encryption = await Encryption.open({
+      folder,
+      disk: new SystemDisk(),
+      clock,
+      scheduler,
+      random,
+      source: security.storageKeys,
+      dataKeyDays: options.encryption?.dataKeyDays ?? 0,
+      logger,
+      onError: background.failed,
+    });
     const logDisk = new MeasuredDisk(new SystemDisk(), clock);
     const logStore = await WalLogStore.open({
       disk: logDisk,
@@ -164,6 +183,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       record: folder.record,
       cacheBytes: logMemoryBytes(options.memoryBytes),
       waitForSpace: () => sleep(scheduler, SPACE_RETRY_MS),
+      encryption: encryption?.log,
     });
     opened.push(() => logStore.close());
     const network = createGrpcNetwork({
@@ -193,7 +213,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       options.groups,
       members.map((member) => member.nodeId),
     );
-    const cutter = new CutThread(scheduler);
+    const cutter = new CutThread(scheduler, encryption?.dataKeys);
     opened.push(async () => cutter.end());
     const evaluator = new EvaluationThread(scheduler, options.memoryBytes);
     opened.push(async () => evaluator.end());
@@ -207,7 +227,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       scheduler,
       network: measuredNetwork,
       logStore,
-      store: { location: join(folder.path, 'group'), cutter },
+      store: { location: join(folder.path, 'group'), cutter, ...(encryption && { disk: encryption.disk() }) },
+      sealedLevels: encryption?.levels,
       storeMemoryBytes: options.storeMemoryBytes,
       members,
       founding,
@@ -255,6 +276,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       onBackgroundError: background.failed,
     });
     opened.push(() => node.stop());
+    encryption?.start(logStore);
+    opened.push(async () => encryption?.stop());
     const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));
     const odd = clockRemark(newestMs, clock.nowMs());
     if (odd !== undefined) logger.warn({ newestMs }, odd);
@@ -331,16 +354,24 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         network: measuredNetwork.counters,
         logDisk: logDisk.counters,
         memoryLimitBytes: options.memoryBytes,
+        encryption: encryption?.status(),
         clock,
       }),
     );
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
-    const sources = Object.values(security).filter((source) => source !== undefined);
+    const { storageKeys, ...others } = security;
+    const isAsked = storageKeys?.isCommand === true;
+    const watched = [...Object.values(others), isAsked ? undefined : storageKeys];
+    const sources = watched.filter((source) => source !== undefined);
     const refresher = new FileRefresher({ sources, scheduler, everyMs: SECURITY_REFRESH_MS, logger });
-    refresher.start();
-    opened.push(async () => refresher.stop());
+    const asked = isAsked ? [storageKeys] : [];
+    const asker = new FileRefresher({ sources: asked, scheduler, everyMs: COMMAND_REFRESH_MS, logger });
+    for (const each of [refresher, asker]) {
+      each.start();
+      opened.push(async () => each.stop());
+    }
     const note = metricsNote(options);
     if (note !== undefined) logger.warn({}, note);
     const shared = await readableByOthers(folder.path);
@@ -356,7 +387,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       },
       status: () => node.status(),
       readiness: () => node.readiness(),
-      reloadSecurity: () => refresher.refresh(),
+      encryption: () => encryption?.status(),
+      reloadSecurity: async () => void (await Promise.all([refresher.refresh(), asker.refresh()])),
       stop: async () => {
         await handOverBeforeStop(node.engine.groups(), scheduler, HAND_OVER_MS);
         await closeAll();
@@ -393,13 +425,15 @@ interface NodeSecurity {
   readonly tokens: Tokens | undefined;
   /** Of nodes. */
   readonly secret: ClusterSecret | undefined;
+  /** Of what is stored; undefined: it is in clear. */
+  readonly storageKeys: KeySource | undefined;
 }
 
 /** Whatever the level of the log is, and becomes: an operator who changes it must not go unnoticed. A node that is silent stays so. */
 const auditLogger = (logger: pino.Logger): pino.Logger =>
   logger.child({}, { level: logger.level === 'silent' ? 'silent' : 'info' });
 
-async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
+async function openSecurity({ redis, dynamodb, grpc, encryption }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
   return {
     redis: redis.tls && (await CertificateStore.open(redis.tls, 'server', clock)),
     grpc: grpc.tls && (await CertificateStore.open(grpc.tls, 'peer', clock)),
@@ -412,6 +446,7 @@ async function openSecurity({ redis, dynamodb, grpc }: NodeOptions, clock: Clock
         : await Credentials.open({ ...dynamodb, file: dynamodb.credentialsFile }),
     tokens: await Tokens.open(grpc.tokenFile),
     secret: await ClusterSecret.open(grpc.secretFile, grpc.isSecretOptional !== true),
+    storageKeys: await KeySource.open(encryption ?? {}),
   };
 }
 

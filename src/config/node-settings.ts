@@ -6,6 +6,8 @@ import { nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
 import {
   type ClientTls,
   clientTlsOf,
+  type EncryptionSettings,
+  encryptionOf,
   exposureProblems,
   type GrpcAccess,
   type GrpcTls,
@@ -94,6 +96,8 @@ export interface NodeOptions {
   /** How long overwritten and deleted versions stay readable at older timestamps. */
   readonly retentionMs: number;
   readonly logLevel: string;
+  /** Left out: what is stored is in clear. */
+  readonly encryption?: EncryptionSettings;
   /** Listen beyond this machine also where nobody has to prove who they are. */
   readonly insecure?: boolean;
 }
@@ -387,6 +391,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     },
     retentionMs: values.retentionMs,
     logLevel: values.logLevel,
+    encryption: encryptionOf(values),
     insecure: values.insecure,
   };
   const exposed = exposureProblems(options);

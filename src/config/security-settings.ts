@@ -6,6 +6,7 @@ import { ACCESS_ROLES, isLoopback, type RoleNames, type Secret } from '../securi
 import type { ConfigProblem } from './errors.ts';
 import {
   choiceSetting,
+  integerSetting,
   optionalFileSetting,
   optionalTextSetting,
   type SettingValues,
@@ -48,7 +49,7 @@ const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
 export type ClientAuth = (typeof CLIENT_AUTHS)[number];
 
 const MAX_PASSWORD_LENGTH = 512;
-const MAX_BACKUP_KEYS_LENGTH = 2048;
+const MAX_KEYS_LENGTH = 2048;
 
 /** Settings about security, the same for one node and for a local cluster. */
 export const securitySettings = {
@@ -121,7 +122,7 @@ export const securitySettings = {
   'backup.key': secretSetting(
     'Key that wraps the keys of backups, 32 bytes in hexadecimal or base64, the one to use first and older ones behind it, one a line; the same ' +
       'on all nodes; meant for the environment',
-    MAX_BACKUP_KEYS_LENGTH,
+    MAX_KEYS_LENGTH,
   ),
   'backup.keyFile': optionalFileSetting('Or a file with these keys, one a line; read for each backup'),
   'backup.keyCommand': optionalTextSetting(
@@ -162,6 +163,25 @@ export const securitySettings = {
     description: 'Take nodes that prove nothing too, while the secret is brought to one node after another',
     defaultValue: false,
   }),
+  'encryption.key': secretSetting(
+    'Key that wraps the keys of what is stored, 32 bytes in hexadecimal or base64, the one to use first and older ones behind it, one a ' +
+      'line; with it everything on disk is encrypted, also what is there already; meant for the environment',
+    MAX_KEYS_LENGTH,
+  ),
+  'encryption.keyFile': optionalFileSetting(
+    'Or a file with these keys, one a line; read again when it changes and on SIGHUP, so that another key comes into use while the node runs',
+  ),
+  'encryption.keyCommand': optionalTextSetting(
+    'Or a command line for the shell that prints these keys, one a line; run at the start, every five minutes and on SIGHUP',
+    'command',
+  ),
+  'encryption.dataKeyDays': integerSetting({
+    description:
+      'Days after which a node draws a new key for what it stores and encrypts everything anew; 0 does so only when another key wraps',
+    defaultValue: 0,
+    min: 0,
+    max: 3650,
+  }),
   insecure: switchSetting({
     description: 'Listen beyond this machine also where no password or certificate is asked for',
     defaultValue: false,
@@ -179,10 +199,12 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
   if (values['redis.password'] !== undefined && values['redis.passwordFile'] !== '') {
     complain('redis.passwordFile', 'redis.password is set too: give one of them');
   }
-  const keys = (['key', 'keyFile', 'keyCommand'] as const).filter((name) => Boolean(values[`backup.${name}`]));
-  if (keys.length > 1) complain(`backup.${keys[1]}`, `backup.${keys[0]} is set too: give one of them`);
-  if (keys.length > 0 && !values['backup.encrypted']) {
-    complain('backup.encrypted', `backup.${keys[0]} is set: leave it out for backups that are not encrypted`);
+  for (const whose of ['backup', 'encryption'] as const) {
+    const places = (['key', 'keyFile', 'keyCommand'] as const).filter((name) => Boolean(values[`${whose}.${name}`]));
+    if (places.length > 1) complain(`${whose}.${places[1]}`, `${whose}.${places[0]} is set too: give one of them`);
+    if (whose === 'backup' && places.length > 0 && !values['backup.encrypted']) {
+      complain('backup.encrypted', `backup.${places[0]} is set: leave it out for backups that are not encrypted`);
+    }
   }
   const isTls = {
     redis: values['redis.tls.cert'] !== '',
@@ -274,6 +296,21 @@ export function grpcAccessOf(values: SecurityValues): GrpcAccess {
     isSecretOptional: values['grpc.secretOptional'],
   };
 }
+
+/** Where the key is that wraps those of what is stored; no place: nothing is encrypted. */
+export interface EncryptionSettings {
+  readonly key: Secret | undefined;
+  readonly file: string | undefined;
+  readonly command: string | undefined;
+  readonly dataKeyDays: number;
+}
+
+export const encryptionOf = (values: SecurityValues): EncryptionSettings => ({
+  key: values['encryption.key'],
+  file: values['encryption.keyFile'] || undefined,
+  command: values['encryption.keyCommand'] || undefined,
+  dataKeyDays: values['encryption.dataKeyDays'],
+});
 
 /** Undefined without TLS. */
 export function clientTlsOf(values: SecurityValues, port: 'redis' | 'dynamodb'): ClientTls | undefined {

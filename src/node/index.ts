@@ -5,6 +5,7 @@ export { type AssembledNode, assembleNode, type NodeStatus } from './assemble.ts
 export { clusterSettings } from './cluster-settings.ts';
 export { handOver, handOverBeforeStop } from './drain.ts';
 export { quorumReplicas } from './durable-copies.ts';
+export { checkEncryption, Encryption, type EncryptionStatus } from './encryption.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';

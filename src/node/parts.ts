@@ -12,7 +12,7 @@ import type { Endpoint } from '../distribution/index.ts';
 import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
 import type { Clock, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
 import type { EngineLimits, LogStore, NodeRecord, SentSnapshot } from '../raftengine/index.ts';
-import type { GroupStoreOptions } from '../store/index.ts';
+import type { GroupStoreOptions, SealedLevels } from '../store/index.ts';
 import type { ProcessAround } from './process.ts';
 import type { StandingOptions } from './standing.ts';
 import type { StoragePressureParts } from './storage-pressure.ts';
@@ -29,6 +29,8 @@ export interface NodeParts extends StoragePressureParts {
     GroupStoreOptions,
     'location' | 'openLevel' | 'folders' | 'limits' | 'disk' | 'compression' | 'cutter' | 'segmentLimits'
   >;
+  /** Encrypts the databases of stores; left out: they are in clear. */
+  readonly sealedLevels?: SealedLevels | undefined;
   /** Memory for all stores together; limits given above win. */
   readonly storeMemoryBytes?: number;
   readonly members: readonly { readonly nodeId: number; readonly address: string }[];

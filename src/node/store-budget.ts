@@ -4,6 +4,7 @@ import {
   type LevelMemory,
   measured,
   openClassicLevel,
+  type SealedLevels,
   type StoreActivity,
   type StoreLimits,
 } from '../store/index.ts';
@@ -59,13 +60,19 @@ export function storeShare(nodeBytes: number, groups: number): StoreShare {
 
 /** How to open a store that is one of `open`; what it does is booked. */
 export function shareOf<Store extends Pick<GroupStoreOptions, 'openLevel' | 'limits'>>(
-  parts: { readonly store: Store; readonly storeMemoryBytes?: number; readonly clock: Parameters<typeof measured>[1] },
+  parts: {
+    readonly store: Store;
+    readonly storeMemoryBytes?: number;
+    readonly sealedLevels?: SealedLevels | undefined;
+    readonly clock: Parameters<typeof measured>[1];
+  },
   open: number,
   activity: StoreActivity,
 ): Store {
-  const { store, storeMemoryBytes, clock } = parts;
+  const { store, storeMemoryBytes, sealedLevels, clock } = parts;
   const share = storeMemoryBytes === undefined ? undefined : storeShare(storeMemoryBytes, open);
-  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, share?.level));
+  const openInside = store.openLevel ?? ((location: string) => openClassicLevel(location, share?.level));
+  const openLevel = sealedLevels === undefined ? openInside : sealedLevels.over(openInside);
   const limits = { ...share?.limits, ...store.limits };
   return { ...store, openLevel: measured(openLevel, clock, activity), limits };
 }

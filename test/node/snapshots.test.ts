@@ -11,8 +11,11 @@ const MOST_STEPS = 100;
 const SHORT_LOG = { retainEntries: 10, truncateIntervalMs: 50, snapshotRetryMs: 200, snapshotMaxRetryMs: 1000 };
 
 /** A cluster of which one node was down and needs a snapshot. It has not been started again. */
-async function clusterWithStraggler(): Promise<{ cluster: SimulatedNodes; straggler: ClusterNode; leader: number }> {
+async function clusterWithStraggler(
+  isEncrypted: boolean,
+): Promise<{ cluster: SimulatedNodes; straggler: ClusterNode; leader: number }> {
   const cluster = new SimulatedNodes(3, [{ id: 1 }], 5, {}, { plan: { limits: SHORT_LOG } });
+  for (const node of cluster.nodes) node.isEncrypted = isEncrypted;
   cluster.start();
   await cluster.ready();
   const leader = cluster.leaderOf(ONE)!;
@@ -47,11 +50,12 @@ async function atEveryStep(
   what: string,
   act: (run: InstallRun) => void,
   goOn: (run: InstallRun, isReached: boolean) => Promise<void>,
+  isEncrypted = false,
 ): Promise<void> {
   let isReached = true;
   let reached = 0;
   for (let at = 0; isReached; at++) {
-    const { cluster, straggler, leader } = await clusterWithStraggler();
+    const { cluster, straggler, leader } = await clusterWithStraggler(isEncrypted);
     const run: InstallRun = {
       cluster,
       straggler,
@@ -110,15 +114,19 @@ describe('a node that installs a snapshot', () => {
     });
   });
 
-  test('loses power at any step, and starts again where it was, or further', async () => {
-    await atEveryStep(
-      'power lost',
-      ({ straggler }) => straggler.crash(true),
-      async (run, isReached) => {
-        if (isReached) await startsAgain(run);
-      },
-    );
-  });
+  for (const isEncrypted of [false, true]) {
+    const form = isEncrypted ? ', encrypted' : '';
+    test(`loses power at any step, and starts again where it was, or further${form}`, async () => {
+      await atEveryStep(
+        'power lost',
+        ({ straggler }) => straggler.crash(true),
+        async (run, isReached) => {
+          if (isReached) await startsAgain(run);
+        },
+        isEncrypted,
+      );
+    });
+  }
 
   test('stops in order at any step, and starts again where it was, or further', async () => {
     let stopped: Promise<void> | undefined;

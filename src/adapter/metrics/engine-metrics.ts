@@ -216,6 +216,13 @@ const STORE: readonly MetricDeclaration[] = [
     'Memory that the process stays within, about; what it takes is process_resident_memory_bytes',
     ({ memoryLimitBytes }) => memoryLimitBytes,
   ),
+  labelled(
+    'gauge',
+    'kvorum_encryption_settled',
+    'Whether all that is stored is encrypted under the newest key; no value where nothing is to be encrypted',
+    [],
+    ({ encryption }) => (encryption === undefined ? [] : [[[], Number(encryption.isSettled)]]),
+  ),
   labelled('gauge', 'kvorum_store_files', 'Table files', ['level'], ({ storeLevels }) =>
     storeLevels.map(({ level, files }) => [[String(level)], files]),
   ),

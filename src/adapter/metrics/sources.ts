@@ -116,6 +116,8 @@ export interface MetricSources {
   readonly storeMemoryBytes: number;
   /** What the process stays within, about. */
   readonly memoryLimitBytes: number;
+  /** Undefined: what is stored is in clear. */
+  readonly encryption: { readonly isSettled: boolean } | undefined;
   /** The wall clock less the time that the node goes by, within what that is right, and what it comes to. */
   readonly clock: {
     readonly offsetMs: Millis;

@@ -84,6 +84,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     storeLevels: [],
     storeMemoryBytes: 0,
     memoryLimitBytes: 0,
+    encryption: undefined,
     clock: { offsetMs: 600_000, errorMs: 2, isOff: true, peers: [1, 2] },
     clockLeadMs: -20,
     routes: { version: 5, count: 9, lookups: 11 },

@@ -7,6 +7,7 @@ import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../src/adapter/redis
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/server/server.ts';
 import { foundingOf } from '../../../src/config/index.ts';
 import { featureStanding } from '../../../src/distribution/index.ts';
+import { Encryption } from '../../../src/node/index.ts';
 import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
 import {
   type GroupId,
@@ -22,6 +23,7 @@ import type { LogStore, RaftGroup } from '../../../src/raftengine/contract/types
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
+import { KeySource, Secret } from '../../../src/security/index.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
 import { inlineCompression } from '../../../src/store/segments/compression.ts';
 import { TINY_LIMITS } from '../../adapter/redis/bodies/memory-rows.ts';
@@ -36,6 +38,8 @@ const STORES = `${DATA_FOLDER}/group`;
 /** Several segments even of a small state. */
 const SMALL_SEGMENTS = { blockBytes: 2048, minSegmentBytes: 8 << 10, maxSegmentBytes: 32 << 10 };
 const CONNECT_DELAY_MS = 0.5;
+/** What an operator gives each node whose data is to be encrypted. */
+const STORAGE_KEY = new Secret('17'.repeat(32));
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
 
@@ -66,6 +70,8 @@ export interface Process {
   readonly node: AssembledNode;
   readonly logStore: LogStore;
   readonly redis: RedisService;
+  /** Undefined: what is stored is in clear. */
+  readonly encryption: Encryption | undefined;
 }
 
 export interface ClusterNodeOptions {
@@ -93,6 +99,8 @@ export class ClusterNode {
   isHeldDown = false;
   /** The code that it ended with for good; undefined while a start may help. */
   endedWith: string | undefined;
+  /** Its next process has a key, and encrypts what it finds; not to be taken back. */
+  isEncrypted = false;
   /** Wall clock against true time. */
   clockOffsetMs = 0;
   /** Told of each step on a database or its folder, before it is made. */
@@ -175,16 +183,28 @@ export class ClusterNode {
     await disk.makeFolder(DATA_FOLDER);
     const incarnation = this.incarnation.toString('hex');
     const record = await NodeRecord.open({ disk, folder: DATA_FOLDER, incarnation });
+    const background = (error: unknown): void => say(`node ${this.id} background: ${String(error)}`);
+    const encryption = await Encryption.open({
+      folder: { path: DATA_FOLDER, record },
+      disk,
+      clock,
+      scheduler,
+      random,
+      source: this.isEncrypted ? await KeySource.open({ key: STORAGE_KEY }) : undefined,
+      dataKeyDays: 0,
+      logger: { info: () => undefined },
+      onError: background,
+    });
     const logStore = await WalLogStore.open({
       disk,
       folder: LOG_FOLDER,
       random,
       record,
+      encryption: encryption?.log,
       segmentBytes: plan.segmentBytes,
       cacheBytes: plan.logCacheBytes,
       waitForSpace: () => new Promise((resolve) => scheduler.after(100, resolve)),
     });
-    const background = (error: unknown): void => say(`node ${this.id} background: ${String(error)}`);
     network.introduceWith(new PeerBook(this.id, record, background));
     const members = Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) }));
     const ids = members.map((member) => member.nodeId);
@@ -199,11 +219,12 @@ export class ClusterNode {
         openLevel: this.levels.openLevel,
         folders: this.levels,
         limits: plan.storeLimits,
-        disk,
+        disk: encryption?.disk() ?? disk,
         // Nothing may take real time here.
         compression: inlineCompression,
         segmentLimits: SMALL_SEGMENTS,
       },
+      sealedLevels: encryption?.levels,
       members,
       founding: foundingOf(plan.groups ?? plan.dataGroups, ids).founding,
       joins: this.joins,
@@ -242,7 +263,8 @@ export class ClusterNode {
         },
       },
     });
-    this.process = { node, logStore, redis };
+    encryption?.start(logStore);
+    this.process = { node, logStore, redis, encryption };
     this.starts += 1;
     say(`node ${this.id} is up`);
   }
@@ -301,6 +323,7 @@ export class ClusterNode {
     const { life } = this.machine;
     const { process } = this;
     this.isHeldDown = true;
+    await process?.encryption?.stop();
     await process?.node.stop();
     await process?.logStore.close();
     if (life === this.machine.life) this.crash(false);
