@@ -2,9 +2,9 @@
  * The versioned ordered store of one group on LevelDB. A state machine applies units of writes, each with a timestamp and a log index; readers
  * ask for the newest version or for one at a timestamp; copies are cut, sent and installed as segments.
  *
- * From below: `rows` (bytes of a row) < `level` (the database, real and simulated) < `sealed` (encrypted ones) < `segments` (files of a copy) < `contract` < `ranges` (deletes of whole
- * ranges) < `bodies` (rows behind heads) < `flush` (from memory to disk) < `reads` < `counters` < `load`, `folders` < `gc`, `copies` < `group` (the
- * store put together).
+ * From below: `rows` (bytes of a row) < `level` (the database, real and simulated) < `sealed` (encrypted ones) < `segments` (files of a copy) <
+ * `contract` < `ranges` (deletes of whole ranges) < `bodies` (rows behind heads) < `flush` (from memory to disk) < `reads` < `counters` < `load`,
+ * `folders` < `gc`, `copies` < `group` (the store put together).
  */
 
 export type {

@@ -234,7 +234,10 @@ class Recovery {
     }
   }
 
-  /** @param frames gets the positions of the frames of an encrypted segment @returns the position behind the last frame, whether that frame closed the log, and the frame */
+  /**
+   * @param frames gets the positions of the frames of an encrypted segment
+   * @returns the position behind the last frame, whether that frame closed the log, and the frame
+   */
   private replaySegment(
     segment: LoadedSegment,
     isFirst: boolean,
