@@ -9,8 +9,7 @@ import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const KEYS = WrappingKeys.parse('07'.repeat(32), 'the test');
 const ANSWER_MS = 20_000;
-/** A node that died keeps its lease for half a minute. */
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 120_000;
 
 /** Three nodes and the place where their backups go. */
 class Stage {
@@ -18,7 +17,8 @@ class Stage {
   readonly cluster: SimulatedNodes;
 
   constructor(seed: number) {
-    const parts = { backups: { open: async () => this.store, key: async () => KEYS } };
+    const work = { lookMs: 1_000, leaseMs: 4_000 };
+    const parts = { work, backups: { open: async () => this.store, key: async () => KEYS } };
     this.cluster = new SimulatedNodes(3, 2, seed, parts, { patienceMs: PATIENCE_MS });
   }
 

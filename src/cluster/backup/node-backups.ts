@@ -77,7 +77,7 @@ export class NodeBackups {
       },
       onBegun: (backup) => this.onBegun?.(backup),
       make: (backup, onProgress, context) => this.make(backup, onProgress, context),
-      cleanUp: (place, settings) => this.cleanUp(place, settings),
+      cleanUp: (place) => this.cleanUp(place),
       ...{ clock, random, onError },
     });
     this.runner = new WorkRunner({
@@ -151,7 +151,7 @@ export class NodeBackups {
       ...(failed && { failed }),
       ...(cleaned && { cleaned }),
       ...settings,
-      nextMs: nextBackupMs(notes, settings) ?? 0,
+      nextMs: dueMs(nextBackupMs(notes, settings), clock.nowMs()),
     };
   }
 
@@ -305,8 +305,9 @@ export class NodeBackups {
     };
   }
 
-  private async cleanUp(place: string, settings: BackupSettings): ReturnType<typeof cleanUp> {
-    const { clusterName, clock, random } = this.options;
+  private async cleanUp(place: string): ReturnType<typeof cleanUp> {
+    const { catalog, clusterName, clock, random } = this.options;
+    const settings = backupSettingsOf(await catalog.clusterState());
     const opened = await this.endpoint.openPlace(place);
     try {
       return await cleanUp({
@@ -326,6 +327,10 @@ export class NodeBackups {
     }
   }
 }
+
+/** One that is overdue, or was never made, comes now. */
+const dueMs = (nextMs: Millis | undefined, nowMs: Millis): Millis =>
+  nextMs === undefined ? 0 : Math.max(nextMs, nowMs);
 
 const alreadyRunning = (id: string): AdminError =>
   new AdminError('BACKUP_RUNNING', `backup ${id} is being made; one at a time`);

@@ -36,8 +36,8 @@ export interface BackupWorkOptions {
     onProgress: (progress: Partial<BegunBackup>) => void,
     context: WorkContext,
   ) => Promise<BackupManifest>;
-  /** Takes away what the settings do not keep. */
-  readonly cleanUp: (place: string, settings: BackupSettings) => Promise<CleanUp>;
+  /** Takes away what the settings do not keep, as they are by then. */
+  readonly cleanUp: (place: string) => Promise<CleanUp>;
   readonly clock: Clock;
   readonly random: Random;
   readonly onError: (error: unknown) => void;
@@ -66,9 +66,8 @@ export function backupWork(options: BackupWorkOptions): WorkUnit {
     async run(context) {
       const notes = decodeBackupNotes(context.notes);
       const backup = backupOf(notes, options);
-      const wanted = settings();
-      if (backup === undefined || wanted === undefined) return context.notes;
-      return encodeBackupNotes(await runBackup(backup, notes, wanted, options, context));
+      if (backup === undefined || settings() === undefined) return context.notes;
+      return encodeBackupNotes(await runBackup(backup, notes, options, context));
     },
   };
 }
@@ -88,7 +87,6 @@ function backupOf(notes: BackupNotes, options: BackupWorkOptions): BegunBackup |
 async function runBackup(
   begun: BegunBackup,
   notes: BackupNotes,
-  settings: BackupSettings,
   { make, cleanUp, onBegun, clock, onError }: BackupWorkOptions,
   context: WorkContext,
 ): Promise<BackupNotes> {
@@ -119,7 +117,7 @@ async function runBackup(
     };
     const done: BackupNotes = { last: made, ...(failed === undefined ? {} : { failed }), ...(cleaned && { cleaned }) };
     await context.save(encodeBackupNotes(done));
-    return { ...done, cleaned: await cleanedUp(begun.place, settings, cleanUp, clock, onError) };
+    return { ...done, cleaned: await cleanedUp(begun.place, cleanUp, clock, onError) };
   } catch (error) {
     // Somebody else goes on from the notes.
     context.signal.throwIfAborted();
@@ -135,13 +133,12 @@ async function runBackup(
 
 async function cleanedUp(
   place: string,
-  settings: BackupSettings,
   cleanUp: BackupWorkOptions['cleanUp'],
   clock: Clock,
   onError: (error: unknown) => void,
 ): Promise<NonNullable<BackupNotes['cleaned']>> {
   try {
-    const { removed, objects, bytes } = await cleanUp(place, settings);
+    const { removed, objects, bytes } = await cleanUp(place);
     return { atMs: clock.nowMs(), removed: removed.length, objects, bytes, problem: '' };
   } catch (error) {
     // The backup is made all the same; the next one cleans up too.
