@@ -6,6 +6,7 @@ import {
   cleanUp,
   expiredBackups,
   objectsOf,
+  type PlaceKey,
   type SimulatedObjects,
   verifyBackup,
 } from '../../../src/backup/index.ts';
@@ -198,6 +199,19 @@ describe('the key of backups', () => {
     const cluster = new FakeCluster();
     await cluster.backUp(FIRST);
     await assert.rejects(cluster.read(KEY), { code: 'BACKUP_KEY', message: /not encrypted, though a key was named/ });
+    cluster.key = KEY;
+    await assert.rejects(cluster.backUp(SECOND), { code: 'BACKUP_KEY', message: /are not encrypted/ });
+  });
+
+  test('and the place are the same on every node that has a part in it', async () => {
+    const cluster = keyed();
+    await cluster.backUp(FIRST);
+    const { id } = await cluster.read();
+    const join = (key: PlaceKey, placeId: string) => BackupPlace.join(cluster.store, key, placeId, new SeededRandom(1));
+    assert.equal((await join(KEY, id)).id, id);
+    await assert.rejects(join(KEY, '0011223344556677'), { code: 'BACKUP', message: /not the same place/ });
+    for (const key of [undefined, 'none', OTHER_KEY] as const)
+      await assert.rejects(join(key, id), { code: 'BACKUP_KEY' });
   });
 
   test('proves manifests: one that somebody else wrote is not believed', async () => {
