@@ -14,6 +14,8 @@ import { Cluster, Redis } from 'ioredis';
 import { createCluster, ErrorReply } from 'redis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
+import { slotOf } from '../../src/adapter/redis/index.ts';
+import { RespConnection } from '../compat/resp-connection.ts';
 import { ProcessNodes } from '../support/process-nodes.ts';
 import { DEBIAN_PYTHON, skipWithout } from '../support/programs.ts';
 import { until } from '../support/until.ts';
@@ -115,6 +117,8 @@ async function redirects(ports: readonly number[]): Promise<number> {
 
 /** Where slot 0 of database 0 begins. */
 const SLOT_0 = Buffer.from([0x72, 0, 0, 0]);
+/** A shard channel near it, in the same range. */
+const CHANNEL = Array.from({ length: 1_000 }, (_, at) => `news-${at}`).find((name) => slotOf(Buffer.from(name)) < 500)!;
 
 describe('clients that choose the node by the slot', () => {
   let nodes: ProcessNodes;
@@ -178,18 +182,35 @@ describe('clients that choose the node by the slot', () => {
     };
     const admin = new AdminClient(`127.0.0.1:${nodes.grpcPort(1)}`);
     let said: number;
+    const first = await leaderOf(slotOf(Buffer.from(CHANNEL)), ports[0]!);
+    const listener = await RespConnection.open('127.0.0.1', first);
     try {
+      await listener.call([['SSUBSCRIBE', CHANNEL]]);
       await goOn(50);
       const { id } = await admin.call('Move', { key: SLOT_0, toGroup: 3 }, CALL_TIMEOUT_MS);
       await until('the range has moved', async () => {
         const { jobs } = await admin.call('Jobs', { id, finishedLimit: 1 }, CALL_TIMEOUT_MS);
         return jobs[0]?.phase === 'CLEANUP' || jobs[0]?.phase === 'DONE';
       });
+      await until('another node leads the slot', async () => {
+        const other = NODE_IDS.find((node) => nodes.clusterPort(node) !== first)!;
+        if ((await leaderOf(0, ports[0]!)) !== first) return true;
+        await admin.call('TransferLeader', { groupId: 3, to: other }, CALL_TIMEOUT_MS).catch(() => undefined);
+        return false;
+      });
+      const told = await listener.next();
+      assert.deepEqual(
+        told.items?.map(({ text }) => text),
+        ['sunsubscribe', CHANNEL, '0'],
+        'who listens to a shard channel is told that it is elsewhere',
+      );
+      const [refusal] = await listener.call([['SSUBSCRIBE', CHANNEL]]);
+      assert.equal(refusal!.raw.split(' ', 1)[0], '-MOVED');
       await goOn(50);
       said = await redirects(ports);
       // Not the first node of the map: redis-py 4.3.4 finds no other one when that has died.
-      const first = await leaderOf(0, ports[0]!);
-      const victim = NODE_IDS.find((node) => nodes.clusterPort(node) !== first)!;
+      const leader = await leaderOf(0, ports[0]!);
+      const victim = NODE_IDS.find((node) => nodes.clusterPort(node) !== leader)!;
       await until('a node leads the last range', async () => {
         await admin.call('TransferLeader', { groupId: 4, to: victim }, CALL_TIMEOUT_MS).catch(() => undefined);
         return (await leaderOf(16_383, ports[0]!)) === nodes.clusterPort(victim);
@@ -202,6 +223,7 @@ describe('clients that choose the node by the slot', () => {
       said += await redirects(ports.filter((_, at) => NODE_IDS[at] !== victim));
     } finally {
       admin.close();
+      listener.close();
       for (const client of clients) await client.stop();
     }
     assert.deepEqual(
