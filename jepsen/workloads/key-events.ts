@@ -16,8 +16,11 @@ const SCRIPT = "return redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])";
 const SETUP_ATTEMPTS = 100;
 const SETUP_PAUSE_MS = 200;
 
-const keyOf = (number: number): string => `event:${number}`;
-const numberOf = (key: string): number => Number(key.slice('event:'.length));
+const PREFIX = 'event:';
+const keyOf = (number: number): string => `${PREFIX}${number}`;
+/** Other workloads set keys too. */
+const numberOf = (key: string): number | undefined =>
+  key.startsWith(PREFIX) ? Number(key.slice(PREFIX.length)) : undefined;
 
 export const keyEvents = (): Workload => ({
   name: 'key-events',

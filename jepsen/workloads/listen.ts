@@ -7,33 +7,42 @@ import type { Invocation } from '../types.ts';
 /** Every so manieth time a listener ends listening and begins again: each beginning is a moment in which a message can be missed. */
 const BEGINS_ANEW = 60;
 
-/** What each connection has heard since it was asked last. */
-const inboxes = new WeakMap<Redis, number[]>();
+interface Inbox {
+  /** What the connection has heard since it was asked last. */
+  readonly messages: number[];
+  /** The node has said that it listens. */
+  isListening: boolean;
+}
+
+const inboxes = new WeakMap<Redis, Inbox>();
 
 /** The next operation of a client that listens. */
 export const listening = (random: Random): Invocation => ({ f: 'hear', value: random.int(BEGINS_ANEW) === 0 });
 
-/** @param numberOf what a message stands for */
+/** @param numberOf what a message stands for; undefined for one of somebody else */
 export async function hear(
   client: Redis,
   channel: string,
   begins: boolean,
-  numberOf: (message: string) => number,
+  numberOf: (message: string) => number | undefined,
 ): Promise<Heard> {
   let inbox = inboxes.get(client);
   if (inbox === undefined) {
-    const fresh: number[] = [];
-    inbox = fresh;
-    inboxes.set(client, fresh);
-    client.on('message', (_channel, message) => fresh.push(numberOf(message)));
-    await client.subscribe(channel);
-    return { begins: true, messages: fresh.splice(0) };
+    const messages: number[] = [];
+    inbox = { messages, isListening: false };
+    inboxes.set(client, inbox);
+    client.on('message', (_channel, message) => {
+      const number = numberOf(message);
+      if (number !== undefined) messages.push(number);
+    });
   }
-  if (begins) {
-    await client.unsubscribe(channel);
-    await client.subscribe(channel);
-  } else {
+  if (inbox.isListening && !begins) {
     await client.ping();
+    return { begins: false, messages: inbox.messages.splice(0) };
   }
-  return { begins, messages: inbox.splice(0) };
+  if (inbox.isListening) await client.unsubscribe(channel);
+  inbox.isListening = false;
+  await client.subscribe(channel);
+  inbox.isListening = true;
+  return { begins: true, messages: inbox.messages.splice(0) };
 }

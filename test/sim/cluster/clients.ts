@@ -5,7 +5,7 @@ import type { Op, OpType } from '../../../jepsen/history.ts';
 import type { Invocation, Workload, WorkloadContext } from '../../../jepsen/types.ts';
 import type { SeededRandom, Simulation } from '../../../src/platform/index.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { TRANSACTIONAL } from './plan.ts';
+import { LISTENING_WORKLOADS, TRANSACTIONAL } from './plan.ts';
 import { makeSimWorkload } from './route-workloads.ts';
 import { asOfficialClient, type SimRedis } from './sim-redis.ts';
 
@@ -151,6 +151,13 @@ export class WorkloadClients {
     say(
       `${this.workload.name}/${process} ${type} ${f} ${JSON.stringify(value)}${error === undefined ? '' : ` (${error})`}`,
     );
+  }
+
+  /** A fault has begun, or was healed: what listeners did not hear then may be excused. */
+  noteFault(f: string): void {
+    if (!(LISTENING_WORKLOADS as readonly string[]).includes(this.workload.name)) return;
+    const time = Math.round(this.options.simulation.nowMs() * 1e6);
+    this.history.push({ index: this.history.length, time, process: 'nemesis', type: 'info', f, value: null });
   }
 
   clientOf(connection: SimRedis): Redis {

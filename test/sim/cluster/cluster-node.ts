@@ -7,7 +7,7 @@ import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../src/adapter/redis
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/server/server.ts';
 import { foundingOf } from '../../../src/config/index.ts';
 import { featureStanding } from '../../../src/distribution/index.ts';
-import { Encryption } from '../../../src/node/index.ts';
+import { clusterSettings, Encryption } from '../../../src/node/index.ts';
 import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
 import {
   type GroupId,
@@ -247,6 +247,7 @@ export class ClusterNode {
       reads: node.reads,
       messages: node.messages,
       tracking: node.tracking,
+      clusterSettings: clusterSettings({ ...node, clock, scheduler }),
       features: (feature) => featureStanding(node.clusterState(), feature),
       clock,
       scheduler,

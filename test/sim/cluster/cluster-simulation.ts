@@ -95,7 +95,12 @@ export class ClusterSimulation {
       node.setClockOffset((random.next() * 2 - 1) * plan.maxSkewMs + (id === 1 ? plan.misledMs : 0));
       this.nodes.push(node);
     }
-    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: () => this.knownGroups(), say });
+    this.nemesis = new Nemesis({
+      ...{ simulation, fabric, nodes: this.nodes, groups: () => this.knownGroups(), say },
+      onFault: (name) => {
+        for (const group of this.groups) group.noteFault(name);
+      },
+    });
     if (plan.routes !== undefined)
       this.operator = new RouteOperator({ simulation, nodes: this.nodes, plan: plan.routes, say });
     this.ownership = new OwnershipInvariants(this.nodes);

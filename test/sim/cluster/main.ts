@@ -17,6 +17,7 @@ import {
   CROSSING_WORKLOADS,
   drawPlan,
   FAULTS,
+  LISTENING_WORKLOADS,
   type Plan,
   type PlanOptions,
   REPLICA_WORKLOADS,
@@ -72,7 +73,7 @@ const planOptions: PlanOptions = {
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
   workloads: oneOfMany(
     'workload',
-    [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS, ...CROSSING_WORKLOADS, ...COLLECTION_WORKLOADS],
+    [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS, ...CROSSING_WORKLOADS, ...COLLECTION_WORKLOADS, ...LISTENING_WORKLOADS],
     values.workload,
   ),
   crossing: values.crossing,

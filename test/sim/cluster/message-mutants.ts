@@ -4,6 +4,9 @@ import type { SimMutant } from './mutants.ts';
 const ROOM = 'src/adapter/redis/messages';
 const TEST = 'test/adapter/redis/messages/messages.test.ts';
 
+/** Faults that are no excuse for a message that does not come. */
+const LISTENING = ['--no-routes', '--fault', 'transfer', '--fault', 'slowDisk'];
+
 export const MESSAGE_MUTANTS: readonly SimMutant[] = [
   {
     name: 'subscribed-early',
@@ -57,6 +60,30 @@ export const MESSAGE_MUTANTS: readonly SimMutant[] = [
         replace:
           'for (const item of (this as never as { again?: Buffer[] }).again?.splice(0) ?? []) this.send(item);\n' +
           '    this.unanswered = [];\n    this.unansweredBytes = 0;\n    this.toldVersion',
+      },
+    ],
+  },
+  {
+    name: 'events-of-attempts',
+    breaks: 'an evaluation says what it has to say to others at once, also when it comes to nothing or runs again',
+    only: [...LISTENING, '--workload', 'key-events'],
+    mutations: [
+      {
+        file: 'src/adapter/redis/request/group-request.ts',
+        find: '      this.checkEffects();\n      return reply;\n    } catch (error) {',
+        replace: '      this.checkEffects();\n      this.emitEffects();\n      return reply;\n    } catch (error) {',
+      },
+    ],
+  },
+  {
+    name: 'messages-to-one-node',
+    breaks: 'a message goes to one of the other nodes that have somebody who listens',
+    only: [...LISTENING, '--workload', 'subscribers'],
+    mutations: [
+      {
+        file: `${ROOM}/messages.ts`,
+        find: 'for (const node of nodes) this.peers.get(node)',
+        replace: 'for (const node of [...nodes].slice(0, 1)) this.peers.get(node)',
       },
     ],
   },

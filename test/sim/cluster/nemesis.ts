@@ -12,7 +12,7 @@ import type { RaftGroup } from '../../../src/raftengine/contract/types.ts';
 import type { ConfState } from '../../../src/raftengine/core/types.ts';
 import { encodeAddresses } from '../../../src/raftengine/wire/peer-addresses.ts';
 import { addressOf, type ClusterNode, type Loss } from './cluster-node.ts';
-import type { PlannedFault } from './plan.ts';
+import type { FaultKind, PlannedFault } from './plan.ts';
 
 const MAX_CLOCK_OFFSET_MS = 10_000;
 /** How far clocks are wrong at most that are wrong by far: minutes, an hour, a day, ten years. */
@@ -39,7 +39,26 @@ export interface NemesisOptions {
   /** All that are there now. */
   readonly groups: () => readonly GroupId[];
   readonly say: (line: string) => void;
+  /** Told when a fault begins and when it is healed, by the names of the runner of real processes; `heal-` stands in front of the latter. */
+  readonly onFault: (name: string) => void;
 }
+
+/** What a checker of listeners is told of faults; left out is what excuses nothing. */
+const NAMES_OF_FAULTS: Readonly<Partial<Record<FaultKind, string>>> = {
+  partition: 'partition',
+  noise: 'network-lossy',
+  slowNode: 'pause',
+  breakConnections: 'network-lossy',
+  pause: 'pause',
+  crash: 'kill',
+  crashAll: 'all',
+  diskFull: 'disk',
+  diskError: 'disk',
+  clockJump: 'clock',
+  clockDrift: 'clock',
+  membership: 'all',
+  lostDisk: 'all',
+};
 
 export class Nemesis {
   private readonly options: NemesisOptions;
@@ -55,15 +74,18 @@ export class Nemesis {
   }
 
   plan(faults: readonly PlannedFault[]): void {
-    const { simulation, say } = this.options;
-    for (const fault of faults)
+    const { simulation, say, onFault } = this.options;
+    for (const [at, fault] of faults.entries())
       simulation.schedule(fault.atMs, `fault ${fault.kind}`, () => {
         if (this.isOver) return;
+        const name = NAMES_OF_FAULTS[fault.kind];
+        if (name !== undefined) onFault(`${name}-${at}`);
         const heal = this.inject(fault);
         simulation.schedule(fault.lastsMs, `heal ${fault.kind}`, () => {
           if (this.isOver) return;
           say(`heal ${fault.kind}`);
           heal();
+          if (name !== undefined) onFault(`heal-${name}-${at}`);
         });
       });
   }

@@ -151,6 +151,9 @@ export const COLLECTION_WORKLOADS = [
   'field-ttl',
 ] as const;
 
+/** Clients that listen to messages, or to events of keys, which are one more workload of some runs. */
+export const LISTENING_WORKLOADS = ['subscribers', 'key-events'] as const;
+
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);
 
 /** Those whose transactions touch several keys. */
@@ -282,12 +285,20 @@ function withMore(plan: Plan, options: PlanOptions, random: SeededRandom): Plan 
   const kind = REPLICA_WORKLOADS[random.int(REPLICA_WORKLOADS.length)]!;
   const readsReplicas = options.workloads === undefined && draws.reads < 0.25;
   const pipelined = options.workloads === undefined && crossesGroups && random.next() < 0.3;
+  const listening = new SeededRandom(plan.seed).fork(82);
+  const listens = options.workloads === undefined && listening.next() < 0.15;
+  const heard = LISTENING_WORKLOADS[listening.int(LISTENING_WORKLOADS.length)]!;
   const clocks = new SeededRandom(plan.seed).fork(80);
   return {
     ...plan,
     crossesGroups,
     dataGroups: crossesGroups ? (options.dataGroups ?? Math.max(plan.dataGroups, draws.groups)) : plan.dataGroups,
-    workloads: [...plan.workloads, ...(readsReplicas ? [kind] : []), ...(pipelined ? CROSSING_WORKLOADS : [])],
+    workloads: [
+      ...plan.workloads,
+      ...(readsReplicas ? [kind] : []),
+      ...(pipelined ? CROSSING_WORKLOADS : []),
+      ...(listens ? [heard] : []),
+    ],
     maxSkewMs: draws.skew < 0.3 ? 10_000 : draws.skew < 0.6 ? 200 : plan.maxSkewMs,
     kv: draws.skew < 0.15 ? { ...plan.kv, limits: { ...plan.kv.limits, ...TOLERANT } } : plan.kv,
     retentionMs: draws.skew < 0.15 ? 60_000 : plan.retentionMs,

@@ -4,6 +4,7 @@ import { setChecker } from '../../../jepsen/checkers/collections.ts';
 import { linearizability, registerModel } from '../../../jepsen/checkers/linearizability.ts';
 import { type Checker, type Op, pairOps } from '../../../jepsen/history.ts';
 import type { Workload } from '../../../jepsen/types.ts';
+import { keyEvents } from '../../../jepsen/workloads/key-events.ts';
 import { makeRedisWorkload } from '../../../jepsen/workloads/redis.ts';
 
 /** Flushing must not take what other workloads wrote. */
@@ -110,5 +111,11 @@ const scan = (): Workload => ({
 export function makeSimWorkload(name: string): Workload {
   if (name === 'flush') return flush();
   if (name === 'scan') return scan();
+  // Whoever sets it up tries again, in simulated time.
+  if (name === 'key-events')
+    return {
+      ...keyEvents(),
+      setup: async (client) => void (await client.config('SET', 'notify-keyspace-events', 'E$')),
+    };
   return makeRedisWorkload(name, ['clock']);
 }

@@ -186,13 +186,29 @@ function chain(client: SimRedis, tag: string | undefined): unknown {
   return proxy;
 }
 
+/** Of connections; a workload may remember something of a client. */
+const officials = new WeakMap<SimRedis, Redis>();
+
 /** The client as the workloads see it. @param tag slot that keys which transactions touch together are put into */
 export function asOfficialClient(client: SimRedis, tag?: string): Redis {
+  let official = officials.get(client);
+  if (official === undefined) {
+    official = officialOf(client, tag);
+    officials.set(client, official);
+  }
+  return official;
+}
+
+function officialOf(client: SimRedis, tag: string | undefined): Redis {
   return new Proxy(
     {},
     {
       get: (_, name) => {
         if (name === 'then') return undefined;
+        if (name === 'on')
+          return (event: string, listener: (channel: string, message: string) => void): void => {
+            if (event === 'message') client.onMessage = ([, channel, message]) => listener(channel!, message!);
+          };
         if (name === 'status') return client.isReady ? 'ready' : 'end';
         if (name === 'multi') return () => chain(client, tag);
         if (name === 'call') return (...args: Argument[]) => client.command(flatten(args));
