@@ -15,7 +15,8 @@ export {
   type ItemChange,
 } from './item-changes.ts';
 export { type ItemServices, ItemStore } from './item-store.ts';
-export { type PagePlan, planQuery, planScan } from './page-plan.ts';
+export type { PagePart } from './page-part.ts';
+export { type PagePlan, planQuery, planScan, startRow } from './page-plan.ts';
 export { answerPage, type PageAnswer } from './query-scan.ts';
 export { createTablesAndItems, type TablesAndItems, type TablesAndItemsParts } from './tables-and-items.ts';
 export { transactGet } from './transact-get.ts';

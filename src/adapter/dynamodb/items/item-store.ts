@@ -47,6 +47,8 @@ export type WriteBody<Reply> = (view: KeyView, lane: StreamLane) => Reply;
 /** See the top of the file. One a node. */
 export class ItemStore {
   readonly services: ItemServices;
+  /** Clients' tokens of transactions that this node is doing, with digests of what they ask: as many as requests under way. */
+  readonly tokensUnderWay = new Map<string, Buffer>();
   /** When this node has last written to a table: for so long as replicas may be behind it reads where it wrote. */
   private readonly writtenMs = new Map<number, Millis>();
 

@@ -252,7 +252,7 @@ const outsideQuery = (): DynamoError =>
   validationError('The provided starting key is outside query boundaries based on provided conditions');
 
 /** The row that a start key names, whether it is there or not. @throws DynamoError */
-function startRow(table: TableDescriptor, index: AnyIndex | undefined, startKey: Item): Buffer {
+export function startRow(table: TableDescriptor, index: AnyIndex | undefined, startKey: Item): Buffer {
   const schemas = index === undefined ? [table.key] : [index.key, table.key];
   const names = new Set(schemas.flatMap((schema) => attributesOf(schema).map(({ name }) => name)));
   if (startKey.size !== names.size) {

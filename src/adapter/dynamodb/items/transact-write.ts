@@ -132,16 +132,19 @@ export function planTransactWrite(input: TransactWriteItemsInput): TransactPlan 
 /** What became of a transaction: undefined for one that was done before under the same token. */
 type Outcome = readonly WrittenItem[] | undefined;
 
+const otherRequest = (): DynamoError =>
+  new DynamoError(
+    'IdempotentParameterMismatchException',
+    'The request uses the same client token as a previous, but non-identical request.',
+  );
+
 /** Looks a token up and stores it, within the transaction that it stands for. @returns true when it has been done before @throws DynamoError */
 function isRepeated(view: KeyView, { key, digest }: RequestToken): boolean {
   const row = view.get(key);
   if (row !== undefined) {
     if (row.value[0] !== TOKEN_FORMAT) throw new CorruptRowError(`a token has format ${row.value[0]}`);
     if (row.value.subarray(1).equals(digest)) return true;
-    throw new DynamoError(
-      'IdempotentParameterMismatchException',
-      'The request uses the same client token as a previous, but non-identical request.',
-    );
+    throw otherRequest();
   }
   view.put(key, Buffer.concat([Buffer.of(TOKEN_FORMAT), digest]), expiryOf(view.ts, TOKEN_MS));
   return false;
@@ -169,15 +172,47 @@ function bindAll(
   return { bound, keys: bound.flatMap(({ write }) => keysOfWrite(write)) };
 }
 
+/** What became of a transaction, with its actions. */
+interface DoneTransaction {
+  readonly bound: readonly BoundChange[];
+  readonly outcome: Outcome;
+}
+
 /**
  * Does a transaction.
- * @throws DynamoError `TransactionCanceledException` with a reason for each action
+ * @throws DynamoError `TransactionCanceledException` with a reason for each action, `TransactionInProgressException` while this node does it for an earlier
+ *   request
  */
 export async function transactWrite(
   store: ItemStore,
   context: RequestContext,
+  plan: Pick<TransactPlan, 'changes' | 'token'>,
+): Promise<DoneTransaction> {
+  const { token } = plan;
+  if (token === undefined) return doTransaction(store, context, plan);
+  const name = token.key.toString('latin1');
+  const other = store.tokensUnderWay.get(name);
+  if (other !== undefined) throw other.equals(token.digest) ? inProgress() : otherRequest();
+  store.tokensUnderWay.set(name, token.digest);
+  try {
+    return await doTransaction(store, context, plan);
+  } finally {
+    store.tokensUnderWay.delete(name);
+  }
+}
+
+/** SDKs ask again after it. */
+const inProgress = (): DynamoError =>
+  new DynamoError(
+    'TransactionInProgressException',
+    'The transaction with the given request token is already in progress.',
+  );
+
+async function doTransaction(
+  store: ItemStore,
+  context: RequestContext,
   { changes, token }: Pick<TransactPlan, 'changes' | 'token'>,
-): Promise<{ readonly bound: readonly BoundChange[]; readonly outcome: Outcome }> {
+): Promise<DoneTransaction> {
   const { deadlineMs } = context;
   return store.withTables(new Set(changes.map(({ name }) => name)), deadlineMs, async (tables) => {
     const { bound, keys } = bindAll(changes, tables);

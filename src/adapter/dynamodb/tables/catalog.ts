@@ -15,6 +15,7 @@ import {
   nameKey,
   PLACEMENT_KEY,
 } from '../rows/index.ts';
+import { encodeCounts, type TableCounts } from './counts.ts';
 import { decodeDescriptor, encodeDescriptor, segmentEnd, type TableDescriptor } from './descriptor.ts';
 import { decodeTasks, encodeTasks, type TableTask } from './job-record.ts';
 import { decodePlacement, emptyPlacement, encodePlacement, placeTable, removeTable } from './placement.ts';
@@ -182,6 +183,16 @@ export class TableCatalog {
       const after = change(before);
       if (after !== undefined) view.put(key, after, NEVER);
       else if (before !== undefined) view.delete(key);
+    });
+  }
+
+  /** Stores what was counted of a table, when it is there still and the counts are others than before. */
+  async storeCounts(id: number, counts: TableCounts, deadlineMs: Millis): Promise<void> {
+    const key = documentKey(id, 'counts');
+    const bytes = encodeCounts(counts);
+    await this.run([descriptorKey(id), key], deadlineMs, (view) => {
+      const isSame = view.get(key)?.value.equals(bytes) === true;
+      if (view.get(descriptorKey(id)) !== undefined && !isSame) view.put(key, bytes, NEVER);
     });
   }
 

@@ -1,5 +1,6 @@
 /** Tables as the answers of Create-, Describe-, Update- and DeleteTable show them. Members that a table does not have are undefined. */
 import { type ArnPlace, tableArn } from './arn.ts';
+import type { Count, TableCounts } from './counts.ts';
 import {
   type GlobalIndex,
   type KeySchema,
@@ -9,13 +10,8 @@ import {
   type Throughput,
 } from './descriptor.ts';
 
-/** How many items there are, and their bytes, as they were counted last. */
-export interface TableCounts {
-  readonly items: number;
-  readonly bytes: number;
-}
-
-const NONE: TableCounts = { items: 0, bytes: 0 };
+const NONE: Count = { items: 0, bytes: 0 };
+const NOT_COUNTED: TableCounts = { ...NONE, indexes: new Map() };
 /** What a table without settings of its own may do at once, by its description. */
 const WARM_ON_DEMAND = { read: 12_000, write: 4_000 };
 
@@ -51,7 +47,7 @@ function warm(
   return { ReadUnitsPerSecond: units.read, WriteUnitsPerSecond: units.write, Status: 'ACTIVE' };
 }
 
-function globalIndex(arn: string, isOnDemand: boolean, index: GlobalIndex): object {
+function globalIndex(arn: string, isOnDemand: boolean, index: GlobalIndex, { items, bytes }: Count): object {
   return {
     IndexName: index.name,
     KeySchema: keySchema(index.key),
@@ -59,8 +55,8 @@ function globalIndex(arn: string, isOnDemand: boolean, index: GlobalIndex): obje
     IndexStatus: index.state,
     Backfilling: index.state === 'CREATING' ? index.isBackfilling : undefined,
     ProvisionedThroughput: throughput(index.throughput),
-    IndexSizeBytes: 0,
-    ItemCount: 0,
+    IndexSizeBytes: bytes,
+    ItemCount: items,
     IndexArn: `${arn}/index/${index.name}`,
     OnDemandThroughput: onDemand(index.onDemand),
     WarmThroughput: warm(index.warm, index.throughput, isOnDemand),
@@ -68,13 +64,14 @@ function globalIndex(arn: string, isOnDemand: boolean, index: GlobalIndex): obje
 }
 
 /** See the top of the file. */
-export function describeTable(table: TableDescriptor, place: ArnPlace, counts: TableCounts = NONE): object {
+export function describeTable(table: TableDescriptor, place: ArnPlace, counts: TableCounts = NOT_COUNTED): object {
   const arn = tableArn(place, table.name);
   const isDeleting = table.status === 'DELETING';
   const isOnDemand = table.billing === 'PAY_PER_REQUEST';
   const stream = openStream(table);
   const latest = table.streams.at(-1);
   const { encryption } = table;
+  const countOf = (name: string): Count => counts.indexes.get(name) ?? NONE;
   const details = {
     AttributeDefinitions: table.attributes.map(({ name, type }) => ({ AttributeName: name, AttributeType: type })),
     KeySchema: keySchema(table.key),
@@ -82,11 +79,13 @@ export function describeTable(table: TableDescriptor, place: ArnPlace, counts: T
       IndexName: index.name,
       KeySchema: keySchema(index.key),
       Projection: projection(index.projection),
-      IndexSizeBytes: 0,
-      ItemCount: 0,
+      IndexSizeBytes: countOf(index.name).bytes,
+      ItemCount: countOf(index.name).items,
       IndexArn: `${arn}/index/${index.name}`,
     })),
-    GlobalSecondaryIndexes: some(table.globalIndexes, (index) => globalIndex(arn, isOnDemand, index)),
+    GlobalSecondaryIndexes: some(table.globalIndexes, (index) =>
+      globalIndex(arn, isOnDemand, index, countOf(index.name)),
+    ),
   };
   return {
     ...(isDeleting ? {} : details),

@@ -5,6 +5,7 @@
 
 export { type ArnPlace, tableArn, tableNameOf } from './arn.ts';
 export { TableCatalog } from './catalog.ts';
+export { type Count, decodeCounts, encodeCounts, type TableCounts } from './counts.ts';
 export {
   type CutSegment,
   decodeDescriptor,

@@ -1,13 +1,15 @@
 /** Operations on tables. */
 import { DynamoError, validationError } from '../errors/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
-import { documentKey } from '../rows/index.ts';
+import { documentKey, jobKey } from '../rows/index.ts';
 import { tableNameOf, taggedTable } from './arn.ts';
 import { type TableCatalog, tableNotFound } from './catalog.ts';
+import { decodeCounts, type TableCounts } from './counts.ts';
 import { planCreate, tableOfPlan } from './create-table.ts';
 import { describeTable } from './description.ts';
 import type { TableDescriptor } from './descriptor.ts';
 import type { TableDirectory } from './directory.ts';
+import { decodeTasks, type TableTask } from './job-record.ts';
 import type { TableJobs } from './jobs.ts';
 import type { CreateTableInput, UpdateTableInput, WireTag } from './requests.ts';
 import { checkTags, decodeTags, encodeTags, withoutTags, withTags } from './tags.ts';
@@ -41,6 +43,18 @@ export function tableOperations(rooms: TableRooms): AnyOperation[] {
     const table = await directory.renew(name, deadlineMs);
     if (table === undefined) throw tableNotFound(name);
     return table;
+  };
+
+  /** A table as it is described, with what was counted of it. */
+  const described = async (table: TableDescriptor, context: RequestContext): Promise<object> => {
+    const { deadlineMs } = context;
+    const isFilling = table.globalIndexes.some(({ state }) => state === 'CREATING');
+    const [counts, job] = await Promise.all([
+      directory.get(documentKey(table.id, 'counts'), deadlineMs),
+      isFilling ? directory.get(jobKey(table.id), deadlineMs) : undefined,
+    ]);
+    const counted = counts === undefined ? undefined : decodeCounts(counts);
+    return describeTable(table, context, job === undefined ? counted : withProgress(table, counted, decodeTasks(job)));
   };
 
   const changed = (table: TableDescriptor): TableDescriptor => {
@@ -81,7 +95,7 @@ export function tableOperations(rooms: TableRooms): AnyOperation[] {
       name: 'DescribeTable',
       access: 'read',
       validate: ({ TableName }: NamedTable) => tableNameOf(TableName),
-      run: async (context, name) => ({ Table: describeTable(await tableNow(name, context), context) }),
+      run: async (context, name) => ({ Table: await described(await tableNow(name, context), context) }),
     }),
     declareOperation({
       name: 'ListTables',
@@ -102,7 +116,7 @@ export function tableOperations(rooms: TableRooms): AnyOperation[] {
           changedTable(before, tasks, plan, context.nowMs),
         );
         changed(table);
-        return { TableDescription: describeTable({ ...table, status: 'UPDATING' }, context) };
+        return { TableDescription: await described({ ...table, status: 'UPDATING' }, context) };
       },
     }),
     declareOperation({
@@ -185,6 +199,20 @@ export function tableOperations(rooms: TableRooms): AnyOperation[] {
       },
     }),
   ];
+}
+
+/** Of an index that is being filled as many items as it has so far. */
+function withProgress(
+  { globalIndexes }: TableDescriptor,
+  counts: TableCounts | undefined,
+  tasks: readonly TableTask[],
+): TableCounts {
+  const indexes = new Map(counts?.indexes);
+  for (const task of tasks) {
+    const index = task.kind === 'fillIndex' && globalIndexes.find(({ number }) => number === task.index);
+    if (index) indexes.set(index.name, { items: task.items, bytes: 0 });
+  }
+  return { items: counts?.items ?? 0, bytes: counts?.bytes ?? 0, indexes };
 }
 
 const resourceNotFound = (arn: string): DynamoError =>

@@ -1,15 +1,16 @@
 /**
- * Goes round the tables whose rows this node leads, once a second: expired items, records of streams, segments that follow ranges. Every step may be done
- * twice and by two nodes at once; what fails is done in another round. While this node leads no row of a table, nobody is asked anything.
+ * Goes round the tables whose rows this node leads, once a second: expired items, records of streams, segments that follow ranges, counts. Every step may be
+ * done twice and by two nodes at once; what fails is done in another round. While this node leads no row of a table, nobody is asked anything.
  */
 import type { Millis } from '../../../platform/index.ts';
-import type { ItemStore } from '../items/index.ts';
+import { type ItemStore, StaleTableError } from '../items/index.ts';
 import { fenceKey, streamPrefix } from '../rows/index.ts';
 import { type Segment, type TableCatalog, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
 import { sweepExpired } from './expiry-sweep.ts';
 import { followRanges, missingSegments } from './follow-ranges.ts';
 import { leadsTables } from './led-tables.ts';
 import { moveRecords, trimStreams } from './stream-upkeep.ts';
+import { TableCount } from './table-counts.ts';
 
 const ROUND_MS: Millis = 1_000;
 /** How long it waits to hear of tables. A node that stops waits as long when the others are gone already. */
@@ -20,6 +21,12 @@ const SEGMENT_TIMEOUT_MS: Millis = 5_000;
 const TRIM_MS: Millis = 60 * 60 * 1000;
 /** Steps of one table in one round: others have their turn. */
 const MAX_STEPS = 16;
+
+/** How far a table is counted, and when it is counted next, monotonic. */
+interface Counting {
+  count: TableCount | undefined;
+  nextMs: Millis;
+}
 
 /** One a node. */
 export class TableUpkeep {
@@ -32,6 +39,7 @@ export class TableUpkeep {
   private version: number | undefined;
   /** Version of the directory of ranges that segments were compared with last, and of the tables. */
   private followed: { readonly routes: number; readonly tables: number | undefined } | undefined;
+  private readonly counting = new Map<number, Counting>();
   /** When each segment was last trimmed, monotonic. Those that are gone go with the tables. */
   private trimmedMs = new Map<string, Millis>();
 
@@ -65,6 +73,7 @@ export class TableUpkeep {
     if (!isActive() || !(await leadsTables(kv))) return;
     await this.lookAtTables(clock.monotonicMs() + LOOK_TIMEOUT_MS);
     await this.follow();
+    await this.count();
     for (const table of this.tables) {
       if (table.status === 'DELETING' || (table.streams.length === 0 && !hasTimes(table))) continue;
       for (const segment of table.segments) {
@@ -85,6 +94,38 @@ export class TableUpkeep {
     this.version = version;
     const names = new Set(this.tables.flatMap((table) => table.segments.map((segment) => nameOf(table, segment))));
     this.trimmedMs = new Map([...this.trimmedMs].filter(([name]) => names.has(name)));
+    const ids = new Set(this.tables.map(({ id }) => id));
+    for (const id of this.counting.keys()) if (!ids.has(id)) this.counting.delete(id);
+  }
+
+  /** Counts the tables whose first heads this node leads, those whose turn it is. */
+  private async count(): Promise<void> {
+    const { clock, kv, onBackgroundError } = this.store.services;
+    for (const table of this.tables) {
+      if (this.abort.signal.aborted) return;
+      const counting = this.counting.get(table.id) ?? { count: undefined, nextMs: clock.monotonicMs() };
+      const isDue = table.status !== 'DELETING' && clock.monotonicMs() >= counting.nextMs;
+      if (!isDue || !kv.servesLocally(kv.groupOf(fenceKey(table.id, 0)))) continue;
+      this.counting.set(table.id, counting);
+      await this.countOn(table, counting).catch(onBackgroundError);
+    }
+  }
+
+  private async countOn(table: TableDescriptor, counting: Counting): Promise<void> {
+    const { clock } = this.store.services;
+    const deadlineMs = clock.monotonicMs() + SEGMENT_TIMEOUT_MS;
+    counting.count ??= new TableCount(table);
+    const { count } = counting;
+    try {
+      if (!(await count.goOn(this.store, deadlineMs, this.abort.signal))) return;
+      await this.catalog.storeCounts(table.id, count.result(), deadlineMs);
+      counting.nextMs = clock.monotonicMs() + count.pauseMs;
+      counting.count = undefined;
+    } catch (error) {
+      // An index may be gone meanwhile: from the beginning, by the table as it is then.
+      counting.count = undefined;
+      if (!(error instanceof StaleTableError)) throw error;
+    }
   }
 
   /** Lets segments begin where ranges have come to another group. */

@@ -140,6 +140,22 @@ describe('transactions over tables in several groups', () => {
     assert.deepEqual([await balance(1), await balance(2)], ['6', '4']);
   });
 
+  test('are under way for a token that comes again meanwhile, and done once', async () => {
+    const before = [await balance(1), await balance(2)].map(Number);
+    const request = { TransactItems: transfer(1, 2, 1), ClientRequestToken: 'token-3' };
+    const asked = [request, request, { ...request, TransactItems: transfer(1, 2, 2) }];
+    const outcomes = await nodes.cluster.run(
+      Promise.allSettled(asked.map((one) => nodes.ask(1, 'TransactWriteItems', one))),
+    );
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === 'fulfilled' ? 'done' : (outcome.reason as DynamoError).type)),
+      ['done', 'TransactionInProgressException', 'IdempotentParameterMismatchException'],
+    );
+    await nodes.run(1, 'TransactWriteItems', request);
+    assert.deepEqual([await balance(1), await balance(2)].map(Number), [before[0]! - 1, before[1]! + 1]);
+    await nodes.run(2, 'TransactWriteItems', { TransactItems: transfer(2, 1, 1) });
+  });
+
   test('keep a sum while many run at once, on every node', async () => {
     const sums: number[] = [];
     const mover = async (node: number): Promise<void> => {
