@@ -8,12 +8,12 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign, type X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { Millis } from '../../src/platform/index.ts';
-import { CertificateError } from '../../src/security/index.ts';
+import { ACCESS_ROLES, type AccessRole, CertificateError } from '../../src/security/index.ts';
 import * as der from './der.ts';
 
 /** What the holder of a certificate may be: one of the nodes, one of those who look after them, or a program that uses the keys. */
-export const ROLES = ['node', 'admin', 'operate', 'read', 'data'] as const;
-export type Role = (typeof ROLES)[number];
+export const ROLES: readonly Role[] = ['node', ...ACCESS_ROLES];
+export type Role = 'node' | AccessRole;
 
 /** Whom a certificate names. */
 export interface Subject {

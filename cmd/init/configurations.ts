@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path/posix';
 import { parse, stringify } from 'yaml';
 import { loadConfig, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
+import { ACCESS_ROLES } from '../../src/security/index.ts';
 import { fileNameOf, roleNameOf } from '../certs/index.ts';
 
 /** What a new cluster is to be. */
@@ -76,6 +77,7 @@ export function configurationsOf(plan: ClusterPlan): WrittenSettings[] {
       'grpc.tls.cert': certificate.cert,
       'grpc.tls.key': certificate.key,
       'grpc.tls.nodeNames': roleNameOf('node', clusterName),
+      ...Object.fromEntries(ACCESS_ROLES.map((role) => [`grpc.roles.${role}`, roleNameOf(role, clusterName)])),
       'metrics.host': bind,
       ...plan.settings,
     };

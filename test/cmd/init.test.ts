@@ -46,6 +46,8 @@ describe('the configurations of a new cluster', () => {
     }));
     assert.deepEqual(shared[1], shared[0]);
     assert.deepEqual(nodes[2]!.grpc.tls?.nodeNames, ['node.shop.kvorum']);
+    assert.deepEqual(nodes[2]!.grpc.roles?.admin, ['admin.shop.kvorum']);
+    assert.deepEqual(nodes[2]!.grpc.roles?.data, ['data.shop.kvorum']);
     assert.equal(nodes[0]!.redis.passwordFile, '/etc/kvorum/passwords');
     assert.equal(nodes[0]!.dynamodb?.port, 8000);
   });
