@@ -20,6 +20,8 @@ export interface RunOptions {
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** A machine that has much else to do starts programs slowly. */
+const PATIENCE_MS = 180_000;
 const OUTPUT_BYTES = 64 * 1024 ** 2;
 
 /** What runs `words` within `root`, behind whatever comes before. */
@@ -71,10 +73,14 @@ export class RunningSystem {
   }
 
   async writes(pattern: RegExp): Promise<void> {
-    await until(`${pattern} in what it writes`, () => {
-      assert.equal(this.code, undefined, this.output);
-      return pattern.test(this.output);
-    });
+    await until(
+      `${pattern} in what it writes`,
+      () => {
+        assert.equal(this.code, undefined, this.output);
+        return pattern.test(this.output);
+      },
+      PATIENCE_MS,
+    );
   }
 
   /** Runs something beside the first process. @returns its exit code */
@@ -87,7 +93,7 @@ export class RunningSystem {
   /** Signals the first process, and waits for its end. @returns the exit code */
   async end(signal: NodeJS.Signals): Promise<number | null> {
     process.kill(this.firstProcess, signal);
-    await until(`the end after ${signal}`, () => this.code !== undefined, 60_000);
+    await until(`the end after ${signal}`, () => this.code !== undefined, PATIENCE_MS);
     return this.code!;
   }
 }
