@@ -29,6 +29,8 @@ export interface PackageSources {
 
 interface LockedPackage {
   readonly dev?: boolean;
+  /** It may be missing, and what asks for it does without. */
+  readonly optional?: boolean;
 }
 
 const LIBRARY = 'usr/lib/kvorum';
@@ -37,7 +39,10 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 const MAINTAINER = 'The kvorum project <kvorum@packages.invalid>';
 /** Declarations, maps and sources of native code, which nothing reads at run time. */
 const NOT_NEEDED =
-  /\.d\.[cm]?ts$|\.map$|\.(?:cc|c|h|gyp|gypi)$|\/\.(?:github|idea|vscode|travis\.yml|eslintrc\w*)|\/classic-level\/deps\b/;
+  /\.d\.[cm]?ts$|\.map$|\.html$|\.(?:cc|c|h|gyp|gypi)$|\/\.(?:github|idea|vscode|travis\.yml|eslintrc\w*|npmignore|gitattributes)|\/classic-level\/deps\b/;
+
+/** Of a package, what only its makers use. */
+const FOLDERS_OF_MAKERS = /^(?:tests?|docs|examples?|benchmarks?)(?:\/|$)/;
 
 /** Packages that are types and nothing else. */
 const NO_CODE = /(?:^|\/)node_modules\/(?:@types\/|undici-types$)/;
@@ -59,13 +64,15 @@ export function runtimePackages(repository: string): string[] {
   };
   return Object.entries(lock.packages)
     .filter(
-      ([path, { dev }]) => path !== '' && dev !== true && !NO_CODE.test(path) && existsSync(join(repository, path)),
+      ([path, { dev, optional }]) =>
+        path !== '' && dev !== true && optional !== true && !NO_CODE.test(path) && existsSync(join(repository, path)),
     )
     .map(([path]) => path);
 }
 
-/** Native code of other machines is left out. */
+/** Native code of other machines, and for another C library than Debian's, is left out. */
 const isForeign = (path: string): boolean => {
+  if (path.endsWith('.musl.node')) return true;
   const platform = /\/prebuilds\/([^/]+)/.exec(path)?.[1];
   return platform !== undefined && platform !== `${process.platform}-${process.arch}`;
 };
@@ -77,7 +84,8 @@ function copyPackage(repository: string, path: string, library: string): void {
     filter: (file) => {
       const inside = relative(from, file);
       // Packages within are listed by themselves.
-      return !inside.split('/').includes('node_modules') && !NOT_NEEDED.test(file) && !isForeign(file);
+      const isNeeded = !NOT_NEEDED.test(file) && !FOLDERS_OF_MAKERS.test(inside);
+      return isNeeded && !inside.split('/').includes('node_modules') && !isForeign(file);
     },
   });
 }
@@ -96,19 +104,12 @@ function filesBelow(folder: string): string[] {
     .sort();
 }
 
-/** Debian wants the same rights everywhere, and npm packages come with whatever their makers had. */
+/** Debian wants the same rights everywhere, and npm packages come with whatever their makers had. Nothing of it is run by its name. */
 function settleRights(tree: string): void {
   for (const entry of readdirSync(tree, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isDirectory()) chmodSync(path, 0o755);
-    else if (entry.isFile())
-      chmodSync(path, (statSync(path).mode & 0o111) !== 0 && !isScriptText(path) ? 0o755 : 0o644);
+    chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
   }
 }
-
-/** A script that is only ever imported needs no right to be run. */
-const isScriptText = (path: string): boolean =>
-  /\/node_modules\/.*\.(?:[cm]?js|json|md|txt|sh)$|\/node_modules\/.*\/bin\/[^.]*$/.test(path);
 
 function addProgram({ repository, compiled, node }: PackageSources, tree: string): void {
   const library = join(tree, LIBRARY);

@@ -150,7 +150,7 @@ export class Roots {
   /** Nothing in it can be changed from now on, but for `writable`. */
   close(root: string, writable: readonly string[]): void {
     const kept = writable.map((path) => `mount --bind ${root}${path} ${root}${path}`).join('; ');
-    this.script(`${kept}; mount -o remount,ro ${root}`);
+    this.script(`${kept}; mount -o remount,bind,ro ${root}`);
   }
 
   /** Runs something in a system. @returns what it wrote @throws AssertionError when it fails */
