@@ -376,4 +376,53 @@ export const mutants: readonly Mutant[] = [
     concurrency: 20,
     faultSeconds: 2,
   },
+  {
+    name: 'ignored-fences',
+    description: 'a write of an item does not look whether its table is still the one that the node knows',
+    mutations: [
+      {
+        file: 'src/adapter/dynamodb/items/write-item.ts',
+        find: '  checkFence(view, table, place);\n  const key = rowKeyOf(table, place);',
+        replace: '  const key = rowKeyOf(table, place);',
+      },
+      // Nodes would hear of the change within a moment: by asking, from their clients' questions, and from each other.
+      {
+        file: 'src/adapter/dynamodb/tables/directory.ts',
+        find: 'await this.renewAll(askedMs + POLL_TIMEOUT_MS);',
+        replace: '',
+      },
+      {
+        file: 'src/adapter/dynamodb/items/item-store.ts',
+        find: "const isMisfit = error instanceof DynamoError && error.type === 'ValidationException';",
+        replace: 'const isMisfit = false;',
+      },
+      {
+        file: 'src/adapter/dynamodb/items/leader-endpoint.ts',
+        find: 'if (isIt(known)) return known;',
+        replace: 'if (known !== undefined) return known;',
+      },
+    ],
+    workload: 'dynamo-index',
+    nemeses: [],
+    seconds: 15,
+    rate: 300,
+    concurrency: 20,
+    groups: 3,
+  },
+  {
+    name: 'unmerged-records',
+    description: 'a stream is read without the records of transactions that have not been moved among the others',
+    mutations: [
+      {
+        file: 'src/adapter/dynamodb/streams/shard-reader.ts',
+        find: 'for (const { key, value, commitTs } of transactions.rows) add(transactionPlace(prefix, key, commitTs), value);',
+        replace: '',
+      },
+    ],
+    workload: 'dynamo-stream',
+    nemeses: [],
+    seconds: 10,
+    rate: 200,
+    groups: 3,
+  },
 ];
