@@ -36,7 +36,7 @@ export interface S3Limits {
   readonly idleMs: Millis;
   /** Of a call with all its attempts. */
   readonly callMs: Millis;
-  /** At least 5 MiB by the protocol. */
+  /** At least 5 MiB by the protocol. A large object that goes up holds two of them in memory. */
   readonly partBytes: number;
 }
 
@@ -45,7 +45,7 @@ export const DEFAULT_S3_LIMITS: S3Limits = {
   connectMs: 5_000,
   idleMs: 30_000,
   callMs: 180_000,
-  partBytes: 8 << 20,
+  partBytes: 5 << 20,
 };
 
 /** Connections of one client; more calls wait. */
