@@ -7,6 +7,7 @@ import {
   groupKey,
   parseCatalogKey,
   settingKey,
+  withdrawalKey,
   workKey,
 } from '../../src/distribution/contract/catalog-keys.ts';
 import { decodeMeta, encodeMeta } from '../../src/distribution/contract/catalog-rows.ts';
@@ -15,11 +16,13 @@ import {
   decodeFeature,
   decodeGroup,
   decodeSetting,
+  decodeWithdrawal,
   decodeWork,
   encodeClusterState,
   encodeFeature,
   encodeGroup,
   encodeSetting,
+  encodeWithdrawal,
   encodeWork,
 } from '../../src/distribution/contract/cluster-rows.ts';
 import type {
@@ -27,6 +30,7 @@ import type {
   FeatureRow,
   GroupRow,
   SettingRow,
+  WithdrawalRow,
   WorkRow,
 } from '../../src/distribution/contract/cluster-types.ts';
 import { CatalogCorruptError } from '../../src/distribution/contract/errors.ts';
@@ -65,6 +69,13 @@ const anyWork: fc.Arbitrary<WorkRow> = fc.record({
   leaseUntilMs: count,
   progress: fc.uint8Array({ maxLength: 20 }).map((note) => Buffer.from(note)),
 });
+const anyWithdrawal: fc.Arbitrary<WithdrawalRow> = fc.record({
+  nodeId: node,
+  revision: count,
+  aim: fc.constantFrom('DRAINING', 'DECOMMISSIONING'),
+  sinceMs: count,
+  replicas: fc.integer({ min: 0, max: 0xffff_ffff }),
+});
 const anyClusterState: fc.Arbitrary<ClusterState> = fc.record({
   revision: count,
   nodes: fc.constant([]),
@@ -95,6 +106,7 @@ describe('rows of the cluster', () => {
     roundTrip(anySetting, encodeSetting, decodeSetting);
     roundTrip(anyFeature, encodeFeature, decodeFeature);
     roundTrip(anyWork, encodeWork, decodeWork);
+    roundTrip(anyWithdrawal, encodeWithdrawal, decodeWithdrawal);
     roundTrip(anyClusterState, encodeClusterState, decodeClusterState);
   });
 
@@ -118,6 +130,13 @@ describe('rows of the cluster', () => {
       progress: bytes('p'),
     };
     const free: WorkRow = { ...work, holder: undefined, incarnation: undefined, leaseUntilMs: 0 };
+    const withdrawal: WithdrawalRow = {
+      nodeId: nodeId(258),
+      revision: 2,
+      aim: 'DECOMMISSIONING',
+      sinceMs: 80,
+      replicas: 9,
+    };
     const clusterState = {
       revision: 5,
       nodes: [],
@@ -140,12 +159,14 @@ describe('rows of the cluster', () => {
       'key of setting': settingKey('autosplit'),
       'key of feature': featureKey('ranges.move'),
       'key of work': workKey('gc/7'),
+      'key of withdrawal': withdrawalKey(nodeId(258)),
       'meta with a document': encodeMeta(meta),
       group: encodeGroup(row),
       setting: encodeSetting(setting),
       feature: encodeFeature(feature),
       work: encodeWork(work),
       'free work': encodeWork(free),
+      withdrawal: encodeWithdrawal(withdrawal),
       document: encodeClusterState(clusterState),
     };
     const hex = Object.fromEntries(Object.entries(made).map(([what, encoded]) => [what, encoded.toString('hex')]));
@@ -155,6 +176,8 @@ describe('rows of the cluster', () => {
     assert.deepEqual(decodeMeta(stored('meta with a document')), meta);
     assert.deepEqual(decodeGroup(stored('group')), row);
     assert.deepEqual(decodeWork(stored('free work')), free);
+    assert.deepEqual(decodeWithdrawal(stored('withdrawal')), withdrawal);
+    assert.deepEqual(parseCatalogKey(stored('key of withdrawal')), { family: 'withdrawal', node: 258 });
     assert.deepEqual(decodeClusterState(stored('document')), clusterState);
     assert.deepEqual(parseCatalogKey(stored('key of group')), { family: 'group', id: 3 });
     assert.deepEqual(parseCatalogKey(stored('key of work')), { family: 'work', name: 'gc/7' });

@@ -14,8 +14,8 @@ const TIMES: BalancerTimes = {
   rules: {
     ...DEFAULT_BALANCE_TIMES,
     tickMs: 100,
-    intervalMs: { autosplit: 1_000, automerge: 1_000, 'balance.leaders': 1_000, 'balance.size': 1_000 },
-    restMs: { autosplit: 0, automerge: 0, 'balance.leaders': 500, 'balance.size': 500 },
+    intervalMs: { autosplit: 1_000, automerge: 1_000, 'balance.leaders': 1_000, 'balance.size': 1_000, drain: 500 },
+    restMs: { autosplit: 0, automerge: 0, 'balance.leaders': 500, 'balance.size': 500, drain: 0 },
     groupRestMs: 1_000,
   },
 };

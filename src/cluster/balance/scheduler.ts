@@ -10,12 +10,15 @@ import {
   type BalanceAction,
   type BalancePlan,
   type BalanceView,
+  type ClusterState,
   type KeyRules,
   PLAIN_KEYS,
+  planDrains,
   planLeaders,
   planMerges,
   planSizes,
   planSplits,
+  type SwitchValue,
   switchOf,
 } from '../../distribution/index.ts';
 import {
@@ -39,8 +42,9 @@ import type {
 /** A rule every 30 or 60 s; leaders rest 10 s, groups 30 s; bytes 5 min, until heartbeats tell what they did. */
 export const DEFAULT_BALANCE_TIMES: BalanceTimes = {
   tickMs: 1_000,
-  intervalMs: { autosplit: 60_000, automerge: 60_000, 'balance.leaders': 30_000, 'balance.size': 60_000 },
-  restMs: { autosplit: 0, automerge: 0, 'balance.leaders': 10_000, 'balance.size': 300_000 },
+  // An operator waits for it, and what it moves is held back by the rate of snapshots.
+  intervalMs: { autosplit: 60_000, automerge: 60_000, 'balance.leaders': 30_000, 'balance.size': 60_000, drain: 1_000 },
+  restMs: { autosplit: 0, automerge: 0, 'balance.leaders': 10_000, 'balance.size': 300_000, drain: 0 },
   groupRestMs: 30_000,
   actionLimitMs: 1_800_000,
 };
@@ -50,7 +54,11 @@ export const KEPT_REPORTS = 128;
 /** A rule whose actions fail is asked less and less often, up to so many intervals apart. */
 const MAX_BACKOFF = 16;
 
-const DUTIES: readonly Duty[] = ['autosplit', 'automerge', 'balance.leaders', 'balance.size'];
+const DUTIES: readonly Duty[] = ['drain', 'autosplit', 'automerge', 'balance.leaders', 'balance.size'];
+
+/** Draining has no switch: it is asked for node by node. */
+const modeOf = (clusterState: ClusterState, duty: Duty): SwitchValue =>
+  duty === 'drain' ? 'on' : switchOf(clusterState, duty);
 
 /** What is remembered of a rule during one leadership. */
 interface DutyState {
@@ -120,7 +128,7 @@ export class BalanceScheduler {
     const nowMs = this.options.clock.monotonicMs();
     return this.states.map(({ duty, nextMs, current, said }) => ({
       duty,
-      mode: switchOf(this.options.inputs.clusterState(), duty),
+      mode: modeOf(this.options.inputs.clusterState(), duty),
       nextInMs: current === undefined ? Math.max(0, nextMs - nowMs) : 0,
       underWay: current?.action.reason ?? '',
       said,
@@ -147,7 +155,8 @@ export class BalanceScheduler {
     this.leadingSinceMs = this.options.clock.nowMs();
     this.states = DUTIES.map((duty) => ({
       duty,
-      nextMs: nowMs + Math.max(intervalMs[duty], restMs[duty], groupRestMs),
+      // What is asked for node by node does not go in circles, whatever was done before.
+      nextMs: nowMs + (duty === 'drain' ? intervalMs[duty] : Math.max(intervalMs[duty], restMs[duty], groupRestMs)),
       failures: 0,
       current: undefined,
       said: '',
@@ -165,7 +174,7 @@ export class BalanceScheduler {
   private ask(state: DutyState, nowMs: Millis): void {
     const { duty } = state;
     state.nextMs = nowMs + this.times.intervalMs[duty];
-    const mode = switchOf(this.options.inputs.clusterState(), duty);
+    const mode = modeOf(this.options.inputs.clusterState(), duty);
     if (mode === 'off') return;
     const plan = this.plan(state, nowMs);
     if (plan === undefined) return;
@@ -184,6 +193,8 @@ export class BalanceScheduler {
     try {
       const view = this.view(nowMs);
       switch (state.duty) {
+        case 'drain':
+          return planDrains(view, catalogGroup);
         case 'autosplit':
           return planSplits(view, keyRules);
         case 'automerge': {

@@ -81,6 +81,7 @@ const REQUESTS: readonly string[] = [
   'removeGroup',
   'setSetting',
   'activateFeature',
+  'withdrawNode',
   'leaseWork',
   'releaseWork',
 ] satisfies CatalogRequest['kind'][];

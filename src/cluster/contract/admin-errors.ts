@@ -18,6 +18,7 @@ export type AdminErrorCode =
   | 'NOT_ABORTABLE'
   | 'NODE_ANSWERS'
   | 'REPLACE_CONFLICT'
+  | 'NO_ROOM'
   | 'QUORUM_ANSWERS'
   | 'NOT_RECOVERABLE'
   | 'TXN_OPEN'

@@ -46,7 +46,7 @@ export interface BalanceOutputs {
 }
 
 /** Which rule speaks. */
-export type Duty = 'autosplit' | 'automerge' | 'balance.leaders' | 'balance.size';
+export type Duty = 'autosplit' | 'automerge' | 'balance.leaders' | 'balance.size' | 'drain';
 
 /** One thing worth telling an operator. */
 export interface BalanceReport {

@@ -19,6 +19,8 @@ import type {
   SettingRow,
   SplitOp,
   TransitionJobOp,
+  WithdrawalRow,
+  WithdrawOp,
   WorkOp,
   WorkRow,
 } from '../../distribution/index.ts';
@@ -37,6 +39,7 @@ export type CatalogRequest =
   | GroupOp
   | SettingOp
   | FeatureOp
+  | WithdrawOp
   | WorkOp;
 
 /** What came of a request, by the kind of the request. */
@@ -52,7 +55,9 @@ export type CatalogReply<Request extends CatalogRequest> = Request extends Split
           ? SettingRow
           : Request extends FeatureOp
             ? FeatureRow
-            : WorkRow;
+            : Request extends WithdrawOp
+              ? WithdrawalRow
+              : WorkRow;
 
 /** The catalog from any node: requests travel to the leader of the catalog group. */
 export interface CatalogClient {

@@ -14,6 +14,7 @@ export type {
   TransferAction,
 } from './actions.ts';
 export { planMerges } from './auto-merge.ts';
+export { hasSuccessor, planDrains, roomFor } from './drain-balance.ts';
 export { planSplits } from './hotspots.ts';
 export { planLeaders } from './leader-balance.ts';
 export { decodeWindow, encodeWindow } from './load-codec.ts';

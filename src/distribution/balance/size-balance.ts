@@ -5,6 +5,7 @@
  * of nodes' bytes from the fullest on falls with every action, so balancing ends.
  */
 import type { GroupId, NodeId } from '../../platform/index.ts';
+import { withdrawalOf } from '../catalog/index.ts';
 import { RESERVED_END, type Route } from '../contract/index.ts';
 import type { BalanceAction, BalancePlan, BalanceView, GroupPlacement } from './actions.ts';
 
@@ -45,7 +46,9 @@ export function planSizes(view: BalanceView, catalogGroup: GroupId): BalancePlan
     const stranger = placement.voters.find((node) => !bytesOf.has(node));
     if (stranger !== undefined) return nothing(`node ${stranger} of group ${id} is not known, so nothing is moved`);
   }
-  const ordered = [...bytesOf].sort(([a, aBytes], [b, bBytes]) => bBytes - aBytes || a - b);
+  // What leaves those, and where it goes, is not this rule's business.
+  const inService = [...bytesOf].filter(([node]) => withdrawalOf(view.clusterState, node) === undefined);
+  const ordered = inService.sort(([a, aBytes], [b, bBytes]) => bBytes - aBytes || a - b);
   const [full, empty] = [ordered[0], ordered.at(-1)];
   if (full === undefined || empty === undefined) return nothing('there are no nodes');
   const difference = full[1] - empty[1];
@@ -59,7 +62,7 @@ export function planSizes(view: BalanceView, catalogGroup: GroupId): BalancePlan
   const groups = view.groups.filter((group) => isActive.has(group.id) && !group.isBusy);
   const replaceable = groups.filter((group) => group.id !== catalogGroup && !pinned.has(group.id));
   const choice =
-    replicaMove(replaceable, bytesOf, from, why) ?? rangeMove(view, groups, catalogGroup, bytesOf, from, why);
+    replicaMove(replaceable, new Map(ordered), from, why) ?? rangeMove(view, groups, catalogGroup, bytesOf, from, why);
   return choice === undefined
     ? nothing(`${why}, and nothing small enough can be moved`)
     : { actions: [choice.action], notes: [] };

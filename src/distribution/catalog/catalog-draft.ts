@@ -18,6 +18,7 @@ import {
   encodeNode,
   encodeRoute,
   encodeSetting,
+  encodeWithdrawal,
   encodeWork,
   type FeatureRow,
   featureKey,
@@ -38,7 +39,9 @@ import {
   type SettingRow,
   settingKey,
   tombstoneKey,
+  type WithdrawalRow,
   type WorkRow,
+  withdrawalKey,
   workKey,
 } from '../contract/index.ts';
 import type { CatalogMutation, CatalogState } from './catalog-state.ts';
@@ -187,6 +190,18 @@ export class CatalogDraft {
     this.changesClusterState = true;
     if (isKnown) this.rows.push({ key: nodeKey(node.nodeId), value: undefined });
     this.rows.push({ key: tombstoneKey(node.nodeId, node.incarnation), value: Buffer.of(1) });
+    // What follows under its id begins in service.
+    if (this.state.withdrawals.has(node.nodeId)) this.removeWithdrawal(node.nodeId);
+  }
+
+  putWithdrawal(row: WithdrawalRow): void {
+    this.changesClusterState = true;
+    this.rows.push({ key: withdrawalKey(row.nodeId), value: encodeWithdrawal(row) });
+  }
+
+  removeWithdrawal(node: NodeId): void {
+    this.changesClusterState = true;
+    this.rows.push({ key: withdrawalKey(node), value: undefined });
   }
 
   addGroup(group: {

@@ -3,6 +3,7 @@ import { type GroupId, groupId, type NodeId } from '../../platform/index.ts';
 import { CatalogError, type GroupOp, type GroupRow } from '../contract/index.ts';
 import { CatalogDraft, type CatalogPlan, type PlanContext } from './catalog-draft.ts';
 import type { CatalogState } from './catalog-state.ts';
+import { checkInService } from './catalog-withdrawals.ts';
 
 /** Most rows of groups, removed ones included. */
 export const MAX_GROUPS = 16_384;
@@ -81,6 +82,7 @@ function createGroup(draft: CatalogDraft, op: Extract<GroupOp, { kind: 'createGr
       `group ${id} would be on nodes that are not here: ${unknown.join(', ')}; list the nodes to see which there are`,
     );
   }
+  checkInService(draft.state, { id, founders });
   if (groups.size >= MAX_GROUPS) throw new CatalogError('GROUP_LIMIT', `there are ${MAX_GROUPS} groups`);
   return draft.commitRows(draft.addGroup({ id, founders, preferredLeader, requestId }));
 }

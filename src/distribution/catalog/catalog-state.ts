@@ -18,6 +18,7 @@ import {
   decodeNode,
   decodeRoute,
   decodeSetting,
+  decodeWithdrawal,
   decodeWork,
   type FeatureRow,
   type GroupRow,
@@ -28,6 +29,7 @@ import {
   type Route,
   RouteTableError,
   type SettingRow,
+  type WithdrawalRow,
   type WorkRow,
 } from '../contract/index.ts';
 import { RouteTable, RouteTableLoader } from '../routes/index.ts';
@@ -64,6 +66,8 @@ export interface CatalogState {
   readonly settings: ReadonlyMap<string, SettingRow>;
   readonly features: ReadonlyMap<string, FeatureRow>;
   readonly work: ReadonlyMap<string, WorkRow>;
+  /** Nodes that are taken out of service. */
+  readonly withdrawals: ReadonlyMap<NodeId, WithdrawalRow>;
 }
 
 /** How a removed incarnation of a node is spelled in `CatalogState.tombstones`. */
@@ -82,6 +86,7 @@ export const EMPTY_CATALOG: CatalogState = {
   settings: new Map(),
   features: new Map(),
   work: new Map(),
+  withdrawals: new Map(),
 };
 
 /** What all nodes keep a copy of; everything in order of ids and names. */
@@ -98,6 +103,7 @@ export function clusterStateOf(state: CatalogState): ClusterState {
       const [node, incarnation] = name.split('/') as [string, string];
       return { nodeId: nodeId(Number(node)), incarnation };
     }),
+    withdrawals: [...state.withdrawals.values()].sort((a, b) => a.nodeId - b.nodeId),
   };
 }
 
@@ -132,6 +138,7 @@ class RowMaps {
   private readonly settings: ChangedMap<string, SettingRow>;
   private readonly features: ChangedMap<string, FeatureRow>;
   private readonly work: ChangedMap<string, WorkRow>;
+  private readonly withdrawals: ChangedMap<NodeId, WithdrawalRow>;
 
   constructor(state: CatalogState) {
     this.jobs = new ChangedMap(state.jobs);
@@ -142,6 +149,7 @@ class RowMaps {
     this.settings = new ChangedMap(state.settings);
     this.features = new ChangedMap(state.features);
     this.work = new ChangedMap(state.work);
+    this.withdrawals = new ChangedMap(state.withdrawals);
   }
 
   /** Takes in one row; `value` undefined removes it. */
@@ -177,6 +185,9 @@ class RowMaps {
       case 'work':
         this.work.put(parsed.name, value, decodeWork);
         break;
+      case 'withdrawal':
+        this.withdrawals.put(nodeId(parsed.node), value, decodeWithdrawal);
+        break;
       default:
         assertNever(parsed);
     }
@@ -193,6 +204,7 @@ class RowMaps {
       settings: this.settings.rows,
       features: this.features.rows,
       work: this.work.rows,
+      withdrawals: this.withdrawals.rows,
     };
   }
 }

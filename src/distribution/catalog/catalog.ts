@@ -13,6 +13,8 @@ import {
   type NodeRow,
   type SettingOp,
   type SettingRow,
+  type WithdrawalRow,
+  type WithdrawOp,
   type WorkOp,
   type WorkRow,
 } from '../contract/index.ts';
@@ -48,13 +50,14 @@ import {
 } from './catalog-routes.ts';
 import { planActivateFeature, planSetSetting } from './catalog-settings.ts';
 import type { CatalogState } from './catalog-state.ts';
+import { planWithdrawNode } from './catalog-withdrawals.ts';
 import { planWork } from './catalog-work.ts';
 
 export type RouteOp = BootstrapOp | RestoreOp | SplitOp | BatchSplitOp | MergeOp;
 export type JobOp = CreateMoveOp | CreateMergeOp | TransitionJobOp | SetGroupOp;
 export type NodeOp = PutNodeOp | RemoveNodeOp;
 /** Operations on what all nodes keep a copy of. */
-export type ClusterOp = GroupOp | SettingOp | FeatureOp | WorkOp;
+export type ClusterOp = GroupOp | SettingOp | FeatureOp | WorkOp | WithdrawOp;
 export type CatalogOp = RouteOp | JobOp | NodeOp | ClusterOp;
 
 /** What comes of an operation, by its kind. */
@@ -70,7 +73,9 @@ export type CatalogResult<Op extends CatalogOp> = Op extends RouteOp
           ? SettingRow
           : Op extends FeatureOp
             ? FeatureRow
-            : WorkRow;
+            : Op extends WithdrawOp
+              ? WithdrawalRow
+              : WorkRow;
 
 /**
  * Decides what an operation writes. Pure: the state stays, nothing is read but the arguments.
@@ -121,6 +126,8 @@ function plan(state: CatalogState, op: CatalogOp, context: PlanContext): Catalog
       return planSetSetting(state, op, context);
     case 'activateFeature':
       return planActivateFeature(state, op, context);
+    case 'withdrawNode':
+      return planWithdrawNode(state, op, context);
     case 'leaseWork':
     case 'releaseWork':
       return planWork(state, op, context);

@@ -36,6 +36,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   },
   dynamodb: { bit: 8, description: 'rows of DynamoDB tables; scans that other nodes bound by bytes' },
   'nodes.endpoints': { bit: 9, description: 'nodes say in their rows where clients reach them' },
+  'nodes.drain': { bit: 10, description: 'nodes are taken out of service and put back, which the catalog remembers' },
   backups: { bit: 11, description: 'nodes store copies of groups for backups outside of the cluster' },
 };
 

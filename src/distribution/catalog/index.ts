@@ -36,6 +36,7 @@ export {
   loadCatalogSteps,
   tombstoneName,
 } from './catalog-state.ts';
+export { DRAIN_FEATURE, withdrawalOf } from './catalog-withdrawals.ts';
 export { MAX_LEASE_MS, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';
 export { DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';
 export {

@@ -6,7 +6,7 @@
  *   key := 00 'c' family [suffix]
  *   families: 'm' meta, 'r' route/<id u53>, 'd' delta/<version u53>, 'j' job/<id u53>, 'h' jobhist/<terminal ms u53><id u53>,
  *             'n' node/<id u16>, 't' tombstone/<node u16><incarnation 16 bytes>, 'g' group/<id u32>, 's' setting/<name>,
- *             'f' feature/<name>, 'w' work/<name>
+ *             'f' feature/<name>, 'w' work/<name>, 'o' withdrawal/<node u16>
  */
 
 import { ByteReader, ByteWriter, type GroupId, type NodeId } from '../../platform/index.ts';
@@ -58,6 +58,7 @@ export const groupKey = (id: GroupId): Buffer => key('g').u32(id).finish();
 export const settingKey = (name: string): Buffer => key('s').text(name).finish();
 export const featureKey = (name: string): Buffer => key('f').text(name).finish();
 export const workKey = (name: string): Buffer => key('w').text(name).finish();
+export const withdrawalKey = (node: NodeId): Buffer => key('o').u16(node).finish();
 
 /** What a catalog key names. */
 export type CatalogKey =
@@ -66,7 +67,7 @@ export type CatalogKey =
   | { readonly family: 'delta'; readonly version: CatalogVersion }
   | { readonly family: 'job'; readonly id: JobId }
   | { readonly family: 'jobHistory'; readonly terminalMs: number; readonly id: JobId }
-  | { readonly family: 'node'; readonly node: number }
+  | { readonly family: 'node' | 'withdrawal'; readonly node: number }
   | { readonly family: 'tombstone'; readonly node: number; readonly incarnation: Buffer }
   | { readonly family: 'group'; readonly id: number }
   | { readonly family: 'setting' | 'feature' | 'work'; readonly name: string };
@@ -105,6 +106,8 @@ function parseFamily(reader: ByteReader): CatalogKey {
       return { family: 'feature', name: reader.text() };
     case 'w':
       return { family: 'work', name: reader.text() };
+    case 'o':
+      return { family: 'withdrawal', node: reader.u16() };
     default:
       throw reader.corrupt(`has unknown family '${family}'`);
   }

@@ -5,15 +5,24 @@
 
 import { ByteReader, ByteWriter, groupId, type NodeId, nodeId } from '../../platform/index.ts';
 import { decodeNode, encodeNode } from './catalog-rows.ts';
-import type { ClusterState, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
+import type {
+  ClusterState,
+  FeatureRow,
+  GroupRow,
+  SettingRow,
+  WithdrawalAim,
+  WithdrawalRow,
+  WorkRow,
+} from './cluster-types.ts';
 import { CatalogCorruptError } from './errors.ts';
 
 const CODEC = 1;
 /** Of a group row that names the request which made it; rows without keep to the first codec. */
 const NAMED_GROUP_CODEC = 2;
 
-/** Disk values are places in this list: only ever append. */
+/** Disk values are places in these lists: only ever append. */
 const GROUP_STATES: readonly GroupRow['state'][] = ['ACTIVE', 'REMOVED'];
+const WITHDRAWAL_AIMS: readonly WithdrawalAim[] = ['DRAINING', 'DECOMMISSIONING'];
 
 /** Ids of nodes begin with 1, so 0 says "none". */
 const writeOptionalNode = (writer: ByteWriter, node: NodeId | undefined): ByteWriter => writer.u16(node ?? 0);
@@ -104,6 +113,27 @@ export function decodeWork(bytes: Buffer): WorkRow {
     incarnation: reader.optional(),
     leaseUntilMs: reader.u53(),
     progress: reader.bytes(),
+  };
+  reader.end();
+  return row;
+}
+
+/** A row of a node that is taken out of service. */
+export function encodeWithdrawal({ nodeId: node, revision, aim, sinceMs, replicas }: WithdrawalRow): Buffer {
+  const writer = new ByteWriter(32).u8(CODEC).u16(node).u53(revision);
+  return writer.u8(WITHDRAWAL_AIMS.indexOf(aim)).u53(sinceMs).u32(replicas).finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeWithdrawal(bytes: Buffer): WithdrawalRow {
+  const reader = new ByteReader(bytes, 'a withdrawal row', CatalogCorruptError);
+  reader.version(CODEC);
+  const row = {
+    nodeId: nodeId(reader.u16()),
+    revision: reader.u53(),
+    aim: reader.oneOf(WITHDRAWAL_AIMS),
+    sinceMs: reader.u53(),
+    replicas: reader.u32(),
   };
   reader.end();
   return row;

@@ -47,6 +47,22 @@ export interface WorkRow {
   readonly progress: Buffer;
 }
 
+/**
+ * What becomes of a node that an operator takes out of service: it leads nothing, and its replicas go to nodes that have room for them.
+ * `DECOMMISSIONING`: it leaves the cluster for good when it has none left.
+ */
+export type WithdrawalAim = 'DRAINING' | 'DECOMMISSIONING';
+
+/** A node that an operator takes out of service. */
+export interface WithdrawalRow {
+  readonly nodeId: NodeId;
+  readonly revision: number;
+  readonly aim: WithdrawalAim;
+  readonly sinceMs: Millis;
+  /** Replicas that the node had then, for whoever shows how far it is. */
+  readonly replicas: number;
+}
+
 /** See the top of the file. */
 export interface ClusterState {
   /** Rises with every change of any of the rows except heartbeats and leases. */
@@ -58,6 +74,8 @@ export interface ClusterState {
   readonly work: readonly WorkRow[];
   /** Lives of nodes that were removed for good; absent in documents of older programs. */
   readonly removed?: readonly RemovedNode[];
+  /** Nodes that are taken out of service; absent in documents of older programs. */
+  readonly withdrawals?: readonly WithdrawalRow[];
 }
 
 /** A life of a node that was removed from the cluster: nobody may listen to it any more. */
@@ -92,6 +110,15 @@ export interface SettingOp {
 export interface FeatureOp {
   readonly kind: 'activateFeature';
   readonly name: string;
+}
+
+/** Takes a node out of service, or puts it back (`aim` undefined). The answer is its row, with revision 0 when it is in service. */
+export interface WithdrawOp {
+  readonly kind: 'withdrawNode';
+  readonly nodeId: NodeId;
+  readonly aim: WithdrawalAim | undefined;
+  /** Replicas that it has. */
+  readonly replicas: number;
 }
 
 export type WorkOp =

@@ -51,6 +51,8 @@ export type CatalogErrorCode =
   | 'NODE_CHANGED'
   | 'NODE_REMOVED'
   | 'NODE_LACKS_FEATURE'
+  | 'NODE_WITHDRAWN'
+  | 'LAST_NODE'
   | 'INVALID_GROUP'
   | 'GROUP_NOT_FOUND'
   | 'GROUP_REMOVED'

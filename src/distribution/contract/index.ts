@@ -19,6 +19,7 @@ export {
   routeKey,
   settingKey,
   tombstoneKey,
+  withdrawalKey,
   workKey,
 } from './catalog-keys.ts';
 export {
@@ -47,10 +48,12 @@ export {
   decodeFeature,
   decodeGroup,
   decodeSetting,
+  decodeWithdrawal,
   decodeWork,
   encodeFeature,
   encodeGroup,
   encodeSetting,
+  encodeWithdrawal,
   encodeWork,
 } from './cluster-rows.ts';
 export type {
@@ -61,6 +64,9 @@ export type {
   GroupRow,
   SettingOp,
   SettingRow,
+  WithdrawalAim,
+  WithdrawalRow,
+  WithdrawOp,
   WorkOp,
   WorkRow,
 } from './cluster-types.ts';
