@@ -44,9 +44,9 @@ import {
   type EncryptionStatus,
   FolderRefusedError,
   handOver,
-  handOverBeforeStop,
   metricSources,
   type NodeStatus,
+  OrderlyStop,
   quorumReplicas,
   type Readiness,
   redisEndpoints,
@@ -89,8 +89,6 @@ const SPACE_RETRY_MS = 500;
 const SECURITY_REFRESH_MS = 5_000;
 /** And how often a command is asked for keys. */
 const COMMAND_REFRESH_MS = 300_000;
-/** A node that stops gives what it leads away first, within this time; a transfer takes some round trips. */
-const HAND_OVER_MS = 2_000;
 /** A node that has no place in the cluster tells whoever asks, for so long, before it ends. */
 const LAST_WORDS_MS = 1_000;
 
@@ -113,7 +111,7 @@ export interface RunningNode {
   encryption(): EncryptionStatus | undefined;
   /** Reads certificates, passwords and keys again now; it also happens by itself. What is wrong with them is logged. */
   reloadSecurity(): Promise<void>;
-  /** Leaves service and gives everything back; a second start finds the data again. */
+  /** Leaves service so that others notice nothing of it, and gives everything back; a second start finds the data again. */
   stop(): Promise<void>;
 }
 
@@ -278,6 +276,17 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     opened.push(() => node.stop());
     encryption?.start(logStore);
     opened.push(async () => encryption?.stop());
+    const orderly = new OrderlyStop({
+      self: network.self,
+      departures: node.kv.departures,
+      groups: () => node.engine.groups(),
+      clusterState: node.clusterState,
+      mayLead: (other) => node.fitness.mayLead(other),
+      ...{ clock, scheduler, logger },
+    });
+    // Behind the servers of clients, which are closed before it.
+    opened.push(() => orderly.takeLeave());
+    const readiness = (): Readiness => orderly.readiness(node.readiness());
     const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));
     const odd = clockRemark(newestMs, clock.nowMs());
     if (odd !== undefined) logger.warn({ newestMs }, odd);
@@ -330,7 +339,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       random,
       logger,
       quorumReplicas: () => quorumReplicas(node.engine.groups(), founding),
-      handOver: () => handOver(node.engine.groups()),
+      handOver: () => handOver(node.engine.groups(), (other) => node.fitness.mayLead(other)),
       debug: node.kv,
       config: {
         memoryBytes: options.memoryBytes,
@@ -358,7 +367,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         clock,
       }),
     );
-    const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
+    const metrics = new MetricsServer({ ...options.metrics, registry, readiness });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
     const { storageKeys, ...others } = security;
@@ -389,8 +398,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       readiness: () => node.readiness(),
       encryption: () => encryption?.status(),
       reloadSecurity: async () => void (await Promise.all([refresher.refresh(), asker.refresh()])),
+      readiness,
+      reloadSecurity: () => refresher.refresh(),
       stop: async () => {
-        await handOverBeforeStop(node.engine.groups(), scheduler, HAND_OVER_MS);
+        await orderly.begin();
         await closeAll();
       },
     };

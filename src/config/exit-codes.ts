@@ -6,6 +6,8 @@ export const EXIT_CODES = {
   NODE_CHANGED: 4,
   /** Two processes run with copies of its data folder. */
   NODE_RUNS_TWICE: 5,
+  /** The cluster has switched on what its program cannot do: it is older than it may be. */
+  NODE_LACKS_FEATURE: 6,
 } as const;
 
 /** True for the end of a node that starting again does not help. */

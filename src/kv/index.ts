@@ -92,6 +92,7 @@ export {
 } from './contract/index.ts';
 export { encodeAppliedMeta, encodeConf, encodeSetGc, encodeTxnFloor, MetaName } from './entry/index.ts';
 export {
+  type Departures,
   decodeError,
   encodeError,
   forwarded,

@@ -26,6 +26,7 @@ import type { StoreActivity } from '../store/index.ts';
 import { buildConsensus } from './build-consensus.ts';
 import { buildControlPlane } from './build-control-plane.ts';
 import { buildDataPlane } from './build-data-plane.ts';
+import type { Fitness } from './fitness.ts';
 import type { GroupHost } from './group-host.ts';
 import { buildMessages } from './messages.ts';
 import type { NodeParts } from './parts.ts';
@@ -40,6 +41,8 @@ export interface AssembledNode {
   /** Keys that clients keep, over all nodes. */
   readonly tracking: Tracking;
   readonly engine: RaftEngine;
+  /** Which nodes should lead. */
+  readonly fitness: Fitness;
   readonly host: GroupHost;
   readonly routes: RouteEngine;
   /** How this node stands with the catalog. */
@@ -95,11 +98,11 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   tracking.start();
 
   const { clock, engine, standing } = consensus;
-  const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters } = data;
+  const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters, fitness } = data;
   const { watch, admin, archive, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   return {
-    ...{ clock, engine, messages, tracking },
+    ...{ clock, engine, fitness, messages, tracking },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
     ...{ watch, admin, archive, catalog, catalogLeader, shadow, clusterState },
     readiness: () =>

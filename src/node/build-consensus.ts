@@ -21,6 +21,8 @@ export interface ReplicasAbove {
   heardOf(group: GroupId): void;
   /** The node has no place in the cluster: whoever waits here is told why. */
   refuseAll(): void;
+  /** False while this node takes no leadership that it can leave to others: it stops, or is drained. */
+  mayLead(): boolean;
 }
 
 /** See the top of the file. */
@@ -66,6 +68,7 @@ export function buildConsensus(parts: NodeParts): ConsensusPlane {
     nodeId: self,
     clock: parts.clock,
     peerClocks: clock,
+    mayLead: () => replicas.get().mayLead(),
     random,
     scheduler,
     network,

@@ -22,16 +22,16 @@ import {
   WatchServer,
 } from '../cluster/index.ts';
 import { CATALOG_GROUP } from '../config/index.ts';
-import { CAPABILITIES, type ClusterState, settingOf } from '../distribution/index.ts';
+import { CAPABILITIES, type CatalogError, type ClusterState, FEATURES, settingOf } from '../distribution/index.ts';
 import { ForwardingSpanClient, OracleShadow, statusAt } from '../kv/index.ts';
 import { type GroupId, groupId, nodeId, timestampOfMs } from '../platform/index.ts';
 import { BackgroundServices, mayMove } from './background-services.ts';
 import type { ConsensusPlane } from './build-consensus.ts';
 import type { DataPlane } from './build-data-plane.ts';
-import { ClockWarden } from './clock-warden.ts';
 import { confirmedRoutes } from './confirmed-routes.ts';
 import { foundingConfiguration } from './founding.ts';
 import { Later } from './later.ts';
+import { LeadershipWarden } from './leadership-warden.ts';
 import type { NodeParts } from './parts.ts';
 import { processOf } from './process.ts';
 import { Startables } from './startables.ts';
@@ -126,7 +126,16 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   running.add(services.get());
   running.add(backups.get());
   running.add(storagePressure);
-  running.add(new ClockWarden({ nodeClock: clock, groups: () => engine.groups(), clock, scheduler }));
+  running.add(
+    new LeadershipWarden({
+      nodeClock: clock,
+      isWithdrawn: (node) => data.fitness.isWithdrawn(node),
+      self: network.self,
+      groups: () => engine.groups(),
+      clock,
+      scheduler,
+    }),
+  );
   return {
     ...{ watch, admin, shadow, archive, clusterState },
     catalog: catalog.client,
@@ -281,7 +290,7 @@ function buildBackgroundServices(
   const { scheduler, random, incarnation } = parts;
   const { self } = parts.network;
   const { clock } = consensus;
-  const { kv, host, routes, recorder } = data;
+  const { kv, host, routes, recorder, fitness } = data;
   return new BackgroundServices({
     nodeId: self,
     incarnation,
@@ -293,7 +302,7 @@ function buildBackgroundServices(
     spans: catalog.spans,
     features: clusterState,
     nowTs: () => kv.nowTs(),
-    isUnfit: (node) => (node === self ? !clock.mayLead : clock.isPeerOff(node)),
+    isUnfit: (node) => !fitness.mayLead(node) || (node === self ? !clock.mayLead : clock.isPeerOff(node)),
     times: parts.balance ?? {},
     keyRules: KEYSPACES_OF_ADAPTERS,
     moves: parts.moves ?? {},
@@ -306,7 +315,7 @@ function buildBackgroundServices(
 /** The agent tells the catalog's leader of this node, and the node what the cluster is. */
 function buildAgent({ parts, consensus, data }: Below, catalog: Catalog, services: BackgroundServices): NodeAgent {
   const { clock, standing } = consensus;
-  const { host, reconciler } = data;
+  const { host, reconciler, fitness } = data;
   const agent = new NodeAgent({
     client: catalog.client,
     nodeId: parts.network.self,
@@ -325,13 +334,26 @@ function buildAgent({ parts, consensus, data }: Below, catalog: Catalog, service
     onRemoved: (error) => standing.refusedByCatalog('NODE_REMOVED', error),
     onRefused: (error) => {
       if (error.code === 'NODE_CHANGED') standing.refusedByCatalog(error.code, error);
+      else if (error.code === 'NODE_LACKS_FEATURE') void endIfTooOld(error);
       else parts.onBackgroundError(error);
     },
     onTaken: () => standing.takenByCatalog(),
   });
+  /** A leader of an older program takes what it does not know for missing here, too: the catalog's rows say what is active. */
+  async function endIfTooOld(refusal: CatalogError): Promise<void> {
+    try {
+      const { features } = await catalog.client.clusterState();
+      const isTooOld = features.some(({ name }) => !Object.hasOwn(FEATURES, name));
+      if (isTooOld) standing.refusedByCatalog('NODE_LACKS_FEATURE', refusal);
+      else parts.onBackgroundError(refusal);
+    } catch (error) {
+      parts.onBackgroundError(error);
+    }
+  }
   agent.onClusterState((clusterState) => {
     clock.accept(Number(settingOf(clusterState, 'time.caughtUpAt')));
     reconciler.follow(clusterState);
+    fitness.follow(clusterState);
   });
   return agent;
 }

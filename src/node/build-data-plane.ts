@@ -27,6 +27,7 @@ import {
 import { type GroupId, SystemDisk } from '../platform/index.ts';
 import { DiskLevelFolders, openGroupStore, StoreActivity } from '../store/index.ts';
 import type { ConsensusPlane } from './build-consensus.ts';
+import { Fitness } from './fitness.ts';
 import { inBatches, OPEN_AT_ONCE } from './founding.ts';
 import { GroupHost } from './group-host.ts';
 import { Later } from './later.ts';
@@ -42,6 +43,8 @@ export interface DataPlane {
   readonly kv: NodeKvService;
   readonly host: GroupHost;
   readonly reconciler: ReplicaReconciler;
+  /** Which nodes should lead. */
+  readonly fitness: Fitness;
   readonly routes: RouteEngine;
   /** What is accessed here. */
   readonly recorder: LoadRecorder;
@@ -96,6 +99,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     evaluator: parts.evaluator,
     onBackgroundError,
   });
+  const fitness = new Fitness(self, kv.departures);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
   const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity });
   host.set(replicas.host);
@@ -115,6 +119,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     foundAllowed: () => replicas.host.foundAllowed(),
     heardOf: (group) => reconciler.get().heardOf(group),
     refuseAll: () => void kv.close(),
+    mayLead: () => fitness.mayLead(self),
   });
   const spanning = buildSpanning({ parts, consensus, kv, routes, host: replicas.host, storagePressure });
   resolver.set(spanning.resolver);
@@ -124,7 +129,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   running.add(spanning.resolver);
   running.add(spanning.reads);
   return {
-    ...{ kv, routes, recorder, storagePressure, storeActivity },
+    ...{ kv, routes, recorder, storagePressure, storeActivity, fitness },
     ...spanning,
     host: replicas.host,
     reconciler: reconciler.get(),

@@ -3,12 +3,13 @@
 export * from './archive/index.ts';
 export { type AssembledNode, assembleNode, type NodeStatus } from './assemble.ts';
 export { clusterSettings } from './cluster-settings.ts';
-export { handOver, handOverBeforeStop } from './drain.ts';
 export { quorumReplicas } from './durable-copies.ts';
 export { checkEncryption, Encryption, type EncryptionStatus } from './encryption.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
+export { handOver } from './hand-over.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
+export { OrderlyStop } from './orderly-stop.ts';
 export type { NodeParts } from './parts.ts';
 export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';

@@ -20,7 +20,7 @@ import {
 } from '../platform/index.ts';
 import type { NodeRecord } from '../raftengine/index.ts';
 
-/** The node has no place in the cluster with this data folder: it ends, and starting it again changes nothing. */
+/** The node has no place in the cluster with this data folder, or this program: it ends, and starting it again changes nothing. */
 export class FolderRefusedError extends KvorumError {
   readonly code: keyof typeof EXIT_CODES;
   readonly disposition: ErrorDisposition = 'final';
@@ -133,9 +133,9 @@ export class FolderStanding {
   }
 
   /** The catalog does not take this node in: its word is final, but for a node that may wait. */
-  refusedByCatalog(code: 'NODE_REMOVED' | 'NODE_CHANGED', cause: Error): void {
+  refusedByCatalog(code: 'NODE_REMOVED' | 'NODE_CHANGED' | 'NODE_LACKS_FEATURE', cause: Error): void {
     this.catalogRefusal = cause.message;
-    if (code === 'NODE_REMOVED' || !this.options.mayWait()) this.finish(code, cause.message, cause);
+    if (code !== 'NODE_CHANGED' || !this.options.mayWait()) this.finish(code, cause.message, cause);
     else this.options.onError(cause);
   }
 

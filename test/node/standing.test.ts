@@ -68,6 +68,7 @@ describe('how the cluster stands to a data folder', () => {
       ['NODE_CHANGED', true, false],
       ['NODE_REMOVED', false, true],
       ['NODE_REMOVED', true, true],
+      ['NODE_LACKS_FEATURE', true, true],
     ] as const) {
       const { standing, ended, errors } = standingOf({ mayWait });
       standing.refusedByCatalog(code, changed);

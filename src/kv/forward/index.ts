@@ -3,6 +3,7 @@
  * group and leader, and errors that keep their meaning on the way.
  */
 
+export type { Departures } from './departures.ts';
 export { decodeError, encodeError } from './forward-errors.ts';
 export type { LocalReplica } from './forward-path.ts';
 export type { ProxyLimits, ProxyStats } from './forward-types.ts';

@@ -21,6 +21,7 @@ import {
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../raftengine/index.ts';
 import { isHeldBack } from '../admission/index.ts';
 import { type ForwardHandler, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../contract/index.ts';
+import { Departures } from './departures.ts';
 import { RetryBudget } from './forward-breaker.ts';
 import { decodeFrame, type ForwardMessage, type ForwardReply, type ForwardRequest } from './forward-codec.ts';
 import { ForwardCounters } from './forward-counters.ts';
@@ -41,6 +42,8 @@ import {
 const SWEEP_MS: Millis = 25;
 
 export class LeaderProxy {
+  /** Nodes that stop in good order; those that leave are sent nothing. */
+  readonly departures: Departures;
   private readonly network: PeerNetwork;
   private readonly directory: GroupDirectory;
   private readonly clock: Clock;
@@ -106,6 +109,7 @@ export class LeaderProxy {
       leaderOf: (group) => this.leaderOf(group),
       reply: (peer, message) => this.outbox.reply(peer, message),
     });
+    this.departures = new Departures({ network, clock, scheduler, unanswered: (peer) => this.unansweredBy(peer) });
     network.onFrame('forward', (from, frame) => this.receive(from, frame));
     network.onPeerLost((peer) => this.losePeer(peer));
   }
@@ -229,7 +233,7 @@ export class LeaderProxy {
       return;
     }
     const target = path.target(hint, nowMs);
-    if (target === undefined) {
+    if (target === undefined || this.leaves(path, target.node)) {
       this.wait(forward);
       return;
     }
@@ -250,6 +254,19 @@ export class LeaderProxy {
     forward.isProbe = admission === 'probe';
     if (forward.isProbe) this.probeCount += 1;
     this.outbox.send(target.node, forward);
+  }
+
+  /** A node that stops in good order leads nothing any more: who does is soon heard here, or from somebody else. */
+  private leaves(path: GroupPath, node: NodeId): boolean {
+    const isLeaving = this.departures.isPeerLeaving(node);
+    if (isLeaving) path.lost(node);
+    return isLeaving;
+  }
+
+  private unansweredBy(peer: NodeId): number {
+    let count = 0;
+    for (const forward of this.sent.values()) if (forward.sentTo === peer && !forward.isDone) count++;
+    return count;
   }
 
   /** Until the sweep finds somebody to ask. */
@@ -399,7 +416,9 @@ export class LeaderProxy {
   /** Tries those that wait for a leader again, when there is one to try. */
   private goOn(path: GroupPath, waiting: readonly Forward[], nowMs: Millis): void {
     const target = path.isServing ? undefined : path.target(undefined, nowMs);
-    const isStuck = !path.isServing && (target === undefined || path.breaker.wouldWait(target.identity, nowMs));
+    const isStuck =
+      !path.isServing &&
+      (target === undefined || this.leaves(path, target.node) || path.breaker.wouldWait(target.identity, nowMs));
     if (isStuck) {
       const left = waiting.filter((forward) => !forward.isDone);
       if (left.length > 0) this.waiting.set(path, left);

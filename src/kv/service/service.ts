@@ -32,7 +32,13 @@ import type {
   ScanPage,
   ScanRequest,
 } from '../contract/index.ts';
-import { LeaderProxy, type LocalReplica, type ProxyLimits, type ProxyStats } from '../forward/index.ts';
+import {
+  type Departures,
+  LeaderProxy,
+  type LocalReplica,
+  type ProxyLimits,
+  type ProxyStats,
+} from '../forward/index.ts';
 import {
   type AccessListener,
   complete,
@@ -116,6 +122,8 @@ export interface NodeKvService extends KvService {
   stats(group: GroupId): ExecutorStats;
   /** How often somebody asked for the group of a key. */
   readonly routeLookups: number;
+  /** Nodes that stop in good order, this one too. */
+  readonly departures: Departures;
   /** Counters of the proxy. */
   proxyStats(): ProxyStats;
   /** Whether leaders here delete keys that have expired, which readers do not see in any case; on at first. For tests of clients. */
@@ -353,6 +361,10 @@ class LocalKvService implements NodeKvService {
 
   stats(group: GroupId): ExecutorStats {
     return this.hostedExecutor(group).stats();
+  }
+
+  get departures(): Departures {
+    return this.proxy.departures;
   }
 
   proxyStats(): ProxyStats {

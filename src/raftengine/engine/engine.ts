@@ -84,6 +84,8 @@ export interface RaftEngineOptions {
   readonly clock: Clock;
   /** Left out: this node compares no clocks. */
   readonly peerClocks?: PeerClocks;
+  /** False while this node should not lead for another reason than its clock; left out: it always may. */
+  readonly mayLead?: () => boolean;
   readonly random: Random;
   readonly scheduler: Scheduler;
   /** The engine takes its `control` and `bulk` lanes and the stream kind `snapshot`; its owner starts and stops it. */
@@ -389,9 +391,10 @@ export class RaftEngine {
     this.sendBeats();
   }
 
-  /** False while the clock of this node is off those of its peers. */
+  /** False while this node takes no leadership that it can leave to others. */
   private get mayLead(): boolean {
-    return this.options.peerClocks?.mayLead !== false;
+    const { peerClocks, mayLead } = this.options;
+    return peerClocks?.mayLead !== false && mayLead?.() !== false;
   }
 
   private dropped(message: Message): void {

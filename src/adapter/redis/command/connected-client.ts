@@ -77,6 +77,8 @@ export interface ConnectedClient {
   resumeFromPause(): void;
   /** Ends the connection once the replies of the commands so far are written. */
   closeAfterReplies(): void;
+  /** Ends the connection as soon as everything that the client has sent is answered, and nothing that it has begun is open. */
+  closeWhenAnswered(): void;
   /** Ends the connection now. */
   destroy(): void;
 }

@@ -32,7 +32,9 @@ import { OperatorsUsers } from './operators-users.ts';
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
 /** How often idle connections are looked for. */
 const IDLE_SWEEP_MS = 1_000;
-/** Replies under way when the server stops get this long. */
+/** What clients have sent when the server stops, and transactions that they have begun, get this long. */
+const ANSWER_MS = 2_000;
+/** Replies that are under way after that, and clients that do not close their end, get this long. */
 const STOP_GRACE_MS = 1_000;
 
 export interface RedisServiceOptions {
@@ -108,7 +110,7 @@ export interface RedisServer {
   counters(): RedisCounters;
   /** The log of the node was written: how long that took, for LATENCY. */
   logWritten(tookMs: Millis): void;
-  /** Takes no more connections, lets replies under way leave, closes everything. */
+  /** Takes no more connections, answers what clients have sent, closes everything. */
   stop(): Promise<void>;
 }
 
@@ -265,16 +267,19 @@ function sweepIdle(state: ServerState): () => void {
 }
 
 async function stop(state: ServerState, listeners: readonly Listener[], stopSweep: () => void): Promise<void> {
-  stopSweep();
-  state.stop();
   const closed = Promise.all(
     listeners.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
   );
-  for (const connection of state.connections.values()) connection.closeAfterReplies();
-  const cancel = state.scheduler.after(STOP_GRACE_MS, () => {
-    for (const connection of state.connections.values()) connection.destroy();
-    for (const listener of listeners) listener.dropHandshakes();
+  for (const connection of state.connections.values()) connection.closeWhenAnswered();
+  let cancel = state.scheduler.after(ANSWER_MS, () => {
+    for (const connection of state.connections.values()) connection.closeAfterReplies();
+    cancel = state.scheduler.after(STOP_GRACE_MS, () => {
+      for (const connection of state.connections.values()) connection.destroy();
+      for (const listener of listeners) listener.dropHandshakes();
+    });
   });
   await closed;
   cancel();
+  stopSweep();
+  state.stop();
 }

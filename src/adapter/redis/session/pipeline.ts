@@ -78,6 +78,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Set by EXEC when nothing after it depends on its outcome. */
   private detached = false;
   private flushScheduled = false;
+  /** The connection ends as soon as nothing is owed to the client. */
+  private isLeaving = false;
 
   /** Serves a client on a stream that is open. @param isClusterPort it came in through the port for cluster clients */
   constructor(server: ServerState, stream: ClientStream, isClusterPort: boolean) {
@@ -147,6 +149,24 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.transport.isClosing = true;
     this.session.subscriptions.clear();
     this.scheduleFlush();
+  }
+
+  closeWhenAnswered(): void {
+    // What waits has taken nothing, and what was sent behind it does not run before it.
+    if (this.waiting.isTaken) {
+      this.closeAfterReplies();
+      return;
+    }
+    this.isLeaving = true;
+    this.pump();
+    this.leaveIfAnswered();
+  }
+
+  /** What the client sends after this was not run, so that it may be sent again. */
+  private leaveIfAnswered(): void {
+    const { transport, ring, session } = this;
+    const isOwing = ring.length > 0 || this.held !== undefined || this.occupied || transport.bufferedBytes > 0;
+    if (this.isLeaving && !isOwing && !session.multi.hasBegun && !transport.isClosing) this.closeAfterReplies();
   }
 
   destroy(): void {
@@ -577,6 +597,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       return;
     }
     if (transport.isReadingPaused || this.held !== undefined || this.waiting.hasWaited) this.pump();
+    this.leaveIfAnswered();
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */

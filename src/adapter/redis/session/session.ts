@@ -51,6 +51,7 @@ export interface SessionHost extends TransactionHost {
   dropIfSlow(): void;
   resumeFromPause(): void;
   closeAfterReplies(): void;
+  closeWhenAnswered(): void;
   destroy(): void;
 }
 
@@ -375,6 +376,10 @@ export class Session implements ClientSession, TransactionClient {
 
   closeAfterReplies(): void {
     this.host.closeAfterReplies();
+  }
+
+  closeWhenAnswered(): void {
+    this.host.closeWhenAnswered();
   }
 
   destroy(): void {

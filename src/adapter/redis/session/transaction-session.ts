@@ -111,6 +111,11 @@ export class TransactionSession implements TransactionControl {
     return this.open !== undefined;
   }
 
+  /** Keys are watched for a transaction, or one is open: both would be lost with the connection. */
+  get hasBegun(): boolean {
+    return this.isOpen || this.watched.length > 0;
+  }
+
   /** Commands that wait for EXEC; undefined outside MULTI. */
   get queuedCommands(): number | undefined {
     return this.open?.queue.length;

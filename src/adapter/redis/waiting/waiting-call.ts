@@ -16,7 +16,7 @@ import {
   sleep,
 } from '../../../platform/index.ts';
 import { OutcomeUnknownError } from '../../../raftengine/index.ts';
-import { ErrorReply, type Reply } from '../protocol/index.ts';
+import { ErrorReply, NO_REPLY, type Reply } from '../protocol/index.ts';
 import { alone, anyGroup, type CommandRequest, commonGroup } from '../request/index.ts';
 import type { WaitingEnvironment } from './waiting-environment.ts';
 import { WaitingEvaluation } from './waiting-operation.ts';
@@ -29,7 +29,7 @@ const MAX_TIMER_MS: Millis = 2 ** 30;
 /** Groups keep a copy of each. */
 export const MAX_WAITED_KEYS = 1_000;
 
-/** Why a wait ends before there was something; an error is what the client is told. */
+/** Why a wait ends before there was something; an error is what the client is told. One that is `gone` is told nothing. */
 export type WaitEnd = 'timeout' | 'error' | 'gone' | ErrorReply;
 
 /** What a waiting command needs beside. */
@@ -111,6 +111,8 @@ export class WaitingCall {
 
   private endReply(why: WaitEnd): Reply {
     if (why instanceof ErrorReply) return why;
+    // That nothing came in time would be false: its connection ends, and where it is a client says it again elsewhere.
+    if (why === 'gone') return NO_REPLY;
     return why === 'error' ? UNBLOCKED : this.atTimeout;
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
-import { handOver, handOverBeforeStop } from '../../../../src/node/drain.ts';
+import { handOver, handOverAll } from '../../../../src/node/hand-over.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../../../src/raftengine/contract/types.ts';
 import { type PeerProgress, Role } from '../../../../src/raftengine/core/types.ts';
@@ -55,10 +55,16 @@ describe('handing leadership over', () => {
     recentlyActive: true,
   });
   const group = (role: Role, progress: readonly PeerProgress[], moves: number[]): RaftGroup => {
-    const status = { groupId: groupId(1), role, progress } as unknown as GroupStatus;
-    const transferLeadership = async (to: number): Promise<void> => void moves.push(to);
-    return { status: () => status, transferLeadership } as unknown as RaftGroup;
+    let present = role;
+    const id = groupId(++groups);
+    const status = (): GroupStatus => ({ groupId: id, role: present, progress }) as unknown as GroupStatus;
+    const transferLeadership = async (to: number): Promise<void> => {
+      moves.push(to);
+      present = Role.Follower;
+    };
+    return { groupId: id, status, transferLeadership } as unknown as RaftGroup;
   };
+  let groups = 0;
 
   test('chooses the voter that is furthest, never a learner', async () => {
     const moves: number[] = [];
@@ -78,10 +84,28 @@ describe('handing leadership over', () => {
     stuck.transferLeadership = () => new Promise(() => {});
     const refusing = group(Role.Leader, [peer(3, 1)], moves);
     refusing.transferLeadership = () => Promise.reject(new Error('not caught up'));
-    const scheduler = new SystemScheduler();
-    await handOverBeforeStop([refusing, group(Role.Leader, [peer(2, 1)], moves)], scheduler, 60_000);
-    assert.deepEqual(moves, [2]);
-    await handOverBeforeStop([stuck, group(Role.Leader, [peer(2, 1)], moves)], scheduler, 10);
+    const common = { scheduler: new SystemScheduler(), clock: new SystemClock(), withinMs: 40 };
+    const everybody = { ...common, mayLead: () => true };
+    for (const difficult of [refusing, stuck]) {
+      const others = [group(Role.Leader, [peer(2, 1)], moves), difficult];
+      const { groups: handed, left } = await handOverAll({ ...everybody, groups: () => others });
+      assert.deepEqual([handed, left], [1, 1]);
+    }
     assert.deepEqual(moves, [2, 2]);
+  });
+
+  test('before a stop asks again for what was refused, and never a node that should not lead', async () => {
+    const moves: number[] = [];
+    const common = { scheduler: new SystemScheduler(), clock: new SystemClock(), withinMs: 60_000 };
+    const late = group(Role.Leader, [peer(2, 5), peer(3, 9)], moves);
+    const { transferLeadership } = late;
+    let refusals = 2;
+    late.transferLeadership = (to) =>
+      refusals-- > 0 ? Promise.reject(new Error('not caught up')) : transferLeadership(to);
+    const handed = await handOverAll({ ...common, mayLead: (node) => node !== 3, groups: () => [late] });
+    assert.deepEqual([handed.groups, handed.left, moves], [1, 0, [2]]);
+    const alone = group(Role.Leader, [peer(3, 9)], moves);
+    const kept = await handOverAll({ ...common, mayLead: (node) => node !== 3, groups: () => [alone] });
+    assert.deepEqual([kept.groups, kept.left, moves], [0, 1, [2]]);
   });
 });

@@ -580,6 +580,30 @@ describe('the server', () => {
     assert.equal(await client.readToEnd(), '+OK\r\n');
     await stopped;
   });
+
+  test('answers when it stops what clients have sent, also in two pieces, and lets a transaction be finished', async () => {
+    const server = await startTestServer();
+    const [piece, writer] = [await server.connect(), await server.connect()];
+    assert.equal(await writer.call('MULTI'), '+OK');
+    const [whole, half] = [request('SET', 'a', '1'), request('GET', 'a')];
+    piece.send(Buffer.concat([whole, half.subarray(0, 5)]));
+    assert.equal(await piece.read(), '+OK');
+    const stopped = server.server.stop();
+    piece.send(half.subarray(5));
+    assert.equal(await piece.readToEnd(), '$1\r\n1\r\n');
+    writer.send(Buffer.concat([request('SET', 'b', '2'), request('EXEC')]));
+    assert.equal(await writer.readToEnd(), '+QUEUED\r\n*1\r\n+OK\r\n');
+    await stopped;
+  });
+
+  test('says nothing to what waits for keys when it stops, and runs nothing behind it', async () => {
+    const server = await startTestServer();
+    const client = await server.connect();
+    client.send(Buffer.concat([request('BLPOP', 'list', '0'), request('SET', 'a', '1')]));
+    await eventually(() => server.kv.submitted >= 1, 'the BLPOP');
+    await server.server.stop();
+    assert.equal(await client.readToEnd(), '');
+  });
 });
 
 describe('client libraries', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ClockWarden } from '../../src/node/clock-warden.ts';
+import { LeadershipWarden } from '../../src/node/leadership-warden.ts';
 import { groupId, type NodeId, nodeId } from '../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../src/raftengine/contract/types.ts';
 import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
@@ -21,6 +21,7 @@ class WardedNode {
   readonly scheduler = new ManualScheduler(this.clock);
   readonly transfers: { readonly to: number; readonly atMs: number }[] = [];
   readonly off = new Set<number>();
+  readonly drained = new Set<number>();
   mayLead = true;
   role = 'leader';
   reviews = 0;
@@ -35,7 +36,7 @@ class WardedNode {
       },
     };
     const bed = this;
-    new ClockWarden({
+    new LeadershipWarden({
       nodeClock: {
         review: () => {
           bed.reviews++;
@@ -45,6 +46,8 @@ class WardedNode {
         },
         isPeerOff: (node) => bed.off.has(node),
       },
+      self: nodeId(1),
+      isWithdrawn: (node) => bed.drained.has(node),
       groups: () => [group as unknown as RaftGroup],
       clock: this.clock,
       scheduler: this.scheduler,
@@ -98,5 +101,19 @@ describe('a node whose clock is off', () => {
     const before = bed.transfers.length;
     bed.scheduler.advance(6_000);
     assert.equal(bed.transfers.length, before + 2, 'it begins anew once the clock was right');
+  });
+
+  test('does so too while it is drained, and never to a node that is drained', () => {
+    const bed = new WardedNode();
+    bed.drained.add(1);
+    bed.drained.add(3);
+    bed.scheduler.advance(600);
+    assert.deepEqual(
+      bed.transfers.map(({ to }) => to),
+      [2],
+    );
+    bed.drained.delete(1);
+    bed.scheduler.advance(60_000);
+    assert.equal(bed.transfers.length, 1, 'it keeps what it leads again');
   });
 });
