@@ -27,6 +27,7 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'RunGc',
   'Backups',
   'Replace',
+  'Drain',
   'Doctor',
   'Time',
   'Transactions',

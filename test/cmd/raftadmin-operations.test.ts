@@ -3,7 +3,15 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { AdminError } from '../../src/cluster/contract/admin-errors.ts';
 import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { groupId } from '../../src/platform/index.ts';
-import { EXAMINATION, FakeBackend, replaceStatus, slot, TIME, TXN_ID } from '../adapter/grpc/fake-backend.ts';
+import {
+  drainStatus,
+  EXAMINATION,
+  FakeBackend,
+  replaceStatus,
+  slot,
+  TIME,
+  TXN_ID,
+} from '../adapter/grpc/fake-backend.ts';
 import { Node, type Outcome, run } from './raftadmin-bed.ts';
 
 const ID = TXN_ID.toString('hex');
@@ -73,6 +81,37 @@ describe('operators who', () => {
     assert.match(waited.err, /no leader could be reached/);
     const impatient = await admin('replace 3 4 --yes --wait-timeout 1ms');
     assert.equal(impatient.code, 0, 'what is done is done');
+  });
+
+  test('drain a node are told how far it is, and wait until it is done where they say so', async () => {
+    node.backend.drains = [drainStatus('draining', 2, 4)];
+    const begun = await admin('drain 3');
+    assert.deepEqual(
+      [begun.code, begun.out],
+      [0, 'node 3 is draining [........................] 0 %, it leads 2 groups, 4 of its 4 replicas are to go\n'],
+    );
+    node.backend.drains = [drainStatus('draining', 1, 4), drainStatus('draining', 0, 1), drainStatus('draining', 0, 0)];
+    const waited = await admin('drain 3 --wait');
+    assert.deepEqual([waited.code, waited.out], [0, 'node 3 is drained\n']);
+    assert.match(waited.err, /draining \[#{18}\.{6}\] 75 %, it leads 0 groups, 1 of its 1 replicas/);
+    assert.deepEqual(
+      calls('drain').map(([request]) => request),
+      Array.from({ length: 4 }, () => ({ nodeId: 3, action: 'drain' })),
+    );
+    assert.equal((await admin('drain 3 --wait --wait-timeout 1ms')).code, 0, 'what is done is done');
+    node.backend.drains = [drainStatus('draining', 0, 1)];
+    assert.match(
+      (await admin('drain 3 --wait --wait-timeout 1ms')).err,
+      /the same command goes on where this one ended/,
+    );
+  });
+
+  test('decommission a node are asked first, and hear why it cannot be', async () => {
+    assert.match((await admin('decommission 3')).err, /Node 3 leaves the cluster for good .* Say --yes/);
+    assert.deepEqual(calls('drain'), []);
+    node.backend.failures.set('drain', [new AdminError('NO_ROOM', 'group 1 has its replicas on nodes 1, 2, 3')]);
+    const { code, err } = await admin('decommission 3 --wait --yes');
+    assert.deepEqual([code, err], [1, 'raftadmin: group 1 has its replicas on nodes 1, 2, 3 [NO_ROOM]\n']);
   });
 
   test('ask the doctor see what each node measured, and what to do', async () => {

@@ -82,7 +82,7 @@ describe('raftadmin', () => {
   test('nodes, members and groups are lists', async () => {
     assert.match(
       (await admin('nodes')).out,
-      /^ +2 {2}10\.0\.0\.2:50051 {2}alive {2}0\.4s ago +2 +3 {2}4\.0 KiB {2}zone=a +00112233$/m,
+      /^ +2 {2}10\.0\.0\.2:50051 {2}alive {2}serving {2}0\.4s ago +2 +3 {2}4\.0 KiB {2}zone=a +00112233$/m,
     );
     assert.match(
       (await admin('members')).out,

@@ -6,6 +6,7 @@ import { addAclCommands } from './acl.ts';
 import { addBackupCommands } from './backup.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addDrainCommands } from './drain.ts';
 import { addGcCommands } from './gc.ts';
 import { addGroupCommands } from './groups.ts';
 import { addLogLevelCommand } from './log-level.ts';
@@ -29,6 +30,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addDoctorCommand,
   addMembershipCommands,
   addReplaceCommand,
+  addDrainCommands,
   addGroupCommands,
   addRouteCommands,
   addSwitchCommands,

@@ -2,11 +2,11 @@
 import { type Command, Option } from 'commander';
 import type { ReplacedGroup, ReplaceStatus } from '../../../src/cluster/index.ts';
 import { progressBar } from '../../cli/bar.ts';
-import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { formatDuration, parseDuration, parseEndpoints, parseNodeId } from '../values.ts';
+import { untilDone } from '../until-done.ts';
+import { parseDuration, parseEndpoints, parseNodeId } from '../values.ts';
 
 const COLUMNS: readonly Column<ReplacedGroup>[] = [
   { name: 'group', align: 'right', value: (group) => String(group.groupId) },
@@ -15,20 +15,6 @@ const COLUMNS: readonly Column<ReplacedGroup>[] = [
   { name: 'lag', align: 'right', value: (group) => (group.state === 'learner' ? formatCount(group.lagEntries) : '-') },
   { name: 'problem', value: (group) => group.problem || '-' },
 ];
-
-/** Between two steps. */
-const LOOK_MS = 500;
-/** What passes, or is cured by saying it again. */
-const PASSING: ReadonlySet<string | undefined> = new Set([
-  'WORK_HELD',
-  'LEADER_UNAVAILABLE',
-  'OUTCOME_UNKNOWN',
-  'BUSY',
-  'NOT_LEADER',
-  'CONF_CHANGE_REFUSED',
-  'NO_ROUTES',
-  'STOPPED',
-]);
 
 interface Flags {
   readonly evenIfItAnswers?: boolean;
@@ -75,44 +61,17 @@ export function addReplaceCommand(program: Command, declare: Declare): void {
       if (look.stage === 'CHECK') {
         await session.confirm(`Node ${dead} is taken out of the cluster for good: ${look.message}.`);
       }
-      const status = await untilDone(session, request, flags.waitTimeout);
+      const status = await untilDone(session, flags.waitTimeout, {
+        step: () => session.cluster.call('Replace', { ...request, isDryRun: false }),
+        isDone: ({ stage }) => stage === 'DONE',
+        describe,
+      });
       session.outcome(
         status,
         `${status.message}, in ${status.groups.length} ${status.groups.length === 1 ? 'group' : 'groups'}`,
       );
     },
   );
-}
-
-/** Says it again until it is done. @throws CommandFailure for what does not pass, or takes too long */
-async function untilDone(
-  session: Session,
-  request: { readonly dead: number; readonly successor: number; readonly address: string; readonly mayAnswer: boolean },
-  waitTimeoutMs: number,
-): Promise<ReplaceStatus> {
-  const deadlineMs = performance.now() + waitTimeoutMs;
-  let last = '';
-  try {
-    for (;;) {
-      try {
-        const status = await session.cluster.call('Replace', { ...request, isDryRun: false });
-        if (status.stage === 'DONE') return status;
-        last = describe(status);
-      } catch (error) {
-        if (!(error instanceof CommandFailure) || !PASSING.has(error.code)) throw error;
-        last = `${error.message} [${error.code}]`;
-      }
-      if (performance.now() >= deadlineMs) {
-        throw new CommandFailure(
-          `not done within ${formatDuration(waitTimeoutMs)} (${last}); the same command goes on where this one ended`,
-        );
-      }
-      session.progress(last);
-      await session.pause(LOOK_MS);
-    }
-  } finally {
-    session.progressDone();
-  }
 }
 
 function describe({ stage, groups, message }: ReplaceStatus): string {

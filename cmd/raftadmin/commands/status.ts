@@ -40,6 +40,7 @@ const NODE_COLUMNS: readonly Column<NodeView>[] = [
   { name: 'node', align: 'right', value: (node) => String(node.nodeId) },
   { name: 'address', value: (node) => node.address },
   { name: 'state', value: (node) => (node.isAlive ? 'alive' : 'gone') },
+  { name: 'service', value: (node) => node.service || '-' },
   { name: 'heard', align: 'right', value: (node) => `${formatDuration(node.heartbeatAgeMs)} ago` },
   { name: 'leads', align: 'right', value: (node) => String(node.leaderCount) },
   { name: 'replicas', align: 'right', value: (node) => String(node.replicaCount) },
@@ -65,6 +66,9 @@ export function* remarks(status: ClusterStatus): Generator<string> {
   for (const node of status.nodes) {
     if (!node.isReachable)
       yield `node ${node.nodeId} (${node.address || 'no address'}) does not answer: ${node.problem}`;
+  }
+  for (const { nodeId, service } of status.nodes) {
+    if (service !== undefined && service !== '' && service !== 'serving') yield `node ${nodeId} is ${service}`;
   }
   if (status.catalogProblem !== '') yield `the catalog cannot be asked, nodes may be missing: ${status.catalogProblem}`;
 }

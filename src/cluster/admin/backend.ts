@@ -13,6 +13,8 @@ import {
   type CatalogClient,
   type ClusterStatus,
   type DoctorReport,
+  type DrainRequest,
+  type DrainStatus,
   type FeatureView,
   type GcRunResult,
   type GcView,
@@ -58,6 +60,7 @@ import {
   isFinished,
   jobView,
   nodeView,
+  serviceOf,
   settingView,
   settingViews,
 } from './views.ts';
@@ -186,6 +189,7 @@ class ClusterBackend implements AdminBackend {
         clockOffsetMs: offsetMs,
         clockErrorMs: errorMs,
         isClockOff: report?.clock?.isOff === true,
+        ...(clusterState === undefined ? {} : { service: serviceOf(clusterState, node) }),
         replicas,
         ...(report?.activity === undefined ? {} : { activity: report.activity }),
       };
@@ -259,9 +263,11 @@ class ClusterBackend implements AdminBackend {
   }
 
   async nodes(timeoutMs: Millis): Promise<readonly NodeView[]> {
-    const { nodes } = await this.options.catalog.clusterState(timeoutMs);
+    const clusterState = await this.options.catalog.clusterState(timeoutMs);
     const nowMs = this.options.clock.nowMs();
-    return [...nodes].sort((left, right) => left.nodeId - right.nodeId).map((row) => nodeView(row, nowMs));
+    return [...clusterState.nodes]
+      .sort((left, right) => left.nodeId - right.nodeId)
+      .map((row) => nodeView(row, nowMs, serviceOf(clusterState, row.nodeId)));
   }
 
   async settings(timeoutMs: Millis): Promise<readonly SettingView[]> {
@@ -518,6 +524,10 @@ class ClusterBackend implements AdminBackend {
 
   async replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus> {
     return this.operations.replace(request, timeoutMs);
+  }
+
+  async drain(request: DrainRequest, timeoutMs: Millis): Promise<DrainStatus> {
+    return this.operations.drain(request, timeoutMs);
   }
 
   async doctor(timeoutMs: Millis): Promise<DoctorReport> {

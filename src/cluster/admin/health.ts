@@ -53,6 +53,11 @@ export function judgeHealth(
       const leaves = node.isClockOff ? 'it goes by the others and leaves leadership to them; ' : '';
       report('warning', subject, `its clock is ${offsetText(node)}; ${leaves}set it with NTP`);
     }
+    if (node.service !== undefined && node.service !== 'serving') {
+      const leads = node.replicas.filter(({ role }) => role === 'leader').length;
+      const has = `it leads ${leads} groups and has ${node.replicas.length} replicas`;
+      report('warning', subject, `it is ${node.service}: ${has}; \`undrain ${node.nodeId}\` puts it back into service`);
+    }
     if (node.routesVersion === 0) report('warning', subject, 'it has no directory of ranges yet and serves no keys');
   }
 

@@ -7,6 +7,8 @@ import type {
   CatalogClient,
   ClusterStatus,
   DoctorReport,
+  DrainRequest,
+  DrainStatus,
   NodeExamination,
   RecoverRequest,
   RecoverResult,
@@ -18,6 +20,7 @@ import type {
 } from '../contract/index.ts';
 import type { AdminAgent } from './admin-agent.ts';
 import { diagnose } from './diagnosis.ts';
+import { DrainOperator } from './drain-operator.ts';
 import { RecoveryOperator } from './recovery-operator.ts';
 import { ReplaceOperator } from './replace-operator.ts';
 import { timeReport } from './time-operator.ts';
@@ -65,6 +68,7 @@ const NOT_EXAMINED: Omit<NodeExamination, 'nodeId' | 'problem'> = {
 export class Operations {
   private readonly options: OperationsOptions;
   private readonly replacement: ReplaceOperator;
+  private readonly drains: DrainOperator;
   private readonly recovery: RecoveryOperator;
   private readonly txns: TxnOperator;
 
@@ -78,6 +82,12 @@ export class Operations {
       members: (groups, timeoutMs) => backend.members(groups, timeoutMs),
       addLearner: (group, node, address, timeoutMs) => backend.addLearner(group, node, address, timeoutMs),
       promote: (group, node, timeoutMs) => backend.promote(group, node, timeoutMs),
+      remove: (group, node, timeoutMs) => backend.removeMember(group, node, timeoutMs),
+    });
+    this.drains = new DrainOperator({
+      clock,
+      catalog,
+      members: (groups, timeoutMs) => backend.members(groups, timeoutMs),
       remove: (group, node, timeoutMs) => backend.removeMember(group, node, timeoutMs),
     });
     this.recovery = new RecoveryOperator({
@@ -103,6 +113,10 @@ export class Operations {
 
   replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus> {
     return this.replacement.advance(request, timeoutMs);
+  }
+
+  drain(request: DrainRequest, timeoutMs: Millis): Promise<DrainStatus> {
+    return this.drains.run(request, timeoutMs);
   }
 
   recover(request: RecoverRequest, timeoutMs: Millis): Promise<RecoverResult> {

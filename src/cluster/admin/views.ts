@@ -10,6 +10,7 @@ import {
   SETTINGS,
   type SettingRow,
   type WorkRow,
+  withdrawalOf,
 } from '../../distribution/index.ts';
 import { type HlcTimestamp, type Millis, type NodeId, physicalMs } from '../../platform/index.ts';
 import type {
@@ -73,7 +74,12 @@ export function groupView(group: GroupRow, leader: NodeId | undefined, routeCoun
 }
 
 /** A node as the catalog last heard of it. */
-export function nodeView(node: NodeRow, nowMs: Millis): NodeView {
+/** Whether a node is in service: `serving`, or how it is taken out. */
+export const serviceOf = (clusterState: Pick<ClusterState, 'withdrawals'>, node: NodeId): string =>
+  withdrawalOf(clusterState, node)?.aim.toLowerCase() ?? 'serving';
+
+/** @param service see `serviceOf` */
+export function nodeView(node: NodeRow, nowMs: Millis, service: string): NodeView {
   const heartbeatAgeMs = Math.max(0, nowMs - node.heartbeatMs);
   const capabilities: number[] = [];
   for (let bit = 0; bit < 64; bit++) if ((node.capabilities >> BigInt(bit)) & 1n) capabilities.push(bit);
@@ -85,6 +91,7 @@ export function nodeView(node: NodeRow, nowMs: Millis): NodeView {
     capabilities,
     heartbeatAgeMs,
     isAlive: heartbeatAgeMs < DEAD_AFTER_MS,
+    service,
     leaderCount: node.leaderCount,
     replicaCount: node.replicaCount,
     storedBytes: node.storedBytes,

@@ -56,6 +56,40 @@ export interface ReplaceStatus {
   readonly message: string;
 }
 
+/**
+ * - `look`: only says how it stands.
+ * - `drain`: leaders away, then replicas, as far as other nodes have room for them.
+ * - `undrain`: back into service; what has left comes back by balancing.
+ * - `decommission`: all replicas away, and then the node leaves the cluster for good.
+ */
+export type DrainAction = 'look' | 'drain' | 'undrain' | 'decommission';
+
+export const DRAIN_ACTIONS: readonly DrainAction[] = ['look', 'drain', 'undrain', 'decommission'];
+
+/** The same request again is harmless, and says how far it is. */
+export interface DrainRequest {
+  readonly nodeId: NodeId;
+  readonly action: DrainAction;
+}
+
+export interface DrainStatus {
+  readonly nodeId: NodeId;
+  /** `serving`, `draining`, `decommissioning`, or `removed` for a node that has left for good. */
+  readonly state: string;
+  /** Nothing is left to wait for. */
+  readonly isDone: boolean;
+  /** Groups that it leads still. */
+  readonly leaders: number;
+  /** Replicas that it has still. */
+  readonly replicas: number;
+  /** Those of them that another node has room for. */
+  readonly movable: number;
+  /** Replicas that it had when it was taken out of service. */
+  readonly replicasBefore: number;
+  /** What is waited for, or how it ended. */
+  readonly message: string;
+}
+
 /** What a node measured of itself. */
 export interface NodeExamination {
   readonly nodeId: NodeId;

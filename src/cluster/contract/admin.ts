@@ -6,6 +6,8 @@
 import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
 import type {
   DoctorReport,
+  DrainRequest,
+  DrainStatus,
   HealthProblem,
   RecoverRequest,
   RecoverResult,
@@ -105,6 +107,8 @@ export interface NodeStatus {
   readonly clockErrorMs: Millis;
   /** It goes by the clocks of the others, and leaves leadership to them. */
   readonly isClockOff: boolean;
+  /** `serving`, `draining` or `decommissioning`; left out where the catalog could not be asked. */
+  readonly service?: string;
   readonly replicas: readonly ReplicaStatus[];
   /** Absent when the node did not answer, or does not say. */
   readonly activity?: NodeActivity;
@@ -277,6 +281,8 @@ export interface NodeView {
   readonly capabilities: readonly number[];
   readonly heartbeatAgeMs: Millis;
   readonly isAlive: boolean;
+  /** `serving`, `draining` or `decommissioning`. */
+  readonly service: string;
   readonly leaderCount: number;
   readonly replicaCount: number;
   readonly storedBytes: number;
@@ -427,6 +433,8 @@ export interface AdminBackend {
 
   /** Goes on with the replacement of a dead node, or begins it; again and again until it is done. @throws AdminError */
   replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus>;
+  /** Takes a node out of service or puts it back, and says how far it is. @throws AdminError NODE_NOT_FOUND, NO_ROOM; CatalogError LAST_NODE */
+  drain(request: DrainRequest, timeoutMs: Millis): Promise<DrainStatus>;
   /** What is slow, uneven or forgotten, beside what health says. */
   doctor(timeoutMs: Millis): Promise<DoctorReport>;
   /** How every group stands in time. */

@@ -40,6 +40,10 @@ export {
 export { AdminError, type AdminErrorCode } from './admin-errors.ts';
 export {
   type DoctorReport,
+  DRAIN_ACTIONS,
+  type DrainAction,
+  type DrainRequest,
+  type DrainStatus,
   type GroupTime,
   type HealthProblem,
   MAX_SHOWN_LOCKS,

@@ -20,6 +20,7 @@ import { RemoteError } from '../../../src/kv/contract/errors.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { until } from '../../support/until.ts';
 import {
+  drainStatus,
   EXAMINATION,
   FakeBackend,
   GROUP,
@@ -115,13 +116,20 @@ describe('the admin service', () => {
     assert.deepEqual(await client.call('Transactions', { groups: [], limit: 0, txnId: TXN_ID }, 5_000), TRANSACTIONS);
     const order = { dead: 3, successor: 4, address: '', mayAnswer: false, isDryRun: true };
     assert.deepEqual(await client.call('Replace', order, 5_000), replaceStatus('DONE', 'done'));
+    const drain = { nodeId: 3, action: 'drain' };
+    assert.deepEqual(await client.call('Drain', drain, 5_000), drainStatus('draining', 0, 2));
+    await assert.rejects(
+      client.call('Drain', { nodeId: 3, action: 'boil' }, 5_000),
+      /the action is one of look, drain/,
+    );
     const recovered = await client.call('Recover', { groupId: 2, isDryRun: true }, 5_000);
     assert.deepEqual([recovered.isDone, recovered.lost, recovered.node], [false, [2, 3], 1]);
     const resolved = await client.call('ResolveTransaction', { txnId: TXN_ID, isForced: true }, 5_000);
     assert.deepEqual(resolved, { txnId: TXN_ID, fate: 'rolledBack', endedLocks: 2, note: '' });
-    assert.deepEqual(backend.calls.slice(-4), [
+    assert.deepEqual(backend.calls.slice(-5), [
       ['transactions', [], 100, TXN_ID, undefined],
       ['replace', order],
+      ['drain', drain],
       ['recover', { groupId: 2, isDryRun: true }],
       ['resolveTransaction', TXN_ID, true],
     ]);

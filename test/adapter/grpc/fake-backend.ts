@@ -26,6 +26,8 @@ import type {
 } from '../../../src/cluster/contract/admin.ts';
 import type {
   DoctorReport,
+  DrainRequest,
+  DrainStatus,
   NodeExamination,
   RecoverRequest,
   RecoverResult,
@@ -172,6 +174,7 @@ const NODE: NodeView = {
   capabilities: [0, 2],
   heartbeatAgeMs: 400,
   isAlive: true,
+  service: 'serving',
   leaderCount: 2,
   replicaCount: 3,
   storedBytes: 4096,
@@ -276,6 +279,18 @@ export const ROUTES: readonly RouteView[] = [
   route(3, slot(8192), Buffer.from('s\\ \xff', 'latin1'), 2),
   route(4, Buffer.from('s\\ \xff', 'latin1'), undefined, 1),
 ];
+
+/** A node of four replicas. @param left of those that another node has room for */
+export const drainStatus = (state: string, leaders: number, left: number): DrainStatus => ({
+  nodeId: nodeId(3),
+  state,
+  isDone: leaders + left === 0,
+  leaders,
+  replicas: left,
+  movable: left,
+  replicasBefore: 4,
+  message: leaders + left === 0 ? 'node 3 is drained' : '',
+});
 
 export const replaceStatus = (stage: ReplaceStatus['stage'], state: string): ReplaceStatus => ({
   dead: nodeId(3),
@@ -544,6 +559,13 @@ export class FakeBackend implements AdminBackend {
 
   createBackup(place: string | undefined): Promise<{ readonly id: string }> {
     return this.asked({ id: BACKUPS.last!.id }, 'createBackup', place);
+  }
+
+  drains: DrainStatus[] = [drainStatus('draining', 0, 2)];
+
+  async drain(request: DrainRequest): Promise<DrainStatus> {
+    const next = this.drains.length > 1 ? this.drains.shift()! : this.drains[0]!;
+    return this.asked(next, 'drain', request);
   }
 
   async replace(request: ReplaceRequest): Promise<ReplaceStatus> {

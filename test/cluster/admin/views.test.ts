@@ -220,11 +220,11 @@ describe('rows as operators see them', () => {
       replicaCount: 2,
       storedBytes: 3,
     };
-    assert.equal(nodeView(row, 59_999).isAlive, true);
-    assert.equal(nodeView(row, 60_000).isAlive, false);
-    assert.equal(nodeView(row, 40_000).heartbeatAgeMs, 0, 'a clock that is behind makes nobody young');
-    assert.deepEqual(nodeView(row, 50_000).capabilities, [0, 3]);
-    assert.equal(nodeView(row, 50_000).incarnation, 'ab'.repeat(16));
+    assert.equal(nodeView(row, 59_999, 'serving').isAlive, true);
+    assert.equal(nodeView(row, 60_000, 'serving').isAlive, false);
+    assert.equal(nodeView(row, 40_000, 'serving').heartbeatAgeMs, 0, 'a clock that is behind makes nobody young');
+    assert.deepEqual(nodeView(row, 50_000, 'serving').capabilities, [0, 3]);
+    assert.equal(nodeView(row, 50_000, 'serving').incarnation, 'ab'.repeat(16));
   });
 
   test('a job is abortable exactly until its source has released the range', () => {

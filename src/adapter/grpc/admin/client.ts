@@ -6,6 +6,7 @@ import type {
   BalanceView,
   ClusterStatus,
   DoctorReport,
+  DrainStatus,
   FeatureView,
   GcRunResult,
   GcView,
@@ -69,6 +70,7 @@ export interface AdminCalls {
   readonly Backups: [request: object, reply: BackupsView];
   readonly CreateBackup: [request: requests.CreateBackupRequest, reply: { readonly id: string }];
   readonly Replace: [request: requests.ReplaceRequest, reply: ReplaceStatus];
+  readonly Drain: [request: requests.DrainRequest, reply: DrainStatus];
   readonly Doctor: [request: object, reply: DoctorReport];
   readonly Time: [request: object, reply: TsoReport];
   readonly Transactions: [request: requests.TransactionsRequest, reply: TxnsReport];

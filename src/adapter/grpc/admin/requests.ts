@@ -104,6 +104,11 @@ export interface CreateBackupRequest {
   readonly place?: string;
 }
 
+export interface DrainRequest {
+  readonly nodeId: number;
+  readonly action: string;
+}
+
 export interface ReplaceRequest {
   readonly dead: number;
   readonly successor: number;

@@ -4,7 +4,7 @@
  */
 import type grpc from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import type { AdminBackend } from '../../../cluster/index.ts';
+import { type AdminBackend, DRAIN_ACTIONS } from '../../../cluster/index.ts';
 import { invalid, OpenStreams, RequestError, type StreamCall, unary } from '../calls.ts';
 import { adminDefinition, loadPackage } from '../definition.ts';
 import * as requests from './requests.ts';
@@ -153,6 +153,11 @@ class BackedAdminService implements AdminService {
       Replace: unary<requests.ReplaceRequest>(({ dead, successor, ...rest }, timeoutMs) =>
         backend.replace({ ...rest, dead: node(dead), successor: node(successor) }, timeoutMs),
       ),
+      Drain: unary<requests.DrainRequest>(({ nodeId, action }, timeoutMs) => {
+        const known = DRAIN_ACTIONS.find((each) => each === action);
+        if (known === undefined) throw invalid(`the action is one of ${DRAIN_ACTIONS.join(', ')}`);
+        return backend.drain({ nodeId: node(nodeId), action: known }, timeoutMs);
+      }),
       Doctor: unary((_, timeoutMs) => backend.doctor(timeoutMs)),
       Time: unary((_, timeoutMs) => backend.time(timeoutMs)),
       Transactions: unary<requests.TransactionsRequest>(({ groups, limit, txnId, primary }, timeoutMs) =>
