@@ -42,6 +42,8 @@ export interface TestCluster {
   isRunning(node: NodeNumber): boolean;
   /** kill -9. */
   kill(node: NodeNumber): Promise<void>;
+  /** Ends a node as its service manager does; settles when it has ended. */
+  shutDown(node: NodeNumber): Promise<void>;
   start(node: NodeNumber): Promise<void>;
   /** kill -9, its data folder is lost, and it comes back as a node that joins. */
   empty(node: NodeNumber): Promise<void>;

@@ -209,6 +209,10 @@ export class ProcessCluster implements TestCluster {
     await this.end(this.state(node), 'SIGKILL');
   }
 
+  async shutDown(node: NodeNumber): Promise<void> {
+    await this.end(this.state(node), 'SIGTERM');
+  }
+
   private async end(state: NodeState, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const { child } = state;
     if (child === undefined) return;

@@ -2,10 +2,11 @@
 import type { Nemesis } from '../types.ts';
 import { clockFar, clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
+import { drain } from './drains.ts';
 import { membershipChurn, membershipEmptyVoter } from './membership.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
-import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
+import { killAll, killLeader, killRandom, pauseLeader, pauseRandom, restartPlanned } from './processes.ts';
 import { routeShuffle, tableShuffle } from './routes.ts';
 import { transferLateLeader, transferLeader } from './transfers.ts';
 
@@ -14,6 +15,7 @@ export const nemeses: readonly Nemesis[] = [
   killRandom,
   killLeader,
   killAll,
+  restartPlanned,
   pauseRandom,
   pauseLeader,
   halves,
@@ -34,6 +36,7 @@ export const nemeses: readonly Nemesis[] = [
   transferLateLeader,
   routeShuffle,
   tableShuffle,
+  drain,
   // Last, so that it is healed when everything else is: it repairs what needs a majority.
   membershipEmptyVoter,
   membershipChurn,
@@ -47,6 +50,7 @@ const EVERYWHERE: readonly string[] = nemeses
 /** Short names for families of faults, as `--nemesis` takes them. */
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   kill: ['kill-random', 'kill-leader', 'kill-all'],
+  planned: ['restart-planned', 'drain'],
   pause: ['pause-random', 'pause-leader'],
   partition: [
     'partition-halves',

@@ -46,6 +46,17 @@ export const killAll: Nemesis = {
   heal: restartDead,
 };
 
+export const restartPlanned: Nemesis = {
+  name: 'restart-planned',
+  description: 'stops a random node as its service manager does',
+  async inject(cluster, random) {
+    const victim = cluster.nodes[random.int(cluster.nodes.length)]!;
+    await cluster.shutDown(victim);
+    return { stopped: victim };
+  },
+  heal: restartDead,
+};
+
 export const pauseRandom: Nemesis = {
   name: 'pause-random',
   description: 'SIGSTOP of a random node',
