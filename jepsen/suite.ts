@@ -86,21 +86,13 @@ const TABLES = ['dynamo-bank', 'dynamo-list-append', 'dynamo-counter', 'dynamo-i
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */
 export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)
   .flatMap((workload) =>
-    [
-      ['kill'],
-      ['pause'],
-      ['partition'],
-      ['network'],
-      ['clock'],
-      ['disk'],
-      ['transfer'],
-      ['planned'],
-      ['all'],
-    ].map((nemeses) => ({
-      workload,
-      nemeses,
-      seconds: 180,
-    })),
+    [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['transfer'], ['planned'], ['all']].map(
+      (nemeses) => ({
+        workload,
+        nemeses,
+        seconds: 180,
+      }),
+    ),
   )
   .concat(
     [...['register', 'counter', 'set', 'append', 'queue', 'ttl', 'unique-ids'], ...COLLECTIONS].flatMap((workload) =>
