@@ -22,7 +22,6 @@ import {
   anyGroup,
   ClusterScan,
   CommandRequest,
-  crossGroup,
   GroupPipeline,
   type GroupPipelineOwner,
   type GroupRequest,
@@ -31,8 +30,6 @@ import {
   Rerouting,
   type ReroutingHost,
   type Route,
-  redirectElsewhere,
-  refuseFoundElsewhere,
   routeOf,
   runAlone,
   storageKeysOf,
@@ -42,6 +39,8 @@ import { AfterReplies } from './after-replies.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
+import { Leaving } from './leaving.ts';
+import { checkPlace } from './places.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ScriptWait } from './script-search.ts';
 import { addressesOf, Session, type SessionHost } from './session.ts';
@@ -68,7 +67,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private readonly asked = new AskedRequests();
   private readonly lookup: CommandLookup;
   /** A command that waits for keys. */
-  private readonly waiting = new WaitingSlot();
+  readonly waiting = new WaitingSlot();
   /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
   private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
   private readonly featureWait: FeatureWait;
@@ -78,8 +77,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Set by EXEC when nothing after it depends on its outcome. */
   private detached = false;
   private flushScheduled = false;
-  /** The connection ends as soon as nothing is owed to the client. */
-  private isLeaving = false;
+  readonly leaving = new Leaving(this);
 
   /** Serves a client on a stream that is open. @param isClusterPort it came in through the port for cluster clients */
   constructor(server: ServerState, stream: ClientStream, isClusterPort: boolean) {
@@ -151,22 +149,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.scheduleFlush();
   }
 
-  closeWhenAnswered(): void {
-    // What waits has taken nothing, and what was sent behind it does not run before it.
-    if (this.waiting.isTaken) {
-      this.closeAfterReplies();
-      return;
-    }
-    this.isLeaving = true;
-    this.pump();
-    this.leaveIfAnswered();
-  }
-
-  /** What the client sends after this was not run, so that it may be sent again. */
-  private leaveIfAnswered(): void {
-    const { transport, ring, session } = this;
-    const isOwing = ring.length > 0 || this.held !== undefined || this.occupied || transport.bufferedBytes > 0;
-    if (this.isLeaving && !isOwing && !session.multi.hasBegun && !transport.isClosing) this.closeAfterReplies();
+  get isOwing(): boolean {
+    const isUnderWay = this.ring.length > 0 || this.held !== undefined || this.occupied;
+    return isUnderWay || this.transport.bufferedBytes > 0 || this.session.multi.hasBegun;
   }
 
   destroy(): void {
@@ -223,9 +208,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       !this.occupied &&
       !this.transport.isClosing &&
       !this.rerouting.isActive &&
-      this.ring.length < config.maxPipelinedCommands &&
-      this.ring.underWayBytes < config.maxPipelinedBytes &&
-      this.transport.unreadBytes + this.ring.readyBytes < config.maxUnreadReplyBytes
+      this.ring.hasRoom(config, this.transport.unreadBytes)
     );
   }
 
@@ -344,9 +327,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { session } = this;
     const slot = this.reserve(command);
     try {
-      if (session.redirects) refuseFoundElsewhere(command.spec, args, route.firstKey);
-      if (route.crosses && !this.mayRunAcross(command.spec, args)) throw crossGroup();
-      if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
+      checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
       if (route.crosses) this.startAcross(command, args, route, slot);
@@ -363,8 +344,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { spec } = command;
     const slot = this.reserve(command);
     try {
-      if (route.crosses && !this.mayRunAcross(spec, args)) throw crossGroup();
-      if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
+      checkPlace(session, spec, args, route, () => this.mayRunAcross(spec, args));
       session.show(spec, args);
       const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
       this.occupyWith(
@@ -597,7 +577,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       return;
     }
     if (transport.isReadingPaused || this.held !== undefined || this.waiting.hasWaited) this.pump();
-    this.leaveIfAnswered();
+    this.leaving.look();
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */

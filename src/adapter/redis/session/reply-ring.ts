@@ -3,7 +3,7 @@
  * order; replies leave in the order of the requests.
  */
 import { assert, type Millis } from '../../../platform/index.ts';
-import type { CommandCounters } from '../command/index.ts';
+import type { CommandCounters, RedisConfig } from '../command/index.ts';
 import { EncodedReply, type Reply, type ReplyWriter } from '../protocol/index.ts';
 
 const INITIAL_SLOTS = 16;
@@ -11,6 +11,9 @@ const INITIAL_SLOTS = 16;
 const PENDING = Symbol('pending');
 /** Protocol version of a slot whose reply is not written. */
 const SILENT = 0;
+
+/** What a connection may have under way, see `RedisConfig`. */
+export type RingLimits = Pick<RedisConfig, 'maxPipelinedCommands' | 'maxPipelinedBytes' | 'maxUnreadReplyBytes'>;
 
 export class ReplyRing {
   /** Slot `n` is at `n & (slots.length - 1)`. */
@@ -47,9 +50,13 @@ export class ReplyRing {
     return this.tail - 1;
   }
 
-  /** Bytes of large replies that wait to be written. */
-  get readyBytes(): number {
-    return this.settledBytes;
+  /** Another command may be started. @param unreadBytes that were written and the client has not taken */
+  hasRoom(limits: RingLimits, unreadBytes: number): boolean {
+    return (
+      this.length < limits.maxPipelinedCommands &&
+      this.underWayBytes < limits.maxPipelinedBytes &&
+      unreadBytes + this.settledBytes < limits.maxUnreadReplyBytes
+    );
   }
 
   /** Commands that are under way. */

@@ -51,7 +51,7 @@ export interface SessionHost extends TransactionHost {
   dropIfSlow(): void;
   resumeFromPause(): void;
   closeAfterReplies(): void;
-  closeWhenAnswered(): void;
+  readonly leaving: { begin(): void };
   destroy(): void;
 }
 
@@ -379,7 +379,7 @@ export class Session implements ClientSession, TransactionClient {
   }
 
   closeWhenAnswered(): void {
-    this.host.closeWhenAnswered();
+    this.host.leaving.begin();
   }
 
   destroy(): void {

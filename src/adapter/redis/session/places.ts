@@ -1,0 +1,20 @@
+/** Whether a command may run where its client is connected. */
+import type { CommandSpec } from '../command/index.ts';
+import { crossGroup, type Route, redirectElsewhere, refuseFoundElsewhere } from '../request/index.ts';
+import type { Session } from './session.ts';
+
+/**
+ * @param mayCross whether it may run on several groups
+ * @throws RedisError that says where its keys are, or that they may not be in several groups
+ */
+export function checkPlace(
+  session: Session,
+  spec: CommandSpec,
+  args: readonly Buffer[],
+  route: Route,
+  mayCross: () => boolean,
+): void {
+  if (session.redirects) refuseFoundElsewhere(spec, args, route.firstKey);
+  if (route.crosses && !mayCross()) throw crossGroup();
+  if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
+}
