@@ -41,6 +41,8 @@ const ADMIN: { readonly [Name in keyof AdminCalls | keyof AdminStreams]: Exclude
   Promote: 'admin',
   Remove: 'admin',
   Replace: 'admin',
+  // One of its actions takes a node out for good.
+  Drain: 'admin',
   // Loses writes.
   Recover: 'admin',
   CreateGroup: 'admin',
