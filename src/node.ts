@@ -395,11 +395,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         metrics: metricsAddress,
       },
       status: () => node.status(),
-      readiness: () => node.readiness(),
       encryption: () => encryption?.status(),
       reloadSecurity: async () => void (await Promise.all([refresher.refresh(), asker.refresh()])),
       readiness,
-      reloadSecurity: () => refresher.refresh(),
       stop: async () => {
         await orderly.begin();
         await closeAll();
