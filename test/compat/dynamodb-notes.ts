@@ -61,8 +61,7 @@ export const NOTES: Readonly<Record<string, Note>> = {
     },
   },
   DescribeStream: {
-    difference:
-      'Shards are cut where ranges have come to other groups, not by throughput. A deleted table takes its streams along.',
+    difference: 'Shards are cut where ranges have come to other groups, not by throughput.',
   },
   UpdateTable: {
     parameters: {

@@ -19,7 +19,7 @@ import type { GroupId, HlcTimestamp, Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DynamoError } from '../errors/index.ts';
 import { tableRange } from '../rows/index.ts';
-import type { TableDescriptor, TableDirectory, TableServices } from '../tables/index.ts';
+import { isGoing, type TableDescriptor, type TableDirectory, type TableServices } from '../tables/index.ts';
 import { StaleTableError } from './errors.ts';
 import { ITEM_SERVICE } from './message-head.ts';
 import { decodeOutcome } from './outcome-message.ts';
@@ -75,7 +75,7 @@ export class ItemStore {
       const tables = new Map<string, TableDescriptor>();
       for (const name of names) {
         const table = await (tries === 0 ? directory.find(name, deadlineMs) : directory.renew(name, deadlineMs));
-        if (table === undefined || table.status === 'DELETING' || table.status === 'CREATING') {
+        if (table === undefined || isGoing(table) || table.status === 'CREATING') {
           throw new DynamoError('ResourceNotFoundException', 'Requested resource not found');
         }
         tables.set(name, table);

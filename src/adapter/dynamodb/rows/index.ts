@@ -31,6 +31,9 @@ export {
   jobKey,
   LAST_INDEX,
   LAST_TABLE,
+  leftStreamIn,
+  leftStreamKey,
+  leftStreamRows,
   localIndexKey,
   localIndexPrefix,
   NAME_ROWS,
@@ -61,5 +64,6 @@ export {
   ttlPrefix,
 } from './key-space.ts';
 export { dynamodbKeyspace } from './keyspace.ts';
+export { decodeLeftStream, encodeLeftStream, type LeftStream } from './left-stream.ts';
 export { decodeStreamRecord, encodeStreamRecord, type StreamRecord } from './stream-record.ts';
 export { ATTRIBUTE_TYPES, ValueReader, writeAttributes, writeText, writeValue, writeVarint } from './value-codec.ts';

@@ -288,6 +288,19 @@ export const documentRange = (table: number): RowRange => ({
   start: own('g', numberBytes(table)),
   end: table === LAST_TABLE ? own('h') : own('g', numberBytes(table + 1)),
 });
+/** A stream of a table that was deleted, by the names of both. */
+export const leftStreamKey = (table: string, label: string): Buffer =>
+  own('s', Buffer.from(`${table}\0${label}`, 'latin1'));
+/** All of them, or those of one name of tables, in their order. */
+export const leftStreamRows = (table?: string): RowRange =>
+  table === undefined
+    ? { start: own('s'), end: own('t') }
+    : { start: leftStreamKey(table, ''), end: own('s', Buffer.from(`${table}\x01`, 'latin1')) };
+/** The names in such a key. */
+export function leftStreamIn(key: Buffer): { readonly table: string; readonly label: string } {
+  const [table, label] = key.toString('latin1', 3).split('\0');
+  return { table: table!, label: label! };
+}
 /** What became of a transaction that has a client's token. @param tokenHash 32 bits; they spread the rows. */
 export function requestTokenKey(tokenHash: number, token: Buffer): Buffer {
   const hash = Buffer.allocUnsafe(4);

@@ -120,13 +120,16 @@ class StreamReads {
     isNow: boolean,
   ): Promise<NamedStream | undefined> {
     const { directory } = this.services;
-    const stateOf = async (look: 'find' | 'renew'): Promise<NamedStream | undefined> => {
-      const table = await directory[look](tableName, deadlineMs);
+    const streamOf = (table: TableDescriptor | undefined): NamedStream | undefined => {
       const stream = table?.streams.find((one) => one.label === label && isReadable(one, nowMs));
-      return table === undefined || table.status === 'DELETING' || stream === undefined ? undefined : { table, stream };
+      return table === undefined || stream === undefined ? undefined : { table, stream };
     };
-    // It may have been switched on elsewhere a moment ago.
-    return (isNow ? undefined : await stateOf('find')) ?? stateOf('renew');
+    return (
+      (isNow ? undefined : streamOf(await directory.find(tableName, deadlineMs))) ??
+      // It may have been switched on elsewhere a moment ago, or its table was deleted.
+      streamOf(await directory.renew(tableName, deadlineMs)) ??
+      streamOf(await directory.leftStream(tableName, label, deadlineMs))
+    );
   }
 
   async list(context: RequestContext, input: ListInput): Promise<object> {
@@ -151,27 +154,34 @@ class StreamReads {
     from: string | undefined,
   ): AsyncGenerator<{ readonly name: string; readonly labels: readonly string[] }> {
     const { directory } = this.services;
+    const left = await directory.leftStreams(only, nowMs - RETENTION_MS, deadlineMs, signal);
     const labelsOf = async (name: string): Promise<string[]> => {
       // Of one table what is so now, of all what is known.
       const table = await (name === only ? directory.renew(name, deadlineMs) : directory.find(name, deadlineMs));
-      const streams = table === undefined || table.status === 'DELETING' ? [] : table.streams;
-      return streams
-        .filter((stream) => isReadable(stream, nowMs))
-        .map(({ label }) => label)
-        .sort();
+      const streams = (table?.streams ?? []).filter((stream) => isReadable(stream, nowMs));
+      return [...new Set([...streams.map(({ label }) => label), ...(left.get(name) ?? [])])].sort();
     };
     if (only !== undefined) {
       yield { name: only, labels: await labelsOf(only) };
       return;
     }
+    const gone = [...left.keys()].filter((name) => from === undefined || name > from).sort();
     let last = from;
     if (last !== undefined) yield { name: last, labels: await labelsOf(last) };
     for (;;) {
       const names = await directory.names(last, MAX_PAGE, deadlineMs, signal);
-      for (const name of names) yield { name, labels: await labelsOf(name) };
-      if (names.length < MAX_PAGE) return;
+      for (const name of names) {
+        while (gone[0] !== undefined && gone[0] < name) {
+          const before = gone.shift()!;
+          yield { name: before, labels: await labelsOf(before) };
+        }
+        if (gone[0] === name) gone.shift();
+        yield { name, labels: await labelsOf(name) };
+      }
+      if (names.length < MAX_PAGE) break;
       last = names.at(-1);
     }
+    for (const name of gone) yield { name, labels: await labelsOf(name) };
   }
 
   async describe(context: RequestContext, input: DescribeInput): Promise<object> {

@@ -10,15 +10,18 @@ import {
   descriptorKey,
   documentKey,
   encodeFence,
+  encodeLeftStream,
   fenceKey,
   jobKey,
+  leftStreamKey,
   nameKey,
   PLACEMENT_KEY,
 } from '../rows/index.ts';
 import { encodeCounts, type TableCounts } from './counts.ts';
-import { decodeDescriptor, encodeDescriptor, segmentEnd, type TableDescriptor } from './descriptor.ts';
+import { decodeDescriptor, encodeDescriptor, isGoing, segmentEnd, type TableDescriptor } from './descriptor.ts';
 import { decodeTasks, encodeTasks, type TableTask } from './job-record.ts';
 import { decodePlacement, emptyPlacement, encodePlacement, placeTable, removeTable } from './placement.ts';
+import { keptStreams, STREAM_RECORDS_MS } from './streams-of-tables.ts';
 import type { TableServices } from './table-services.ts';
 
 const NUMBER_BYTES = 3;
@@ -27,10 +30,8 @@ const NO_TASKS: readonly TableTask[] = [];
 /** What a change makes of a table: what it is then, and what is left to do. */
 export interface TableChange {
   readonly table: TableDescriptor;
-  /** Behind the tasks that the table has already. */
+  /** In the place of the tasks that the table has; left out: those. */
   readonly tasks?: readonly TableTask[];
-  /** Fences are deleted: nothing can be written any more. */
-  readonly isClosed?: boolean;
 }
 
 const numberRow = (table: number): Buffer => {
@@ -58,11 +59,12 @@ export function readTable(view: KeyView, table: number): TableDescriptor | undef
   return row === undefined ? undefined : decodeDescriptor(row.value);
 }
 
-function writeTable(view: KeyView, table: TableDescriptor, isClosed = false): void {
+/** Of a table that is going the fences are deleted: nothing can be written any more. */
+function writeTable(view: KeyView, table: TableDescriptor): void {
   view.put(descriptorKey(table.id), encodeDescriptor(table), NEVER);
   for (const segment of table.segments) {
     const key = fenceKey(table.id, segment.start);
-    if (isClosed) view.delete(key);
+    if (isGoing(table)) view.delete(key);
     else view.put(key, encodeFence({ version: table.version, endToken: segmentEnd(table, segment) }), NEVER);
   }
 }
@@ -158,10 +160,10 @@ export class TableCatalog {
     change: (table: TableDescriptor, tasks: readonly TableTask[]) => TableChange,
   ): TableDescriptor {
     const before = readTasks(view, table.id);
-    const { table: changed, tasks, isClosed } = change(table, before);
+    const { table: changed, tasks } = change(table, before);
     if (changed === table && tasks === undefined) return table;
     const stored = { ...changed, version: table.version + 1 };
-    writeTable(view, stored, isClosed);
+    writeTable(view, stored);
     if (tasks !== undefined) writeTasks(view, table.id, tasks);
     raiseVersion(view);
     return stored;
@@ -196,20 +198,41 @@ export class TableCatalog {
     });
   }
 
-  /** Forgets a table of which nothing is left but its name. */
+  /** Takes a table's name from it, of which nothing is left but records of streams: they are found by their own names. */
+  bury(id: number, nowMs: Millis, deadlineMs: Millis): Promise<void> {
+    return this.run([descriptorKey(id), PLACEMENT_KEY, CATALOG_VERSION_KEY], deadlineMs, (view) => {
+      const table = readTable(view, id);
+      if (table?.status !== 'DELETING') return;
+      this.forgetName(view, table);
+      writeTable(view, { ...table, status: 'DELETED', version: table.version + 1 });
+      for (const { label, disabledMs = nowMs } of keptStreams(table, nowMs))
+        view.put(leftStreamKey(table.name, label), encodeLeftStream({ table: id, disabledMs }), NEVER);
+      writeTasks(view, id, [{ kind: 'forgetStreams', afterMs: nowMs + STREAM_RECORDS_MS }]);
+      raiseVersion(view);
+    });
+  }
+
+  /** Forgets a table of which nothing is left. */
   remove(id: number, deadlineMs: Millis): Promise<void> {
     return this.run([descriptorKey(id), PLACEMENT_KEY, CATALOG_VERSION_KEY], deadlineMs, (view) => {
       const table = readTable(view, id);
       if (table === undefined) return;
-      const placement = decodePlacement(view.get(PLACEMENT_KEY)?.value ?? encodePlacement(emptyPlacement()));
-      removeTable(placement, id);
-      view.put(PLACEMENT_KEY, encodePlacement(placement), NEVER);
-      view.delete(nameKey(table.name));
+      // Of one that was buried another table may have the name.
+      if (table.status === 'DELETED')
+        for (const { label } of table.streams) view.delete(leftStreamKey(table.name, label));
+      else this.forgetName(view, table);
       view.delete(descriptorKey(id));
       view.delete(jobKey(id));
-      for (const kind of ['tags', 'counts', 'policy'] as const) view.delete(documentKey(id, kind));
       raiseVersion(view);
     });
+  }
+
+  private forgetName(view: KeyView, { id, name }: TableDescriptor): void {
+    const placement = decodePlacement(view.get(PLACEMENT_KEY)?.value ?? encodePlacement(emptyPlacement()));
+    removeTable(placement, id);
+    view.put(PLACEMENT_KEY, encodePlacement(placement), NEVER);
+    view.delete(nameKey(name));
+    for (const kind of ['tags', 'counts', 'policy'] as const) view.delete(documentKey(id, kind));
   }
 
   private async run<Reply>(

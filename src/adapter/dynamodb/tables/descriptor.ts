@@ -119,7 +119,8 @@ export interface CutSegment extends Segment {
   readonly untilTs?: string | undefined;
 }
 
-export type TableStatus = 'CREATING' | 'UPDATING' | 'DELETING' | 'ACTIVE';
+/** `DELETED` is never shown: the table has no name any more, and only records of its streams are left. */
+export type TableStatus = 'CREATING' | 'UPDATING' | 'DELETING' | 'DELETED' | 'ACTIVE';
 
 export interface TableDescriptor {
   /** `FIRST_TABLE` to `LAST_TABLE`: its place in row keys. */
@@ -188,6 +189,10 @@ export function segmentEnd({ segments }: TableDescriptor, segment: Segment): num
   const next = segments.find(({ start }) => start > segment.start);
   return next?.start ?? TOKEN_COUNT;
 }
+
+/** True for a table that is to go, or has gone: of what it had only streams are read. */
+export const isGoing = ({ status }: Pick<TableDescriptor, 'status'>): boolean =>
+  status === 'DELETING' || status === 'DELETED';
 
 /** True when two names are of one segment. */
 export const isSameSegment = (one: SegmentName, other: SegmentName): boolean =>

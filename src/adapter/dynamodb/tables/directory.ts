@@ -3,7 +3,18 @@
  * is dropped. All of it is a hint: writes and consistent reads look at the fence of their segment, and come back here with `renew` when that is another.
  */
 import type { Millis } from '../../../platform/index.ts';
-import { CATALOG_VERSION_KEY, DESCRIPTOR_ROWS, descriptorKey, NAME_ROWS, nameIn, nameKey } from '../rows/index.ts';
+import {
+  CATALOG_VERSION_KEY,
+  DESCRIPTOR_ROWS,
+  decodeLeftStream,
+  descriptorKey,
+  leftStreamIn,
+  leftStreamKey,
+  leftStreamRows,
+  NAME_ROWS,
+  nameIn,
+  nameKey,
+} from '../rows/index.ts';
 import { catalogVersion, tableNumber } from './catalog.ts';
 import { decodeDescriptor, type TableDescriptor } from './descriptor.ts';
 import type { TableServices } from './table-services.ts';
@@ -16,6 +27,8 @@ const POLL_TIMEOUT_MS: Millis = 2_000;
 const MAX_SILENCE_MS: Millis = 5_000;
 /** Descriptors in memory. Beyond it those that were looked up first go. */
 const MAX_TABLES = 10_000;
+/** Streams of tables that were deleted within a day, as far as they are listed. */
+const MAX_LEFT_STREAMS = 10_000;
 
 /** See the top of the file. One a node. */
 export class TableDirectory {
@@ -79,6 +92,32 @@ export class TableDirectory {
     const pages = this.services.cluster.scan({ start, end: NAME_ROWS.end }, options, deadlineMs, signal);
     for await (const page of pages) for (const { key } of page.rows) names.push(nameIn(key));
     return names;
+  }
+
+  /** A stream of a table that was deleted, with what is left of the table; undefined when there is none of that name. */
+  async leftStream(name: string, label: string, deadlineMs: Millis): Promise<TableDescriptor | undefined> {
+    const row = await this.get(leftStreamKey(name, label), deadlineMs);
+    const table =
+      row === undefined ? undefined : await this.get(descriptorKey(decodeLeftStream(row).table), deadlineMs);
+    return table === undefined ? undefined : decodeDescriptor(table);
+  }
+
+  /** Labels of streams of deleted tables by the names of these. @param only of one name @param sinceMs leaves out those that ended before */
+  async leftStreams(
+    only: string | undefined,
+    sinceMs: Millis,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): Promise<Map<string, string[]>> {
+    const labels = new Map<string, string[]>();
+    const options = { limit: MAX_LEFT_STREAMS, reverse: false, keysOnly: false };
+    for await (const { rows } of this.services.cluster.scan(leftStreamRows(only), options, deadlineMs, signal)) {
+      for (const { key, value } of rows) {
+        const { table, label } = leftStreamIn(key);
+        if (decodeLeftStream(value).disabledMs >= sinceMs) labels.set(table, [...(labels.get(table) ?? []), label]);
+      }
+    }
+    return labels;
   }
 
   /** Version of the catalog, another one after each change of a table. */

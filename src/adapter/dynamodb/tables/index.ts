@@ -12,6 +12,7 @@ export {
   encodeDescriptor,
   type GlobalIndex,
   type IndexState,
+  isGoing,
   isSameSegment,
   type KeyAttribute,
   type KeyAttributeType,

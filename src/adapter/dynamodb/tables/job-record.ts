@@ -5,6 +5,8 @@ import { isSameSegment, type SegmentName } from './descriptor.ts';
 export type TableTask =
   /** Everything of the table goes, and then the table. */
   | { readonly kind: 'deleteTable' }
+  /** Of a table that was deleted: what is left of its streams goes when nobody may read it any more. */
+  | { readonly kind: 'forgetStreams' /** Unix milliseconds. */; readonly afterMs: number }
   /** Rows of items that were there before a global index. `cursor`: where to go on, hexadecimal. */
   | { readonly kind: 'fillIndex'; readonly index: number; readonly cursor?: string | undefined; readonly items: number }
   | { readonly kind: 'dropIndex'; readonly index: number }

@@ -13,6 +13,8 @@ import {
   JOB_ROWS,
   jobKey,
   partitionRowAt,
+  type RowRange,
+  streamRows,
   tableOfJob,
   tableRange,
   tokenIn,
@@ -21,12 +23,20 @@ import {
 } from '../rows/index.ts';
 import { type Item, prefixEnd } from '../values/index.ts';
 import { readTable, readTasks, type TableCatalog, writeTasks } from './catalog.ts';
-import { isSameSegment, type SegmentName, segmentOf, type TableDescriptor, ttlAttribute } from './descriptor.ts';
+import {
+  isGoing,
+  isSameSegment,
+  type SegmentName,
+  segmentOf,
+  type TableDescriptor,
+  ttlAttribute,
+} from './descriptor.ts';
 import { expiryRanges, expiryRowKey, placeOfExpiryRow } from './expiry-rows.ts';
 import { hashKeyBytesIn, indexRow, itemOfRow, rowKeyOf } from './index-rows.ts';
 import { type KeyBytes, keyBytes } from './item-keys.ts';
 import { decodeTasks, isSameTask, type TableTask } from './job-record.ts';
 import { endOfSegment } from './segments.ts';
+import { keptStreams } from './streams-of-tables.ts';
 import type { TableServices } from './table-services.ts';
 
 /** How long a node waits before it looks for jobs again; changes made here are looked for at once. */
@@ -119,11 +129,18 @@ export class TableJobs {
   }
 
   private async carryOut(table: number, task: TableTask): Promise<void> {
-    const { cluster } = this.services;
+    const { cluster, clock } = this.services;
     switch (task.kind) {
-      case 'deleteTable':
-        await cluster.deleteRange(tableRange(table), this.deadline());
-        await this.catalog.remove(table, this.deadline());
+      case 'deleteTable': {
+        const descriptor = await this.descriptor(table);
+        const isStreamed = descriptor !== undefined && keptStreams(descriptor, clock.nowMs()).length > 0;
+        if (!isStreamed) return this.deleteWhole(table);
+        for (const range of rowsBesideStreams(descriptor)) await cluster.deleteRange(range, this.deadline());
+        await this.catalog.bury(table, clock.nowMs(), this.deadline());
+        return;
+      }
+      case 'forgetStreams':
+        if (clock.nowMs() >= task.afterMs) await this.deleteWhole(table);
         return;
       case 'dropIndex':
         await cluster.deleteRange(indexRange(table, task.index), this.deadline());
@@ -166,6 +183,11 @@ export class TableJobs {
         return;
       }
     }
+  }
+
+  private async deleteWhole(table: number): Promise<void> {
+    await this.services.cluster.deleteRange(tableRange(table), this.deadline());
+    await this.catalog.remove(table, this.deadline());
   }
 
   private async descriptor(id: number): Promise<TableDescriptor | undefined> {
@@ -321,9 +343,22 @@ const fillExpiry: RowMaker = (view, table, place, item) => {
   return true;
 };
 
+/** All of a table and its indexes but the records of its streams. */
+function rowsBesideStreams({ id, segments }: TableDescriptor): RowRange[] {
+  const { start, end } = tableRange(id);
+  const ranges: RowRange[] = [];
+  let from = start;
+  for (const segment of segments) {
+    const streams = streamRows(id, segment.start);
+    ranges.push({ start: from, end: streams.start });
+    from = streams.end;
+  }
+  return [...ranges, { start: from, end }];
+}
+
 /** A table is being changed for as long as one of its indexes is. */
 export function withStatus(table: TableDescriptor): TableDescriptor {
-  if (table.status === 'DELETING') return table;
+  if (isGoing(table)) return table;
   const isChanging = table.globalIndexes.some(({ state }) => state !== 'ACTIVE');
   return { ...table, status: isChanging ? 'UPDATING' : 'ACTIVE' };
 }

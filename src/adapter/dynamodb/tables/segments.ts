@@ -9,6 +9,7 @@ import type { Millis } from '../../../platform/index.ts';
 import type { TableChange } from './catalog.ts';
 import {
   type CutSegment,
+  isGoing,
   isSameSegment,
   type Segment,
   type SegmentName,
@@ -24,7 +25,7 @@ const KEPT_MS: Millis = 26 * 60 * 60 * 1000;
 
 /** True when a segment of the table may begin at a token. */
 export const mayCut = (table: TableDescriptor, token: number): boolean =>
-  table.status !== 'DELETING' &&
+  !isGoing(table) &&
   table.segments.length < MAX_SEGMENTS &&
   segmentOf(table, token).start !== token &&
   // One after the other: who reads a segment waits until it is settled where the one before has ended.

@@ -6,6 +6,8 @@ import { INVALID } from './table-checks.ts';
 
 /** How long a stream that was switched off is still read. */
 const KEPT_MS = 24 * 60 * 60 * 1000;
+/** How long its records are kept. */
+export const STREAM_RECORDS_MS = KEPT_MS + 60 * 60 * 1000;
 const GENERATIONS = 256;
 
 /** What `StreamSpecification` asks for has to be whole. @throws DynamoError */
@@ -31,6 +33,16 @@ export function withNewStream(
   const label = new Date(enabledMs).toISOString().slice(0, -1);
   return [...kept, { generation, viewType, label, enabledMs }];
 }
+
+/** Streams whose records are there still. */
+export const keptStreams = ({ streams }: TableDescriptor, nowMs: number): readonly TableStream[] =>
+  streams.filter(({ disabledMs }) => disabledMs === undefined || nowMs - disabledMs <= STREAM_RECORDS_MS);
+
+/** A table that is to be deleted: its streams end, and can be read for a day. */
+export const withoutOpenStream = (table: TableDescriptor, nowMs: number): TableDescriptor => ({
+  ...table,
+  streams: table.streams.map((stream) => ({ ...stream, disabledMs: stream.disabledMs ?? nowMs })),
+});
 
 /** Streams of a table after a change. @throws DynamoError when it is so already */
 export function changedStreams(table: TableDescriptor, wire: WireStreamSpecification, nowMs: number): TableStream[] {

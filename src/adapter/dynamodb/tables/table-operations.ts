@@ -12,6 +12,7 @@ import type { TableDirectory } from './directory.ts';
 import { decodeTasks, type TableTask } from './job-record.ts';
 import type { TableJobs } from './jobs.ts';
 import type { CreateTableInput, UpdateTableInput, WireTag } from './requests.ts';
+import { withoutOpenStream } from './streams-of-tables.ts';
 import { checkTags, decodeTags, encodeTags, withoutTags, withTags } from './tags.ts';
 import { changedTimeToLive, describeTimeToLive, type UpdateTimeToLiveInput } from './time-to-live.ts';
 import { changedTable, inUse, planUpdate } from './update-table.ts';
@@ -124,10 +125,13 @@ export function tableOperations(rooms: TableRooms): AnyOperation[] {
       access: 'write',
       validate: ({ TableName }: NamedTable) => tableNameOf(TableName),
       async run(context, name) {
-        const table = await catalog.change(name, context.deadlineMs, (before) => {
+        const table = await catalog.change(name, context.deadlineMs, (before, tasks) => {
           if (before.status === 'CREATING' || before.status === 'UPDATING') throw inUse(before);
           if (before.isDeletionProtected) throw validationError(PROTECTED);
-          return { table: { ...before, status: 'DELETING' }, tasks: [{ kind: 'deleteTable' }], isClosed: true };
+          // Where parents of shards end is still to be settled: who reads them waits for it.
+          const left = tasks.filter(({ kind }) => kind === 'endSegment');
+          const deleting: TableDescriptor = { ...withoutOpenStream(before, context.nowMs), status: 'DELETING' };
+          return { table: deleting, tasks: [...left, { kind: 'deleteTable' }] };
         });
         return { TableDescription: describeTable(changed(table), context) };
       },

@@ -5,7 +5,7 @@
 import type { Millis } from '../../../platform/index.ts';
 import { type ItemStore, StaleTableError } from '../items/index.ts';
 import { fenceKey, streamPrefix } from '../rows/index.ts';
-import { type Segment, type TableCatalog, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
+import { isGoing, type Segment, type TableCatalog, type TableDescriptor, ttlAttribute } from '../tables/index.ts';
 import { sweepExpired } from './expiry-sweep.ts';
 import { followRanges, missingSegments } from './follow-ranges.ts';
 import { leadsTables } from './led-tables.ts';
@@ -75,7 +75,7 @@ export class TableUpkeep {
     await this.follow();
     await this.count();
     for (const table of this.tables) {
-      if (table.status === 'DELETING' || (table.streams.length === 0 && !hasTimes(table))) continue;
+      if (table.streams.length === 0 && !hasTimes(table)) continue;
       for (const segment of table.segments) {
         if (this.abort.signal.aborted) return;
         if (!kv.servesLocally(kv.groupOf(fenceKey(table.id, segment.start)))) continue;
@@ -104,7 +104,7 @@ export class TableUpkeep {
     for (const table of this.tables) {
       if (this.abort.signal.aborted) return;
       const counting = this.counting.get(table.id) ?? { count: undefined, nextMs: clock.monotonicMs() };
-      const isDue = table.status !== 'DELETING' && clock.monotonicMs() >= counting.nextMs;
+      const isDue = !isGoing(table) && clock.monotonicMs() >= counting.nextMs;
       if (!isDue || !kv.servesLocally(kv.groupOf(fenceKey(table.id, 0)))) continue;
       this.counting.set(table.id, counting);
       await this.countOn(table, counting).catch(onBackgroundError);
@@ -166,7 +166,7 @@ export class TableUpkeep {
   }
 }
 
-const hasTimes = (table: TableDescriptor): boolean => ttlAttribute(table) !== undefined;
+const hasTimes = (table: TableDescriptor): boolean => !isGoing(table) && ttlAttribute(table) !== undefined;
 const nameOf = ({ id }: TableDescriptor, { start }: Segment): string => `${id}/${start}`;
 
 async function repeatedly(step: () => Promise<{ readonly hasMore: boolean }>): Promise<void> {

@@ -5,9 +5,11 @@ import {
   CorruptRowError,
   decodeFence,
   decodeItemRecord,
+  decodeLeftStream,
   descriptorKey,
   encodeFence,
   encodeItemRecord,
+  encodeLeftStream,
   FIRST_TABLE,
   fenceKey,
   globalIndexKey,
@@ -16,6 +18,7 @@ import {
   itemKey,
   LAST_INDEX,
   LAST_TABLE,
+  leftStreamKey,
   localIndexKey,
   nameKey,
   partitionPrefix,
@@ -73,6 +76,7 @@ const GOLDEN = {
   name: '64006e746162',
   descriptor: '640074400007',
   token: '6400780102030474',
+  left: '64007374616200786c',
 };
 const GOLDEN_RECORD =
   '01010000003c070707070707070701730002c3a4016e017f7defff0162020200ff01740301017a04016c050200000500016d0601095f5f70726f746f5f5f0181820b00027373070201610162026e73080281820b008182150002627309010101';
@@ -90,6 +94,7 @@ describe('rows of DynamoDB', () => {
       name: nameKey('tab'),
       descriptor: descriptorKey(TABLE),
       token: requestTokenKey(0x01020304, Buffer.from('t')),
+      left: leftStreamKey('tab', 'xl'),
     };
     assert.deepEqual(
       Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, key.toString('hex')])),
@@ -104,6 +109,9 @@ describe('rows of DynamoDB', () => {
     const decoded = decodeItemRecord(record);
     assert.deepEqual(decoded.invocation, Buffer.alloc(8, 7));
     assert.deepEqual([...decoded.attributes], [...item].slice(1));
+    const left = { table: TABLE, disabledMs: 5 };
+    assert.equal(encodeLeftStream(left).toString('hex'), '01004000070000000000000005');
+    assert.deepEqual(decodeLeftStream(encodeLeftStream(left)), left);
     assert.equal(encodeFence({ version: 3, endToken: 0x8000_0000 }).toString('hex'), '01000000000000000380000000');
   });
 

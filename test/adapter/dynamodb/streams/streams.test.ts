@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { streamPrefix, timedRecordKey, ttlKey } from '../../../../src/adapter/dynamodb/rows/index.ts';
+import {
+  descriptorKey,
+  streamPrefix,
+  tableRange,
+  timedRecordKey,
+  ttlKey,
+} from '../../../../src/adapter/dynamodb/rows/index.ts';
 import { oldRecords } from '../../../../src/adapter/dynamodb/streams/index.ts';
 import { decodeIterator, encodeIterator } from '../../../../src/adapter/dynamodb/streams/iterator.ts';
 import {
@@ -12,6 +18,7 @@ import {
 } from '../../../../src/adapter/dynamodb/streams/sequence.ts';
 import { keyBytes } from '../../../../src/adapter/dynamodb/tables/index.ts';
 import { readItem } from '../../../../src/adapter/dynamodb/values/index.ts';
+import type { ServedPage } from '../../../../src/kv/index.ts';
 import { timestampOfMs } from '../../../../src/platform/index.ts';
 import { DynamoNodes } from '../dynamo-nodes.ts';
 
@@ -246,6 +253,67 @@ describe('a stream of a table', () => {
     const first = await ask(2, 'ListStreams', { Limit: 1 });
     const rest = await ask(2, 'ListStreams', { ExclusiveStartStreamArn: first.LastEvaluatedStreamArn });
     assert.deepEqual([...(first.Streams as object[]), ...(rest.Streams as object[])], both);
+  });
+
+  test('outlives its table, and is told from that of another table of the name', async () => {
+    const { directory, catalog, deadlineMs, store } = nodes.ends[0]!;
+    const listed = async (input: object): Promise<string[]> =>
+      ((await ask(2, 'ListStreams', input)).Streams as { StreamArn: string }[]).map(({ StreamArn }) => StreamArn);
+    const old = await listed({ TableName: 'changing' });
+    assert.equal(old.length, 2);
+    await ask(1, 'PutItem', { TableName: 'changing', Item: key(300) });
+    const table = (await nodes.cluster.run(directory.renew('changing', deadlineMs())))!;
+    await ask(3, 'DeleteTable', { TableName: 'changing' });
+    await nodes.until(1, 'changing', (now) => now === undefined);
+    assert.deepEqual(await listed({ TableName: 'changing' }), old);
+
+    await ask(1, 'CreateTable', TABLE);
+    await ask(1, 'CreateTable', { ...TABLE, TableName: 'zebra' });
+    const all = await listed({});
+    assert.deepEqual(all.slice(0, 2), old);
+    assert.deepEqual(
+      all.map((one) => /table\/(\w+)/.exec(one)![1]),
+      ['changing', 'changing', 'changing', 'zebra'],
+    );
+    assert.deepEqual(await listed({ ExclusiveStartStreamArn: old[0], Limit: 2 }), all.slice(1, 3));
+
+    arn = old[1]!;
+    const { StreamStatus, Shards } = (await ask(2, 'DescribeStream', { StreamArn: arn })).StreamDescription as {
+      StreamStatus: string;
+      Shards: { ShardId: string; SequenceNumberRange: { EndingSequenceNumber?: string } }[];
+    };
+    assert.equal(StreamStatus, 'DISABLED');
+    shard = Shards[0]!.ShardId;
+    const { records, next } = await readAll(await iterator('TRIM_HORIZON'));
+    assert.deepEqual(
+      records.map(({ dynamodb }) => dynamodb.Keys),
+      [key(300)],
+    );
+    assert.equal(next, undefined);
+
+    // A day later: the rows of the table, its number and its names are gone.
+    await nodes.cluster.run(
+      catalog.changeById(table.id, deadlineMs(), (before, tasks) => {
+        assert.deepEqual(
+          tasks.map(({ kind }) => kind),
+          ['forgetStreams'],
+        );
+        return { table: before, tasks: [{ kind: 'forgetStreams', afterMs: 1 }] };
+      }),
+    );
+    await nodes.cluster.simulation.runFor(3_000);
+    assert.equal(await nodes.cluster.run(directory.get(descriptorKey(table.id), deadlineMs())), undefined);
+    const { start, end } = tableRange(table.id);
+    const rows = store.services.cluster.scan(
+      { start, end },
+      { limit: 1, reverse: false, keysOnly: true },
+      deadlineMs(),
+      new AbortController().signal,
+    );
+    const page = await nodes.cluster.run(rows.next() as Promise<IteratorResult<ServedPage>>);
+    assert.deepEqual(page.done === true ? [] : page.value.rows, []);
+    assert.deepEqual(await listed({}), all.slice(2));
+    assert.deepEqual(nodes.problems, []);
   });
 });
 
