@@ -311,7 +311,7 @@ test('a store on simulated LevelDB answers like the model through flushes, colle
 });
 
 test('a store that becomes encrypted, under one key after another, answers like the model all the while', async () => {
-  for (let seed = firstSeed; seed < firstSeed + Math.ceil(seedCount / 3); seed++) {
+  for (let seed = firstSeed; seed < firstSeed + Math.ceil(seedCount / 10); seed++) {
     const random = new SeededRandom(seed);
     const levels = new SimulatedLevels();
     levels.beforeBatch = async () => {

@@ -176,6 +176,26 @@ describe('an encrypted database', () => {
     }
   });
 
+  test('waits with another area for a batch that is being put together, which would write to the old one', async () => {
+    const random = new SeededRandom(3);
+    const keys = keysOf(random, 1);
+    const level = new SealedLevel(new SimulatedLevels().openLevel('store'), 'store', {
+      keys,
+      allowsClear: () => false,
+    });
+    await level.open();
+    const key = Buffer.from('Lkey');
+    await level.batch([{ type: 'put', key, value: Buffer.from('old') }], { sync: true });
+    keys.add({ id: 2, key: Buffer.alloc(32, 2) });
+    const chain = level.chain();
+    chain.put(key, Buffer.from('new'));
+    for (let turn = 0; turn < 5; turn++) assert.equal(await level.move(), false);
+    await chain.write({ sync: true });
+    assert.equal(String(level.getSync(key)), 'new');
+    while (!(await level.move()));
+    assert.equal(String(level.getSync(key)), 'new');
+  });
+
   test('is refused with another key, in clear where all is encrypted, and under the name of another store', async () => {
     const random = new SeededRandom(1);
     const levels = new SimulatedLevels();
