@@ -9,9 +9,9 @@ import { portOf, startLocalNodes } from './local-nodes.ts';
 import { median } from './report.ts';
 import { Scratch } from './scratch.ts';
 
-const KEYS = 50_000;
+const KEYS = 20_000;
 const PIPELINE = 200;
-const MEMBERS = 20_000;
+const MEMBERS = 10_000;
 const KEY = '42'.repeat(32);
 /** The kernel counts in hundredths of a second. */
 const TICK_US = 10_000;
