@@ -116,10 +116,11 @@ describe('the way from Redis and back, word for word', {
       [PAGE.admin, adminPort],
       ...[0, 1, 2].map((node): [number, number] => [PAGE.redis + node, nodes.redisPort(node + 1)]),
     ]);
-    shell = new RunbookShell(folder, (text) => {
+    const substitute = (text: string): string => {
       const own = text.replaceAll('/var/lib/kvorum', folder).replaceAll('old.example:6379', `127.0.0.1:${redis.port}`);
       return own.replace(/(?<=127\.0\.0\.1:)\d+\b/g, (port) => String(ports.get(Number(port)) ?? port));
-    });
+    };
+    shell = new RunbookShell({ folder, substitute });
   });
   after(async () => {
     await shell?.stop();

@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { freePortRange } from '../../bench/scratch.ts';
-import { AdminClient } from '../../src/adapter/grpc/index.ts';
-import type { GroupMembers } from '../../src/cluster/contract/admin.ts';
-import { connectOnce, temporaryFolder } from '../support/process-nodes.ts';
+import { connectOnce } from '../support/process-nodes.ts';
 import { skipWithout } from '../support/programs.ts';
 import { until } from '../support/until.ts';
-import { RunbookShell, stepsOf } from './runbooks.ts';
+import { sources } from '../tidy/source-tree.ts';
+import { PageNodes } from './page-nodes.ts';
+import { namedBlocks, stepsOf } from './runbooks.ts';
 
-/** Ports of the page. */
-const PORTS = { redis: 6379, metrics: 9090, grpc: 50_051 };
 const NODES = 4;
 /** An election under load on a machine that is busy with other tests. */
 const LONGEST_PAUSE_MS = 15_000;
@@ -66,32 +62,11 @@ class Load {
   }
 }
 
-describe('the runbooks of docs/operations.md, word for word', { skip: skipWithout('bash') }, () => {
-  const folder = temporaryFolder();
-  let [redis, grpc, metrics] = [0, 0, 0];
-  let shell: RunbookShell;
-  const isReady = async (nodeId: number): Promise<boolean> => {
-    const url = `http://127.0.0.1:${metrics + nodeId - 1}/readyz`;
-    const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
-    return answer?.ok === true;
-  };
-  const ready = (nodeId: number): Promise<void> => until(`node ${nodeId} is ready`, () => isReady(nodeId), 60_000);
-  /** A node that waits to be taken in listens and is not ready. */
-  const listening = (nodeId: number): Promise<void> =>
-    until(`node ${nodeId} listens`, async () => {
-      const url = `http://127.0.0.1:${metrics + nodeId - 1}/healthz`;
-      return (await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined)) !== undefined;
-    });
-  const membersOf = async (nodeId: number): Promise<readonly GroupMembers[]> => {
-    const client = new AdminClient(`127.0.0.1:${grpc + nodeId - 1}`);
-    try {
-      return (await client.call('Members', { groups: [] }, 10_000)).groups;
-    } finally {
-      client.close();
-    }
-  };
+describe('the runbooks, word for word', { skip: skipWithout('bash') }, () => {
+  let nodes: PageNodes;
   const assertVoters = async (asked: number, ids: readonly number[]): Promise<void> => {
-    for (const group of await membersOf(asked)) {
+    const { groups } = await nodes.ask(asked, 'Members', { groups: [] });
+    for (const group of groups) {
       assert.deepEqual(
         [group.problem, group.members.map((member) => [member.nodeId, member.suffrage])],
         ['', ids.map((id) => [id, 'voter'])],
@@ -101,57 +76,32 @@ describe('the runbooks of docs/operations.md, word for word', { skip: skipWithou
   /** Sizes are measured every few seconds. */
   const sized = (asked: number): Promise<void> =>
     until('every replica is shown with its size', async () => {
-      const client = new AdminClient(`127.0.0.1:${grpc + asked - 1}`);
-      try {
-        const { nodes } = await client.call('Status', { groups: [] }, 10_000);
-        return nodes.flatMap(({ replicas }) => replicas).every(({ storedBytes }) => storedBytes !== undefined);
-      } finally {
-        client.close();
-      }
+      const { nodes: all } = await nodes.ask(asked, 'Status', { groups: [] });
+      return all.flatMap(({ replicas }) => replicas).every(({ storedBytes }) => storedBytes !== undefined);
     });
   /** Everything that was acknowledged, through each of these nodes. */
   const assertNothingLost = async (load: Load, nodeIds: readonly number[]): Promise<void> => {
     for (const nodeId of nodeIds) {
-      const client = connectOnce(redis + nodeId - 1);
-      try {
-        const missing: string[] = [];
-        for (let at = 0; at < load.acknowledged.length; at += BATCH) {
-          const keys = load.acknowledged.slice(at, at + BATCH);
-          const values = await client.mget(keys);
-          missing.push(...keys.filter((key, index) => values[index] !== key));
-        }
-        assert.deepEqual(missing, [], `node ${nodeId} has lost acknowledged writes`);
-      } finally {
-        client.disconnect();
+      const client = nodes.client(nodeId);
+      const missing: string[] = [];
+      for (let at = 0; at < load.acknowledged.length; at += BATCH) {
+        const keys = load.acknowledged.slice(at, at + BATCH);
+        const values = await client.mget(keys);
+        missing.push(...keys.filter((key, index) => values[index] !== key));
       }
+      assert.deepEqual(missing, [], `node ${nodeId} has lost acknowledged writes`);
     }
   };
 
   before(async () => {
-    const first = await freePortRange(3 * NODES);
-    [redis, grpc, metrics] = [first, first + NODES, first + 2 * NODES];
-    shell = new RunbookShell(folder, (text) => {
-      let own = text.replaceAll('/var/lib/kvorum', folder);
-      for (let node = 0; node < NODES; node++) {
-        for (const [from, to] of [
-          [PORTS.redis, redis],
-          [PORTS.grpc, grpc],
-          [PORTS.metrics, metrics],
-        ] as const) {
-          own = own.replace(new RegExp(`(?<=[: ])${from + node}\\b`, 'g'), String(to + node));
-        }
-      }
-      return own;
-    });
+    nodes = await PageNodes.open({ count: NODES });
   });
-  after(async () => {
-    await shell.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => nodes.stop());
 
   test('lead from one node to three, and from a dead node to its successor, while clients write', async () => {
+    const { shell, ready, listening } = nodes;
     await shell.run('grow, before', ready);
-    const load = new Load([redis]);
+    const load = new Load([nodes.redisPort(1)]);
     try {
       await load.flows();
       await shell.run('grow', listening);
@@ -164,7 +114,7 @@ describe('the runbooks of docs/operations.md, word for word', { skip: skipWithou
     } finally {
       await load.stop();
     }
-    const more = new Load([redis, redis + 1]);
+    const more = new Load([nodes.redisPort(1), nodes.redisPort(2)]);
     try {
       await more.flows();
       await shell.end(3, 'SIGKILL');
@@ -182,6 +132,12 @@ describe('the runbooks of docs/operations.md, word for word', { skip: skipWithou
     }
     for (const each of [load, more]) await assertNothingLost(each, [1, 2, 4]);
     assert.ok(more.longestPauseMs < LONGEST_PAUSE_MS, `the load stood still for ${Math.round(more.longestPauseMs)} ms`);
+  });
+
+  test('are run by a test, each block of each page', () => {
+    const tests = sources.filter(({ path }) => path.startsWith('test/cmd/')).map(({ text }) => text);
+    const alone = namedBlocks().filter(({ name }) => !tests.some((text) => text.includes(`'${name}'`)));
+    assert.deepEqual(alone, []);
   });
 
   test('are read as steps: servers on their own, everything between them together', () => {

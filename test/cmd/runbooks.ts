@@ -6,17 +6,21 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const PAGE = new URL('../../docs/operations.md', import.meta.url);
+const PAGES = ['runbooks', 'operations'].map((name) => new URL(`../../docs/${name}.md`, import.meta.url));
 const PROGRAMS = { kvorum: '../../cmd/kvorum.ts', raftadmin: '../../cmd/raftadmin.ts' };
 const STEP_TIMEOUT_MS = 60_000;
 
+/** Every block of the pages that has a name, in their order. */
+export const namedBlocks = (): { readonly name: string; readonly text: string }[] =>
+  PAGES.flatMap((page) => [
+    ...readFileSync(page, 'utf8').matchAll(/<!-- runbook: (?<name>[^>]*) -->\n```sh\n(?<text>[^`]*)```/g),
+  ]).map(({ groups }) => ({ name: groups!.name!, text: groups!.text! }));
+
 /** The blocks of a runbook in the order of the page. @param part such as `grow` or `grow, before` */
 export function blocksOf(part: string): string[] {
-  const page = readFileSync(PAGE, 'utf8');
-  const blocks = [...page.matchAll(/<!-- runbook: ([^>]*) -->\n```sh\n([^`]*)```/g)];
-  const found = blocks.filter(([, name]) => name === part).map(([, , text]) => text!);
-  assert.ok(found.length > 0, `${PAGE.pathname} has no runbook '${part}'`);
-  return found;
+  const found = namedBlocks().filter(({ name }) => name === part);
+  assert.ok(found.length > 0, `no page has a runbook '${part}'`);
+  return found.map(({ text }) => text);
 }
 
 /** In the place of a node's number: what goes on like a node, and is none. */
@@ -50,49 +54,68 @@ export function stepsOf(block: string): Step[] {
   return steps;
 }
 
+export interface RunbookShellOptions {
+  /** Where commands run. */
+  readonly folder: string;
+  /** Puts in ports and folders, and nothing else. */
+  readonly substitute: (text: string) => string;
+  /** Of a node, beside what blocks export. */
+  readonly environmentOf?: (nodeId: number) => Readonly<Record<string, string>>;
+}
+
 /** Runs blocks; servers go on in the background until `stop`. */
 export class RunbookShell {
   /** What was run and printed, for the message of a test that fails. */
   readonly transcript: string[] = [];
-  private readonly folder: string;
-  private readonly substitute: (text: string) => string;
+  private readonly options: RunbookShellOptions;
   private readonly environment: Record<string, string>;
   private readonly servers = new Map<number, ChildProcess>();
 
-  /** @param substitute puts in ports and folders, and nothing else */
-  constructor(folder: string, substitute: (text: string) => string) {
-    this.folder = folder;
-    this.substitute = substitute;
-    const bin = join(folder, 'bin');
-    mkdirSync(bin, { recursive: true });
-    for (const [name, path] of Object.entries(PROGRAMS)) {
-      const script = fileURLToPath(new URL(path, import.meta.url));
-      writeFileSync(join(bin, name), `#!/bin/sh\nexec "${process.execPath}" "${script}" "$@"\n`);
-      chmodSync(join(bin, name), 0o755);
-    }
+  constructor(options: RunbookShellOptions) {
+    this.options = options;
+    const { folder } = options;
+    mkdirSync(join(folder, 'bin'), { recursive: true });
     // Many programs are started, most of them for a moment: what they have compiled is kept.
     const NODE_COMPILE_CACHE = join(folder, 'compiled');
-    this.environment = { PATH: `${bin}:${process.env.PATH}`, HOME: folder, NODE_COMPILE_CACHE };
+    this.environment = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, NODE_COMPILE_CACHE };
+    for (const [name, path] of Object.entries(PROGRAMS)) {
+      this.installScript(name, fileURLToPath(new URL(path, import.meta.url)));
+    }
+  }
+
+  /** Puts a program in the path, or another in its place. @param text of a shell script */
+  install(name: string, text: string): void {
+    const path = join(this.options.folder, 'bin', name);
+    writeFileSync(path, `#!/bin/sh\n${text}\n`);
+    chmodSync(path, 0o755);
+  }
+
+  /** As `install`, for a file that this Node runs. */
+  installScript(name: string, script: string): void {
+    this.install(name, `exec "${process.execPath}" "${script}" "$@"`);
   }
 
   /** Runs every step of every block; a command that fails ends it. */
   async run(part: string, ready: (nodeId: number) => Promise<void>): Promise<void> {
-    for (const block of blocksOf(part)) {
-      for (const step of stepsOf(block)) {
-        if (step.nodeId === undefined) await this.script(step.text);
-        else await this.server(step.nodeId, step.text, ready);
-      }
+    for (const block of blocksOf(part)) await this.runBlock(block, ready);
+  }
+
+  /** Runs the steps of one block. */
+  async runBlock(block: string, ready: (nodeId: number) => Promise<void>): Promise<void> {
+    for (const step of stepsOf(block)) {
+      if (step.nodeId === undefined) await this.script(step.text);
+      else await this.server(step.nodeId, step.text, ready);
     }
   }
 
   private async script(text: string): Promise<void> {
-    const script = this.substitute(text);
+    const script = this.options.substitute(text);
     // Variables that a block exports hold for those after it, as in one terminal.
     for (const [, name, value] of script.matchAll(/^export (\w+)=(.*)$/gm)) this.environment[name!] = value!;
     const startedMs = performance.now();
     const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {
       env: this.environment,
-      cwd: this.folder,
+      cwd: this.options.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -108,9 +131,10 @@ export class RunbookShell {
   /** Starts a node; one with its id that runs is stopped first, as the page says. */
   private async server(nodeId: number, text: string, ready: (nodeId: number) => Promise<void>): Promise<void> {
     await this.end(nodeId, 'SIGTERM');
-    const command = this.substitute(text);
+    const command = this.options.substitute(text);
     this.transcript.push(`$ ${command}`);
-    const child = spawn('bash', ['-c', `exec ${command}`], { env: this.environment, cwd: this.folder });
+    const env = { ...this.environment, ...this.options.environmentOf?.(nodeId) };
+    const child = spawn('bash', ['-c', `exec ${command}`], { env, cwd: this.options.folder });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => this.transcript.push(`n${nodeId} | ${String(chunk).trimEnd()}`));
     }
