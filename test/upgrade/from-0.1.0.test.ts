@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { type AdminCalls, AdminClient } from '../../src/adapter/grpc/index.ts';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import type { openGroupStore } from '../../src/store/group/open.ts';
@@ -13,6 +16,8 @@ import { ReleasedProgram, root, skipWithoutHistory } from './releases.ts';
 
 const NODES = [1, 2, 3];
 const KEYS = 200;
+/** Between two commands of a client that only keeps the cluster busy. */
+const REST_MS = 5;
 const LIBRARY =
   '#!lua name=after\nredis.register_function("size", function(keys) return redis.call("hlen", keys[1]) end)';
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
@@ -39,6 +44,50 @@ const refused = (what: string, reason: RegExp, ask: () => Promise<unknown>): Pro
     return reason.test(outcome.message);
   });
 
+/** Clients that count, one command after the other, and never stop. */
+class Load {
+  private readonly answers: number[][];
+  private readonly unknown: number[];
+  private readonly running: Promise<void>[];
+  private isOver = false;
+
+  constructor(clients: readonly Redis[]) {
+    this.answers = clients.map(() => []);
+    this.unknown = clients.map(() => 0);
+    this.running = clients.map((client, at) => this.run(client, at));
+  }
+
+  private async run(client: Redis, at: number): Promise<void> {
+    while (!this.isOver) {
+      await client.incr(`load:${at}`).then(
+        (count) => this.answers[at]!.push(count),
+        // No answer, or one that says nothing: it may have been counted.
+        () => this.unknown[at]!++,
+      );
+      await delay(REST_MS);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.isOver = true;
+    await Promise.all(this.running);
+  }
+
+  /** Every count that was answered was answered once, and none that was is lost. */
+  async check(reader: Redis): Promise<void> {
+    await this.stop();
+    for (const [at, answers] of this.answers.entries()) {
+      assert.ok(answers.length > 100, 'hardly anything was counted: the load shows nothing');
+      assert.ok(
+        answers.every((count, nth) => nth === 0 || count > answers[nth - 1]!),
+        `client ${at} has counted back`,
+      );
+      const total = Number(await answered(`load:${at}`, () => reader.get(`load:${at}`)));
+      assert.ok(total >= answers.at(-1)! && total <= answers.length + this.unknown[at]!, `load:${at} is ${total}`);
+    }
+  }
+}
+
 describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
   let released: ReleasedProgram;
   before(() => {
@@ -46,7 +95,9 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
   });
   after(() => released.remove());
 
-  test('is replaced node by node: strings go on, and data types come with the last', { timeout: 240_000 }, async () => {
+  test('is replaced node by node under load, with a way back until features are switched on', {
+    timeout: 240_000,
+  }, async () => {
     const isReplaced = new Set<number>();
     // New nodes prove themselves, which old ones cannot.
     const secretFile = released.path('cluster-secret');
@@ -55,6 +106,7 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
     const cluster = await ProcessNodes.start(settings, (nodeId) =>
       isReplaced.has(nodeId) ? undefined : released.script,
     );
+    const load = new Load(NODES.map((nodeId) => cluster.client(nodeId)));
     try {
       const clients = NODES.map((nodeId) => cluster.client(nodeId));
       const expected = new Map<string, string>();
@@ -77,13 +129,10 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
           await answered('READWRITE', () => client.call('READWRITE'));
         }
       };
-      await writeAll('all old');
-      for (const nodeId of NODES) {
-        await refused('0.1.0 has no hashes', /unknown command/, () =>
-          clients[nodeId - 1]!.hset('hash', 'field', 'old'),
-        );
+      /** Starts a node with the other program. */
+      const exchange = async (nodeId: number): Promise<void> => {
         await cluster.shutDown(nodeId);
-        isReplaced.add(nodeId);
+        if (!isReplaced.delete(nodeId)) isReplaced.add(nodeId);
         cluster.revive(nodeId);
         await cluster.ready();
         await until(`a client of node ${nodeId} is back`, () =>
@@ -92,6 +141,25 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
             () => false,
           ),
         );
+      };
+      const admin = async <Name extends keyof AdminCalls>(
+        name: Name,
+        request: AdminCalls[Name][0],
+      ): Promise<AdminCalls[Name][1]> => {
+        const client = new AdminClient(`127.0.0.1:${cluster.grpcPort(2)}`);
+        try {
+          return await answered(name, () => client.call(name, request, 5_000));
+        } finally {
+          client.close();
+        }
+      };
+      await writeAll('all old');
+      await admin('SetSetting', { name: 'features.auto', value: 'off' });
+      for (const nodeId of NODES) {
+        await refused('0.1.0 has no hashes', /unknown command/, () =>
+          clients[nodeId - 1]!.hset('hash', 'field', 'old'),
+        );
+        await exchange(nodeId);
         if (isReplaced.size < NODES.length) {
           // Whoever leads the group of a key, an old program or a new one.
           for (let key = 0; key < 20; key++) {
@@ -110,6 +178,17 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
         await writeAll(`${isReplaced.size} replaced`);
         await readAll();
       }
+      // All of them can do it by now, and still it is not done before somebody says so: this way back is open too.
+      await refused('hashes are held back', /^ERR 'hset' cannot be used/, () =>
+        clients[0]!.hset('hash', 'field', 'held back'),
+      );
+      await exchange(3);
+      await writeAll('one gone back');
+      await exchange(3);
+      await readAll();
+      const off = (await admin('ListFeatures', {})).features.filter(({ isActive }) => !isActive);
+      assert.ok(off.some(({ name }) => name === 'redis.collections'));
+      for (const { name } of off) await admin('ActivateFeature', { name });
       await answered('a library', () => clients[0]!.call('FUNCTION', 'LOAD', 'REPLACE', LIBRARY));
       for (const [index, client] of clients.entries()) {
         await answered('a hash', () => client.hset('hash', `field ${index}`, 'new'));
@@ -124,10 +203,19 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
           assert.equal(await answered('a field', () => client.hget(`large ${index}`, 'field 499')), '499');
       }
       await readAll();
+      await load.check(clients[1]!);
+      // Too late: the old program is refused, by the name of what it lacks.
+      await cluster.shutDown(1);
+      isReplaced.delete(1);
+      cluster.revive(1);
+      await until('the old program hears what it lacks', () =>
+        cluster.log.some((line) => line.startsWith('n1 ') && /NODE_LACKS_FEATURE.*redis\.collections/.test(line)),
+      );
     } catch (error) {
       console.error(cluster.log.slice(-40).join('\n'));
       throw error;
     } finally {
+      await load.stop();
       await cluster.stop();
     }
   });

@@ -32,8 +32,13 @@ export const skipWithoutHistory = releases.every(({ commit }) => git('cat-file',
   ? false
   : 'needs the history';
 
-/** Starts a release with the flags of this program, of which it does not know all. */
-const LAUNCHER = `process.argv = process.argv.filter((argument) => !/^--(?:no-)?(?:dynamodb|grpc-secret)-/.test(argument));
+/** Starts a release with those of this program's flags that its own page of settings names. */
+const LAUNCHER = `import { readFileSync } from 'node:fs';
+const known = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+process.argv = process.argv.filter((argument) => {
+  const name = /^--(?:no-)?([^=]+)/.exec(argument)?.[1];
+  return name === undefined || known.includes('--' + name);
+});
 await import('./kvorum.ts');
 export {};
 `;
