@@ -69,13 +69,22 @@ export class DynamoSession {
 
   /**
    * Runs a transaction that has a token; one whose outcome is unknown is sent again with it, to the next node.
-   * @param repeats how often it is sent once more although it was done
+   * @param isTwice sent to two nodes at once, and once more when it is done
    * @throws what it was refused with, or the last error
    */
-  async transact(TransactItems: NonNullable<TransactWriteCommandInput['TransactItems']>, repeats = 0): Promise<void> {
+  async transact(
+    TransactItems: NonNullable<TransactWriteCommandInput['TransactItems']>,
+    isTwice = false,
+  ): Promise<void> {
     const input = { TransactItems, ClientRequestToken: randomUUID() };
     const giveUpMs = performance.now() + TRANSACT_TIMEOUT_MS;
-    let isUncertain = false;
+    const sendAside = (at: number): Promise<unknown> =>
+      this.at(at)
+        .transactWrite(input)
+        .catch(() => undefined);
+    const other = isTwice ? sendAside(1) : undefined;
+    // What one of both is refused says nothing of the other.
+    let isUncertain = isTwice;
     let attempt = 0;
     for (; ; attempt++) {
       try {
@@ -89,11 +98,8 @@ export class DynamoSession {
         await sleep(ATTEMPT_GAP_MS);
       }
     }
-    // It is done: what becomes of a repetition says nothing of it.
-    for (let left = repeats; left > 0; left--)
-      await this.at(++attempt)
-        .transactWrite(input)
-        .catch(() => undefined);
+    await other;
+    if (isTwice) await sendAside(attempt + 1);
   }
 
   /** The client of this node, then those of the others in turn. */

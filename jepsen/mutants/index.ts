@@ -10,6 +10,7 @@ const REPLICA = 'src/raftengine/replica/replica.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
 const VIEW = 'src/kv/leader/view.ts';
 const STREAM_GROUP = 'src/adapter/redis/bodies/stream/stream-group.ts';
+const TRANSACT_WRITE = 'src/adapter/dynamodb/items/transact-write.ts';
 
 /** Reads are answered by whoever believes that it leads. */
 const alwaysHoldsLease = {
@@ -420,6 +421,28 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     workload: 'dynamo-stream',
+    nemeses: [],
+    seconds: 10,
+    rate: 200,
+    groups: 3,
+  },
+  {
+    name: 'late-tokens',
+    description: "the row of a transaction's token is written when the transaction is done, and not with it",
+    mutations: [
+      {
+        file: TRANSACT_WRITE,
+        find: 'if (token !== undefined && isRepeated(view, token)) return undefined;',
+        replace: 'if (token !== undefined && view.get(token.key) !== undefined) return undefined;',
+      },
+      {
+        file: TRANSACT_WRITE,
+        find: 'return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body) };',
+        replace:
+          'const outcome = await store.write(allKeys, [...tables.values()], deadlineMs, body); await new Promise((resolve) => setTimeout(resolve, 200)); if (token !== undefined) await store.write([token.key], [], deadlineMs, (view) => { isRepeated(view, token); }); return { bound, outcome };',
+      },
+    ],
+    workload: 'dynamo-list-append',
     nemeses: [],
     seconds: 10,
     rate: 200,

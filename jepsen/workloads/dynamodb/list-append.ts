@@ -1,6 +1,6 @@
 /**
  * Appends to lists in items by `list_append`, and reads of them: UpdateItem, which also says what the list is then, GetItem, and transactions
- * of several of one kind. Some transactions are sent again with their token although they were done.
+ * of several of one kind. Some transactions are sent to two nodes at once, with one token, and again when they are done.
  */
 import type { Random } from '../../../src/platform/index.ts';
 import { listAppendChecker } from '../../checkers/transactions.ts';
@@ -15,7 +15,7 @@ const TABLES = ['lists-0', 'lists-1'];
 const APPENDS_PER_KEY = 60;
 const ACTIVE_KEYS = 5;
 const MAX_OPS = 4;
-/** Of transactions, those that are sent once more. */
+/** Of transactions, those that are sent more than once. */
 const REPEATED_SHARE = 0.15;
 
 const place = (key: string) => ({ TableName: TABLES[Number(key.split('-')[1]) % 2]!, Key: { k: key } });
@@ -48,7 +48,7 @@ export function dynamoListAppend(): Workload<DynamoSession> {
     while ((appends.get(firstKey) ?? 0) >= APPENDS_PER_KEY) firstKey++;
     return firstKey + random.int(ACTIVE_KEYS);
   };
-  /** First elements of the transactions that are sent once more. */
+  /** First elements of the transactions that are sent more than once. */
   const repeated = new Set<unknown>();
   return {
     name: 'dynamo-list-append',
@@ -78,11 +78,8 @@ export function dynamoListAppend(): Workload<DynamoSession> {
         const { Responses } = await session.documents.transactGet({ TransactItems });
         return ops.map(([, key], at) => ['r', key, listIn(Responses?.[at]?.Item)]);
       }
-      const repeats = repeated.delete(ops[0]![2]) ? 1 : 0;
-      await session.transact(
-        ops.map(([, key, element]) => ({ Update: appendTo(key, element) })),
-        repeats,
-      );
+      const updates = ops.map(([, key, element]) => ({ Update: appendTo(key, element) }));
+      await session.transact(updates, repeated.delete(ops[0]![2]));
       return ops;
     },
   };
