@@ -104,7 +104,7 @@ describe('settings of security', () => {
       assert.ok(!shown.includes(PASSWORD));
     }
     // A launcher hands it to its nodes where only they read it.
-    const others = { KVORUM_DYNAMODB_SECRET_ACCESS_KEY: '', KVORUM_BACKUP_KEY: '' };
+    const others = { KVORUM_DYNAMODB_SECRET_ACCESS_KEY: '', KVORUM_BACKUP_KEY: '', KVORUM_ENCRYPTION_KEY: '' };
     assert.deepEqual(secretEnvironment(nodeSettings, values), { KVORUM_REDIS_PASSWORD: PASSWORD, ...others });
     assert.deepEqual(secretEnvironment(nodeSettings, load({})), { KVORUM_REDIS_PASSWORD: '', ...others });
 
