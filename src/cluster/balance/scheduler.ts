@@ -56,9 +56,11 @@ const MAX_BACKOFF = 16;
 
 const DUTIES: readonly Duty[] = ['drain', 'autosplit', 'automerge', 'balance.leaders', 'balance.size'];
 
-/** Draining has no switch: it is asked for node by node. */
-const modeOf = (clusterState: ClusterState, duty: Duty): SwitchValue =>
-  duty === 'drain' ? 'on' : switchOf(clusterState, duty);
+/** Draining has no switch: it is asked for node by node, and off while none is. */
+function modeOf(clusterState: ClusterState, duty: Duty): SwitchValue {
+  if (duty !== 'drain') return switchOf(clusterState, duty);
+  return (clusterState.withdrawals ?? []).length > 0 ? 'on' : 'off';
+}
 
 /** What is remembered of a rule during one leadership. */
 interface DutyState {
