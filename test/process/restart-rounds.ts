@@ -83,6 +83,12 @@ class Caller {
     this.complaints.push(`${this.name}: ${what}`);
   }
 
+  /** Forgets how long anything took: a cluster that is just founded switches its features on first. */
+  forgetWaits(): void {
+    this.longestMs = 0;
+    this.longest = '';
+  }
+
   /** Reads back all that it was told. */
   async check(reader: Redis, where: string): Promise<void> {
     const log: string[] = [];
@@ -164,6 +170,7 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
   const running = callers.map((each) => each.go(() => isOver));
   try {
     await goOn(callers, 5);
+    for (const each of callers) each.forgetWaits();
     for (let nth = 1; nth <= options.restarts; nth++) {
       const nodeId = cluster.nodeIds[nth % cluster.nodeIds.length]!;
       options.onRestart?.(nth, nodeId);
