@@ -282,6 +282,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       });
     });
     this.server.forceShutdown();
+    await this.listener?.end(GOODBYE_MS);
   }
 
   private dial(peer: NodeId, address: string): void {

@@ -17,10 +17,14 @@ export type ConnectionInjector = ReturnType<grpc.Server['createConnectionInjecto
 export class PeerListener {
   private readonly server: Server;
   private readonly scheduler: Scheduler;
+  /** What was accepted and is open. */
+  private readonly open = new Set<Socket>();
 
   constructor(injector: ConnectionInjector, scheduler: Scheduler) {
     this.scheduler = scheduler;
     this.server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+      this.open.add(socket);
+      socket.once('close', () => this.open.delete(socket));
       this.awaitFirstWord(socket, () => injector.injectConnection(socket));
     });
   }
@@ -33,6 +37,20 @@ export class PeerListener {
   /** Accepts nothing any more; connections that are open go on. */
   close(): void {
     this.server.close();
+  }
+
+  /**
+   * Ends every connection that is left. Call when gRPC's server ends those that it knows: it does not know one in the middle of its TLS handshake, nor
+   * one that spoke while the server ended. Those that it knows get `graceMs`, so that what was said last still leaves.
+   */
+  async end(graceMs: Millis): Promise<void> {
+    this.close();
+    const closed = [...this.open].map((socket) => new Promise<void>((resolve) => socket.once('close', resolve)));
+    const cancel = this.scheduler.after(graceMs, () => {
+      for (const socket of this.open) socket.destroy();
+    });
+    await Promise.all(closed);
+    cancel();
   }
 
   /** Calls back once the socket has spoken; what it said is still to be read from it. */

@@ -47,6 +47,21 @@ describe('the port for peers', () => {
     await ping();
   });
 
+  test('ends what is left at the end, also what spoke when the server behind it had ended', async () => {
+    const mumbling = await dial();
+    mumbling.write('PRI');
+    await until('one to be accepted', () => scheduler.pendingTimers === 1);
+    server.forceShutdown();
+    const late = await dial();
+    late.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    const ended = [mumbling, late].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    for (const socket of [mumbling, late]) socket.resume();
+    await until('the late one to be heard', () => scheduler.pendingTimers === 1);
+    const end = listener.end(200);
+    scheduler.advance(200);
+    await Promise.all([...ended, end]);
+  });
+
   test('that is taken is told by the name of the system', async () => {
     const second = new PeerListener(
       server.createConnectionInjector(grpc.ServerCredentials.createInsecure()),
