@@ -190,6 +190,8 @@ class Run {
   }
 
   private async crash(losePower: boolean): Promise<void> {
+    // What was begun waits for the disk or the clock now: what ran on here would run in the process that comes next.
+    await this.bench.simulation.runFor(0);
     this.bench.machine.crash({ losePower });
     await this.reopen();
   }
