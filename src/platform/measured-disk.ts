@@ -2,6 +2,7 @@
 import { BucketCounts } from './bucket-counts.ts';
 import type { Clock } from './clock.ts';
 import type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
+import { PassingDisk } from './passing-disk.ts';
 import type { Millis } from './types.ts';
 
 /** What a disk did since the start. */
@@ -15,15 +16,14 @@ export class DiskCounters {
 }
 
 /** See the top of the file. Everything else is the inner disk's. */
-export class MeasuredDisk implements Required<Disk> {
+export class MeasuredDisk extends PassingDisk {
   readonly counters = new DiskCounters();
   /** Told of each durable write how long it took. */
   onWrite: (tookMs: Millis) => void = () => {};
-  private readonly inner: Disk;
   private readonly clock: Clock;
 
   constructor(inner: Disk, clock: Clock) {
-    this.inner = inner;
+    super(inner);
     this.clock = clock;
   }
 
@@ -32,26 +32,6 @@ export class MeasuredDisk implements Required<Disk> {
     return options?.durable === true
       ? new MeasuredFile(file, this.clock, this.counters, (tookMs) => this.onWrite(tookMs))
       : file;
-  }
-
-  list(folder: string): Promise<string[]> {
-    return this.inner.list(folder);
-  }
-
-  makeFolder(folder: string): Promise<void> {
-    return this.inner.makeFolder(folder);
-  }
-
-  rename(from: string, to: string): Promise<void> {
-    return this.inner.rename(from, to);
-  }
-
-  remove(path: string): Promise<void> {
-    return this.inner.remove(path);
-  }
-
-  syncFolder(folder: string): Promise<void> {
-    return this.inner.syncFolder(folder);
   }
 }
 

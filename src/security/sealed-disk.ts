@@ -8,7 +8,7 @@
  *
  * A file that is in clear is read only where that is allowed: on a folder that is being encrypted.
  */
-import { assert, type Disk, type DiskFile, type DiskOpenOptions } from '../platform/index.ts';
+import { assert, type Disk, type DiskFile, type DiskOpenOptions, PassingDisk } from '../platform/index.ts';
 import { type DataKeys, SEAL_BYTES, type Sealing } from './data-keys.ts';
 import { SealedFileError } from './errors.ts';
 
@@ -30,14 +30,13 @@ function placeOf(salt: Buffer, number: number, isLast: boolean): Buffer {
 }
 
 /** See the top of the file. */
-export class SealedDisk implements Disk {
-  private readonly inner: Disk;
+export class SealedDisk extends PassingDisk {
   private readonly keys: DataKeys;
   private readonly sealing: Sealing;
   private readonly allowsClear: () => boolean;
 
   constructor(inner: Disk, keys: DataKeys, allowsClear: () => boolean) {
-    this.inner = inner;
+    super(inner);
     this.keys = keys;
     this.sealing = keys.sealing('file');
     this.allowsClear = allowsClear;
@@ -59,26 +58,6 @@ export class SealedDisk implements Disk {
       await file.close();
       throw error;
     }
-  }
-
-  list(folder: string): Promise<string[]> {
-    return this.inner.list(folder);
-  }
-
-  makeFolder(folder: string): Promise<void> {
-    return this.inner.makeFolder(folder);
-  }
-
-  rename(from: string, to: string): Promise<void> {
-    return this.inner.rename(from, to);
-  }
-
-  remove(path: string): Promise<void> {
-    return this.inner.remove(path);
-  }
-
-  syncFolder(folder: string): Promise<void> {
-    return this.inner.syncFolder(folder);
   }
 }
 
