@@ -3,15 +3,10 @@ import { bankChecker } from '../checkers/collections.ts';
 import { NothingHappened } from '../client.ts';
 import type { Workload } from '../types.ts';
 import { optimistically } from './transaction.ts';
+import { type Transfer, transfersBetween } from './transfers.ts';
 
 const ACCOUNTS = Array.from({ length: 8 }, (_, at) => `account-${at}`);
 const OPENING_BALANCE = 20;
-
-interface Transfer {
-  readonly from: string;
-  readonly to: string;
-  readonly amount: number;
-}
 
 export const bank = (): Workload => ({
   name: 'bank',
@@ -20,20 +15,13 @@ export const bank = (): Workload => ({
   async setup(client) {
     await client.mset(Object.fromEntries(ACCOUNTS.map((account) => [account, OPENING_BALANCE])));
   },
-  generate({ random }) {
-    if (random.next() < 0.4) return { f: 'read', value: null };
-    const from = random.int(ACCOUNTS.length);
-    const to = (from + 1 + random.int(ACCOUNTS.length - 1)) % ACCOUNTS.length;
-    return { f: 'transfer', value: { from: ACCOUNTS[from]!, to: ACCOUNTS[to]!, amount: 1 + random.int(5) } };
-  },
-  finalOperations: [{ f: 'read', value: null }],
-  isReadOnly: (f) => f === 'read',
+  ...transfersBetween(ACCOUNTS),
   async execute(client, { f, value }) {
     if (f === 'read') {
       const balances = await client.mget(...ACCOUNTS);
       return Object.fromEntries(ACCOUNTS.map((account, at) => [account, Number(balances[at])]));
     }
-    const { from, to, amount } = value as Transfer;
+    const { from, to, amount } = value as Transfer<string>;
     const moved = await optimistically(client, [from, to], ([source, target], transaction) => {
       if (Number(source) < amount) return false;
       transaction.set(from, Number(source) - amount);

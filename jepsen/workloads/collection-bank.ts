@@ -4,6 +4,7 @@ import { bankChecker } from '../checkers/collections.ts';
 import { NothingHappened } from '../client.ts';
 import type { Workload } from '../types.ts';
 import { exec } from './transaction.ts';
+import { type Transfer, transfersBetween } from './transfers.ts';
 
 const OPENING_BALANCE = 20;
 /** Elements that are no accounts, which make the collections large: to change a balance then leaves the head as it is. */
@@ -26,12 +27,6 @@ const ACCOUNTS: readonly Account[] = (['field', 'score'] as const).flatMap((kind
 );
 const KEYS = [...new Set(ACCOUNTS.map(({ key }) => key))];
 
-interface Transfer {
-  readonly from: number;
-  readonly to: number;
-  readonly amount: number;
-}
-
 const balanceOf = async (client: Redis, { kind, key, name }: Account): Promise<number> =>
   Number(await (kind === 'field' ? client.hget(key, name) : client.zscore(key, name)));
 
@@ -40,7 +35,7 @@ function setBalance(transaction: ChainableCommander, { kind, key, name }: Accoun
   else transaction.zadd(key, balance, name);
 }
 
-async function transfer(client: Redis, { from, to, amount }: Transfer): Promise<void> {
+async function transfer(client: Redis, { from, to, amount }: Transfer<number>): Promise<void> {
   const [source, target] = [ACCOUNTS[from]!, ACCOUNTS[to]!];
   await client.watch(source.key, target.key);
   let isOver = false;
@@ -86,17 +81,10 @@ export const collectionBank = (): Workload => ({
       await put(mine, OPENING_BALANCE);
     }
   },
-  generate({ random }) {
-    if (random.next() < 0.4) return { f: 'read', value: null };
-    const from = random.int(ACCOUNTS.length);
-    const to = (from + 1 + random.int(ACCOUNTS.length - 1)) % ACCOUNTS.length;
-    return { f: 'transfer', value: { from, to, amount: 1 + random.int(5) } };
-  },
-  finalOperations: [{ f: 'read', value: null }],
-  isReadOnly: (f) => f === 'read',
+  ...transfersBetween([...ACCOUNTS.keys()]),
   async execute(client, { f, value }) {
     if (f === 'read') return balances(client);
-    await transfer(client, value as Transfer);
+    await transfer(client, value as Transfer<number>);
     return value;
   },
 });

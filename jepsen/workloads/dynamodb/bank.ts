@@ -2,18 +2,13 @@
 import { bankChecker } from '../../checkers/collections.ts';
 import type { DynamoSession } from '../../dynamo-client.ts';
 import type { Workload } from '../../types.ts';
+import { type Transfer, transfersBetween } from '../transfers.ts';
 import { keyed } from './tables.ts';
 
 /** A new cluster puts them into different groups. */
 const TABLES = ['accounts-0', 'accounts-1'];
 const ACCOUNTS = Array.from({ length: 8 }, (_, at) => `account-${at}`);
 const OPENING_BALANCE = 20;
-
-interface Transfer {
-  readonly from: string;
-  readonly to: string;
-  readonly amount: number;
-}
 
 const place = (account: string) => ({ TableName: TABLES[Number(account.at(-1)) % 2]!, Key: { k: account } });
 
@@ -23,7 +18,7 @@ async function readAll({ documents }: DynamoSession): Promise<Record<string, num
   return Object.fromEntries(ACCOUNTS.map((account, at) => [account, Responses?.[at]?.Item?.balance as number]));
 }
 
-async function transfer(session: DynamoSession, { from, to, amount }: Transfer): Promise<void> {
+async function transfer(session: DynamoSession, { from, to, amount }: Transfer<string>): Promise<void> {
   const values = { ':n': amount };
   await session.transact([
     {
@@ -51,17 +46,10 @@ export const dynamoBank = (): Workload<DynamoSession> => ({
       }),
     );
   },
-  generate({ random }) {
-    if (random.next() < 0.4) return { f: 'read', value: null };
-    const from = random.int(ACCOUNTS.length);
-    const to = (from + 1 + random.int(ACCOUNTS.length - 1)) % ACCOUNTS.length;
-    return { f: 'transfer', value: { from: ACCOUNTS[from]!, to: ACCOUNTS[to]!, amount: 1 + random.int(5) } };
-  },
-  finalOperations: [{ f: 'read', value: null }],
-  isReadOnly: (f) => f === 'read',
+  ...transfersBetween(ACCOUNTS),
   async execute(session, { f, value }) {
     if (f === 'read') return readAll(session);
-    await transfer(session, value as Transfer);
+    await transfer(session, value as Transfer<string>);
     return value;
   },
 });
