@@ -105,7 +105,6 @@ export class ProcessCluster implements TestCluster {
         // The addresses of isolated nodes are not loopback; nobody else is in their namespaces.
         insecure: true,
         logLevel: 'info',
-        loopWatch: 'on',
       };
       writeFileSync(configPath, JSON.stringify(config, undefined, 2));
       states.set(number, {

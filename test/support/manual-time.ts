@@ -12,7 +12,7 @@ export class ManualClock implements Clock {
   }
 
   nowMs(): number {
-    return this.wallMs;
+    return Math.floor(this.wallMs);
   }
 
   monotonicMs(): number {

@@ -118,6 +118,7 @@ export class GroupExecutor {
       raft: this.raft,
       clock: this.clock,
       scheduler: this.scheduler,
+      nowMs,
       limits: this.limits,
       overlay: this.overlay,
       refusal: () => (this.serving ? undefined : this.notLeader()),

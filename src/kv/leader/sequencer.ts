@@ -5,19 +5,22 @@
  * Everything between drawing a timestamp and handing the entry to Raft is synchronous, so timestamps are drawn and entries are proposed
  * in the same order. That, not a lock, orders the writes of the group.
  */
-import { assert, type HlcTimestamp, type Scheduler } from '../../platform/index.ts';
+import { assert, type Cancel, type HlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
 import { BusyError, type ProposalOutcome, type RaftGroup } from '../../raftengine/index.ts';
 import type { BatchResult, EntryResult } from '../apply/index.ts';
 import { AssignedTimestamps, type GroupClock } from '../time/index.ts';
 import { failureOf } from './completion.ts';
 import type { ExecutorLimits } from './executor-options.ts';
+import { Gathering } from './gathering.ts';
 import type { Overlay, Unit } from './overlay.ts';
-import { Gathering, type Pending, TurnEntry } from './turn-entry.ts';
+import { type Pending, TurnEntry } from './turn-entry.ts';
 
 export interface SequencerOptions {
   readonly raft: Pick<RaftGroup, 'propose'>;
   readonly clock: GroupClock;
   readonly scheduler: Scheduler;
+  /** Monotonic. */
+  readonly nowMs: () => Millis;
   readonly limits: ExecutorLimits;
   /** Has the writes of the entries that are open or on their way. */
   readonly overlay: Overlay;
@@ -43,6 +46,8 @@ export class Sequencer {
   /** The entry that this turn's writes go into. */
   private entry: TurnEntry | undefined;
   private isTurnEndScheduled = false;
+  /** The open entry waits for more commands until then. */
+  private endWait: Cancel | undefined;
   /** Entries that were handed to Raft, oldest first. */
   private readonly inflight: TurnEntry[] = [];
   private inflightSize = 0;
@@ -50,7 +55,7 @@ export class Sequencer {
 
   constructor(options: SequencerOptions) {
     this.options = options;
-    this.gathering = new Gathering(options.limits.gatherTurns);
+    this.gathering = new Gathering(options.limits.gatherTurns, options.nowMs);
   }
 
   /** The smallest timestamp that something on its way was given; undefined: nothing is on its way. */
@@ -153,7 +158,18 @@ export class Sequencer {
     if (this.entry === undefined) clock.keepOpen();
     else if (this.inflight.length >= limits.pipelineDepth) return;
     else if (this.gathering.waitsFor(this.entry.pending.length)) scheduler.nextTurn(() => this.scheduleTurnEnd());
-    else this.propose();
+    else this.proposeOrWait(this.entry.pending.length);
+  }
+
+  private proposeOrWait(commands: number): void {
+    const patienceMs = this.gathering.patienceMs(commands);
+    if (patienceMs === 0) this.propose();
+    else this.endWait ??= this.options.scheduler.after(patienceMs, () => this.waited());
+  }
+
+  private waited(): void {
+    this.endWait = undefined;
+    if (this.entry !== undefined) this.scheduleTurnEnd();
   }
 
   /** Sends off what the turn has gathered; what follows is committed at a later timestamp. */
@@ -166,12 +182,17 @@ export class Sequencer {
     const entry = this.entry!;
     this.entry = undefined;
     this.turnTs = undefined;
-    this.gathering.begin();
+    this.endWait?.();
+    this.endWait = undefined;
+    const leftAtMs = this.gathering.begin();
     entry.ceilingMs = this.options.clock.carry();
     const { payload, units } = entry.encode(entry.ceilingMs);
     this.inflight.push(entry);
     this.inflightSize += payload.length;
-    const settle = (outcome: ProposalOutcome): void => this.settle(entry, units, payload.length, outcome);
+    const settle = (outcome: ProposalOutcome): void => {
+      this.gathering.settled(leftAtMs, entry.pending.length, this.entry?.pending.length ?? 0);
+      this.settle(entry, units, payload.length, outcome);
+    };
     this.options.raft.propose(payload, this.assigned.track(entry.commitTs, settle));
   }
 

@@ -29,38 +29,6 @@ export class TurnEntry extends OpenEntry {
   ceilingMs: Millis = 0;
 }
 
-/** What is left of the usual number of commands from one smaller entry to the next. */
-const USUAL_DECAY = 0.98;
-
-/** Whether an entry that could leave is kept for the commands of another turn. */
-export class Gathering {
-  private readonly maxTurns: number;
-  /** Turns that the open entry has waited. */
-  private turns = 0;
-  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
-  private usual = 0;
-
-  /** @param maxTurns how many turns an entry waits at most, see `ExecutorLimits.gatherTurns` */
-  constructor(maxTurns: number) {
-    this.maxTurns = maxTurns;
-  }
-
-  /** True when an entry of so many commands should wait for one turn more. */
-  waitsFor(commands: number): boolean {
-    if (commands < this.usual && this.turns < this.maxTurns) {
-      this.turns++;
-      return true;
-    }
-    this.usual = Math.max(commands, Math.floor(this.usual * USUAL_DECAY));
-    return false;
-  }
-
-  /** Another entry is opened. */
-  begin(): void {
-    this.turns = 0;
-  }
-}
-
 /** The newest entry that something was read from: when it is applied, all are. */
 export function newestOf(sources: readonly Source[]): TurnEntry {
   let newest = sources[0]!.entry!;

@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Disk, DiskFile, DiskOpenOptions } from '../disk.ts';
 import type { SeededRandom } from '../random.ts';
+import type { Millis } from '../types.ts';
 import type { EventOwner } from './event-heap.ts';
 import { type FileChange, SimInode } from './sim-inode.ts';
 import type { Simulation } from './simulation.ts';
@@ -36,6 +37,8 @@ const STRAGGLER_FACTOR = 10;
 export class SimDisk implements Disk {
   /** Multiplies the time that every operation takes. */
   slowness = 1;
+  /** What every sync and every durable write takes instead of a drawn time. */
+  syncMs: Millis | undefined;
   /** Writes that would make a file longer are refused with ENOSPC. */
   isFull = false;
   /** Every write takes new room, as on a file system that copies on write: a full disk refuses them all. */
@@ -124,11 +127,12 @@ export class SimDisk implements Disk {
   }
 
   /** Lets the time of one operation pass. Never settles when the machine crashes before. */
-  elapse(operation: string): Promise<void> {
-    const drawnMs = MIN_OPERATION_MS + this.random.next() * (MAX_OPERATION_MS - MIN_OPERATION_MS);
-    const factor = this.random.int(STRAGGLER_IN) === 0 ? STRAGGLER_FACTOR : 1;
+  elapse(operation: string, isSync = false): Promise<void> {
     const { simulation } = this;
     const label = simulation.isTraced ? `disk ${operation}` : 'disk';
+    if (isSync && this.syncMs !== undefined) return simulation.delay(this.syncMs, label, this.owner);
+    const drawnMs = MIN_OPERATION_MS + this.random.next() * (MAX_OPERATION_MS - MIN_OPERATION_MS);
+    const factor = this.random.int(STRAGGLER_IN) === 0 ? STRAGGLER_FACTOR : 1;
     return simulation.delay(drawnMs * factor * this.slowness, label, this.owner);
   }
 
@@ -147,7 +151,7 @@ export class SimDisk implements Disk {
     }
     if (change.kind === 'write') this.simulation.note(crc32(change.bytes));
     inode.begin(change);
-    await this.elapse('write');
+    await this.elapse('write', durable);
     if (durable && this.failsSyncs) {
       inode.fail(change, this.random);
       throw diskError('EIO', 'write', path);
@@ -157,7 +161,7 @@ export class SimDisk implements Disk {
 
   async sync(path: string, inode: SimInode): Promise<void> {
     const before = inode.unsyncedChanges;
-    await this.elapse('sync');
+    await this.elapse('sync', true);
     if (this.failsSyncs) {
       inode.failSync(before, this.random);
       throw diskError('EIO', 'fsync', path);

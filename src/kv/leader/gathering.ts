@@ -1,0 +1,80 @@
+/**
+ * Whether an entry that could leave is kept open for more commands. While an entry is on its way the next one gathers, so clients that wait
+ * for their replies fall into two crowds, and everybody waits for two commits. Those who were answered by the last entry are just sending
+ * their next command: an entry waits for them, a few turns where that is enough, and on a slow disk up to half of what a commit takes, since the
+ * wait saves a whole one. Where they do not come in time, because processing takes longer than the disk, nobody waits.
+ */
+import type { Millis } from '../../platform/index.ts';
+
+/** What is left of the usual number of commands from one smaller entry to the next. */
+const USUAL_DECAY = 0.98;
+/** Share of the time that commits take. */
+const PATIENCE = 1 / 2;
+/** Below it a timer, which is no finer than a millisecond, would cost more than the wait saves. */
+const LEAST_PATIENCE_MS: Millis = 0.5;
+/** Entries that leave at once after one waited in vain; twice as many after each further one. */
+const FIRST_REST = 16;
+const LONGEST_REST = 4096;
+/** Weight of the last commit in what commits take. */
+const LAST_SHARE = 1 / 8;
+
+export class Gathering {
+  private readonly maxTurns: number;
+  private readonly nowMs: () => Millis;
+  /** Turns that the open entry has waited. */
+  private turns = 0;
+  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
+  private usual = 0;
+  /** Commands of the last entry, and those that came while it was on its way: about what will come again. */
+  private crowd = 0;
+  private commitMs: Millis = 0;
+  private waitsSinceMs: Millis | undefined;
+  /** Entries that still leave at once. */
+  private resting = 0;
+  private nextRest = FIRST_REST;
+
+  /** @param maxTurns how many turns an entry waits at most, 0: no entry waits for anything, see `ExecutorLimits.gatherTurns`. @param nowMs monotonic */
+  constructor(maxTurns: number, nowMs: () => Millis) {
+    this.maxTurns = maxTurns;
+    this.nowMs = nowMs;
+  }
+
+  /** True when an entry of so many commands should wait for one turn more. */
+  waitsFor(commands: number): boolean {
+    if (commands < this.usual && this.turns < this.maxTurns) {
+      this.turns++;
+      return true;
+    }
+    this.usual = Math.max(commands, Math.floor(this.usual * USUAL_DECAY));
+    return false;
+  }
+
+  /** How long an entry of so many commands, which waits for no further turn, should wait for others; 0: it leaves. */
+  patienceMs(commands: number): Millis {
+    if (this.maxTurns === 0 || commands >= this.crowd || this.resting > 0) return 0;
+    const patienceMs = this.commitMs * PATIENCE;
+    if (patienceMs < LEAST_PATIENCE_MS) return 0;
+    this.waitsSinceMs ??= this.nowMs();
+    const leftMs = this.waitsSinceMs + patienceMs - this.nowMs();
+    if (leftMs > 0) return leftMs;
+    this.resting = this.nextRest;
+    this.nextRest = Math.min(2 * this.nextRest, LONGEST_REST);
+    return 0;
+  }
+
+  /** An entry left. @returns when, for `settled` */
+  begin(): Millis {
+    if (this.waitsSinceMs !== undefined && this.resting === 0) this.nextRest = FIRST_REST;
+    else if (this.resting > 0) this.resting--;
+    this.waitsSinceMs = undefined;
+    this.turns = 0;
+    return this.nowMs();
+  }
+
+  /** What became of an entry is known. @param waiting commands that came since it left, which are none of one client alone */
+  settled(leftAtMs: Millis, commands: number, waiting: number): void {
+    const tookMs = this.nowMs() - leftAtMs;
+    this.commitMs += (tookMs - this.commitMs) * (this.commitMs === 0 ? 1 : LAST_SHARE);
+    this.crowd = waiting > 0 ? commands + waiting : Math.min(this.crowd, commands);
+  }
+}

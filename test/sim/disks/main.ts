@@ -1,0 +1,24 @@
+/** `npm run sim:disks` prints what disks of several speeds cost one client and fifty, in simulated time. */
+import { formatTable } from '../../../cmd/cli/table.ts';
+import { measureSlowDisks } from './slow-disks.ts';
+
+const SYNCS_MS = [0.05, 1, 5, 20];
+const SHOWN = (ms: number): string => `${ms.toFixed(2)} ms`;
+
+const rows = [
+  ['a sync', '1 client, p50', '50 clients, p50', 'p99', 'commands a second', 'of 50 in the time of one alone'],
+];
+for (const syncMs of SYNCS_MS) {
+  const alone = await measureSlowDisks({ syncMs, clients: 1, rounds: 200, seed: 5 });
+  const many = await measureSlowDisks({ syncMs, clients: 50, rounds: 200, seed: 5 });
+  rows.push([
+    SHOWN(syncMs),
+    SHOWN(alone.p50Ms),
+    SHOWN(many.p50Ms),
+    SHOWN(many.p99Ms),
+    Math.round(50_000 / many.roundMs).toLocaleString('en'),
+    `${(alone.p50Ms / many.roundMs).toFixed(2)}x`,
+  ]);
+}
+console.log(formatTable(rows, ['right', 'right', 'right', 'right', 'right', 'right']));
+process.exit(0);

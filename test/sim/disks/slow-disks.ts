@@ -1,0 +1,62 @@
+/**
+ * What a slow disk costs clients: three whole nodes in simulated time, where processing takes none and a sync takes exactly as long as
+ * asked for. What is left is what waits for what.
+ */
+import { groupId, type Millis } from '../../../src/platform/index.ts';
+import { SimulatedNodes } from '../../support/simulated-nodes.ts';
+
+const SETTLING_ROUNDS = 20;
+const KEYS_OF_A_CLIENT = 1000;
+const VALUE = 'x'.repeat(100);
+
+export interface SlowDiskLoad {
+  /** What a sync takes on every node. */
+  readonly syncMs: Millis;
+  /** Each sends a SET when the last one is answered, to the leader of the only group. */
+  readonly clients: number;
+  /** Of each client, about. */
+  readonly rounds: number;
+  readonly seed: number;
+}
+
+export interface SlowDiskFigures {
+  /** From one SET of a client to its next one, on average. */
+  readonly roundMs: Millis;
+  readonly p50Ms: Millis;
+  readonly p99Ms: Millis;
+}
+
+/** Puts the load on a cluster of three. */
+export async function measureSlowDisks({ syncMs, clients, rounds, seed }: SlowDiskLoad): Promise<SlowDiskFigures> {
+  const nodes = new SimulatedNodes(3, 0, seed, {}, { plan: { segmentBytes: 8 << 20, logCacheBytes: 8 << 20 } });
+  const { simulation } = nodes;
+  nodes.start();
+  await nodes.ready();
+  const leader = nodes.node(nodes.leaderOf(groupId(1))!);
+  for (const { machine } of nodes.nodes) machine.disk.syncMs = syncMs;
+  const tookMs: Millis[] = [];
+  let isOver = false;
+  const work = async (client: number): Promise<void> => {
+    const redis = await leader.connect();
+    for (let at = 0; !isOver; at++) {
+      const startMs = simulation.nowMs();
+      await redis.command(['SET', `${client}-${at % KEYS_OF_A_CLIENT}`, VALUE]);
+      tookMs.push(simulation.nowMs() - startMs);
+    }
+    redis.disconnect();
+  };
+  const working = Promise.all(Array.from({ length: clients }, (_, client) => work(client)));
+  const roundMs = syncMs + 1;
+  await simulation.runFor(SETTLING_ROUNDS * roundMs);
+  tookMs.length = 0;
+  const lengthMs = rounds * roundMs;
+  await simulation.runFor(lengthMs);
+  const sorted = tookMs.toSorted((left, right) => left - right);
+  isOver = true;
+  await nodes.run(working);
+  return {
+    roundMs: (lengthMs * clients) / sorted.length,
+    p50Ms: sorted[Math.floor(sorted.length * 0.5)]!,
+    p99Ms: sorted[Math.floor(sorted.length * 0.99)]!,
+  };
+}
