@@ -72,6 +72,8 @@ describe('the key-value service', () => {
     assert.equal(kv.groupOf(bytes('z')), OTHER);
     assert.deepEqual(kv.stretchAt(bytes('k')), { group: GROUP, end: bytes('t') }, 'cuts inside a group do not show');
     assert.deepEqual(kv.stretchAt(bytes('u')), { group: OTHER, end: undefined });
+    assert.deepEqual(kv.bordersBetween(bytes('k'), bytes('z')), [bytes('m'), bytes('t')], 'here they do');
+    assert.deepEqual(kv.bordersBetween(bytes('m'), bytes('t')), []);
     assert.deepEqual(kv.dataGroups(), [GROUP, OTHER], 'the catalog group has only its own keys here');
     assert.equal(kv.routesVersion, 1);
     const moved = new RouteTableLoader();

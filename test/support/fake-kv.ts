@@ -56,6 +56,11 @@ export class RangeMap {
     return { group, end: this.borders[index + 1]?.start };
   }
 
+  between(start: Buffer, end: Buffer): Buffer[] {
+    const starts = this.borders.map((border) => border.start);
+    return starts.filter((border) => Buffer.compare(border, start) > 0 && Buffer.compare(border, end) < 0);
+  }
+
   assign(start: Buffer, end: Buffer | undefined, group: GroupId): void {
     const behind = end === undefined ? undefined : { start: end, group: this.at(end).group };
     const kept = this.borders.filter(
@@ -370,6 +375,10 @@ export class FakeKv implements KvService {
 
   stretchAt(key: Buffer): KeyStretch {
     return this.directory.at(key);
+  }
+
+  bordersBetween(start: Buffer, end: Buffer): Buffer[] {
+    return this.directory.between(start, end);
   }
 
   /** Learns of a new version of the directory: the owners as they are now, or `directory`. */

@@ -30,6 +30,8 @@ export interface KvService {
   groupOf(key: Buffer): GroupId;
   /** The stretch of keys from `key` on that the directory gives to one group; `end` undefined is the end of the key space. */
   stretchAt(key: Buffer): KeyStretch;
+  /** Where ranges of the directory begin strictly between two keys, ascending: also those that belong to the same group as the one before. */
+  bordersBetween(start: Buffer, end: Buffer): Buffer[];
   /** Rises with every version of the directory that this node learns of; 0 before the first. */
   readonly routesVersion: number;
   /** All groups that hold user data by the directory, ascending. */

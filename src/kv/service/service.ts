@@ -252,6 +252,13 @@ class LocalKvService implements NodeKvService {
     return stretch ?? { group: UNKNOWN_OWNER, end: undefined };
   }
 
+  bordersBetween(start: Buffer, end: Buffer): Buffer[] {
+    const borders: Buffer[] = [];
+    for (const { start: border } of this.routes.current.overlap(start, end))
+      if (Buffer.compare(border, start) > 0) borders.push(border);
+    return borders;
+  }
+
   get routesVersion(): number {
     return this.routes.current.version;
   }

@@ -164,6 +164,8 @@ export class TableCatalog {
     if (changed === table && tasks === undefined) return table;
     const stored = { ...changed, version: table.version + 1 };
     writeTable(view, stored);
+    for (const { start } of table.segments)
+      if (!stored.segments.some((segment) => segment.start === start)) view.delete(fenceKey(table.id, start));
     if (tasks !== undefined) writeTasks(view, table.id, tasks);
     raiseVersion(view);
     return stored;

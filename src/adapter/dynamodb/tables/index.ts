@@ -58,6 +58,6 @@ export {
   keyProblem,
 } from './item-keys.ts';
 export { TableJobs } from './jobs.ts';
-export { cutSegment, MAX_SEGMENTS, mayCut } from './segments.ts';
+export { cutSegment, joinSegment, MAX_SEGMENTS, mayCut, mayJoin } from './segments.ts';
 export { type TableRooms, tableOperations } from './table-operations.ts';
 export type { TableServices } from './table-services.ts';

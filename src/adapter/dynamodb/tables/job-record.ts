@@ -16,7 +16,9 @@ export type TableTask =
   /** Of a segment that was cut: where its records end is to be settled. */
   | { readonly kind: 'endSegment'; readonly segment: SegmentName }
   /** Of a new segment: expiry rows of its items lie at the head of the one that it was cut from. */
-  | { readonly kind: 'moveExpiry'; readonly segment: SegmentName };
+  | { readonly kind: 'moveExpiry'; readonly segment: SegmentName }
+  /** Of a segment that was joined with the one before: what its head at this token has is to go where it belongs. */
+  | { readonly kind: 'clearHead'; readonly token: number };
 
 const FORMAT = 1;
 
@@ -34,5 +36,6 @@ export function decodeTasks(bytes: Buffer): readonly TableTask[] {
 export function isSameTask(one: TableTask, other: TableTask): boolean {
   if (one.kind !== other.kind) return false;
   if ('index' in one) return 'index' in other && one.index === other.index;
+  if ('token' in one) return 'token' in other && one.token === other.token;
   return !('segment' in one) || ('segment' in other && isSameSegment(one.segment, other.segment));
 }

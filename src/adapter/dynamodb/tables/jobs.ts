@@ -13,11 +13,11 @@ import {
   JOB_ROWS,
   jobKey,
   partitionRowAt,
+  partitionsStart,
   type RowRange,
   streamRows,
   tableOfJob,
   tableRange,
-  tokenIn,
   tokenOf,
   ttlPrefix,
 } from '../rows/index.ts';
@@ -172,6 +172,9 @@ export class TableJobs {
       case 'moveExpiry':
         if (await this.moveExpiry(table, task.segment)) await this.finish(table, task, (before) => before);
         return;
+      case 'clearHead':
+        if (await this.clearHead(table, task.token)) await this.finish(table, task, (before) => before);
+        return;
       case 'dropExpiry': {
         const descriptor = await this.descriptor(table);
         for (const range of descriptor === undefined ? [] : expiryRanges(descriptor)) {
@@ -218,41 +221,53 @@ export class TableJobs {
     const parent = descriptor?.segments.find((one) => isSameSegment(one, segment))?.parent;
     if (descriptor === undefined || parent === undefined || ttlAttribute(descriptor) === undefined) return true;
     const prefix = ttlPrefix(id, parent.start);
-    const end = prefixEnd(prefix)!;
+    return this.overRows(id, { start: prefix, end: prefixEnd(prefix)! }, (view, table, row) => {
+      if (ttlAttribute(table) === undefined) return;
+      const { hashKey } = placeOfExpiryRow(table, prefix, row);
+      if (segmentOf(table, tokenOf(hashKey)).start !== parent.start) moveExpiryRow(view, table, prefix, row);
+    });
+  }
+
+  /**
+   * Empties a head at which no segment begins any more. Where one begins again it is that one's.
+   * @returns false when the node stops before the end
+   */
+  private clearHead(id: number, token: number): Promise<boolean> {
+    const prefix = ttlPrefix(id, token);
+    const range = { start: streamRows(id, token).start, end: partitionsStart(id, BASE_INDEX, token) };
+    return this.overRows(id, range, (view, table, row) => {
+      if (segmentOf(table, token).start === token) return;
+      if (row.subarray(0, prefix.length).equals(prefix)) moveExpiryRow(view, table, prefix, row);
+      else view.delete(row);
+    });
+  }
+
+  /**
+   * Does something with every row of a range, in transactions that read the table as it is then.
+   * @returns false when the node stops before the end
+   */
+  private async overRows(
+    id: number,
+    { start, end }: RowRange,
+    act: (view: KeyView, table: TableDescriptor, row: Buffer) => void,
+  ): Promise<boolean> {
     const options = { limit: FILL_ROWS, reverse: false, keysOnly: true };
-    for (let from = prefix; Buffer.compare(from, end) < 0; ) {
+    for (let from = start; Buffer.compare(from, end) < 0; ) {
       if (this.abort.signal.aborted) return false;
       const pages = this.services.cluster.scan({ start: from, end }, options, this.deadline(), this.abort.signal);
       const page = (await pages.next()).value as ServedPage | undefined;
       await pages.return(undefined);
       if (page === undefined) return false;
-      await this.moveExpiryRows(
-        id,
-        page.rows.map(({ key }) => key),
-        prefix,
-      );
+      const rows = page.rows.map(({ key }) => key);
+      const request = { keys: [descriptorKey(id), ...rows], deadlineMs: this.deadline(), isPersistent: true };
+      await this.services.transactions.run(request, (view) => {
+        const table = readTable(view, id);
+        if (table === undefined || isGoing(table)) return;
+        for (const row of rows) if (view.get(row) !== undefined) act(view, table, row);
+      });
       from = page.end;
     }
     return true;
-  }
-
-  private async moveExpiryRows(id: number, rows: readonly Buffer[], prefix: Buffer): Promise<void> {
-    const request = { keys: [descriptorKey(id), ...rows], deadlineMs: this.deadline(), isPersistent: true };
-    await this.services.transactions.run(request, (view) => {
-      const table = readTable(view, id);
-      if (table === undefined || ttlAttribute(table) === undefined) return;
-      for (const row of rows) {
-        const place = placeOfExpiryRow(table, prefix, row);
-        const isElsewhere = segmentOf(table, tokenOf(place.hashKey)).start !== tokenIn(prefix);
-        if (!isElsewhere || view.get(row) === undefined) continue;
-        view.delete(row);
-        const key = rowKeyOf(table, place);
-        const item = view.get(key);
-        const moved =
-          item === undefined ? undefined : expiryRowKey(table, place, itemOfRow(table, key, item.value).item);
-        if (moved !== undefined) view.put(moved, NO_BYTES, NEVER);
-      }
-    });
   }
 
   /**
@@ -317,6 +332,16 @@ export class TableJobs {
     });
     return reply === true;
   }
+}
+
+/** Puts an expiry row where its item has it now. */
+function moveExpiryRow(view: KeyView, table: TableDescriptor, prefix: Buffer, row: Buffer): void {
+  const place = placeOfExpiryRow(table, prefix, row);
+  const key = rowKeyOf(table, place);
+  const item = view.get(key);
+  const moved = item === undefined ? undefined : expiryRowKey(table, place, itemOfRow(table, key, item.value).item);
+  view.delete(row);
+  if (moved !== undefined) view.put(moved, NO_BYTES, NEVER);
 }
 
 /** A task whose next page begins at `cursor`. */

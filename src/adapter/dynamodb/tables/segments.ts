@@ -1,9 +1,12 @@
 /**
- * Cutting segments in two. The right part gets head rows of its own, which lie at its first token: so whoever leads its items leads them too. The left
- * part goes on with those that there were.
+ * Cutting segments in two, and joining them. The right part gets head rows of its own, which lie at its first token: so whoever leads its items leads them
+ * too. The left part goes on with those that there were.
  *
- * The cut is a change of the table: from its timestamp on nothing is written to the old head rows for tokens of the right part. Where the left part's records
- * begin to be another shard's is settled after it, at a timestamp that is not below that of the cut: `endOfSegment`.
+ * The cut is a change of the table: from its timestamp on nothing is written to the old head rows for tokens of the right part. Where the left part's
+ * records begin to be another shard's is settled after it, at a timestamp that is not below that of the cut: `endOfSegment`.
+ *
+ * Segments are joined only while no stream of the table has anything to read. A shard of a stream has one parent: were two joined, who reads it behind the
+ * one that is named could not know that it has to read the other before, and would see changes of an item out of order.
  */
 import type { Millis } from '../../../platform/index.ts';
 import type { TableChange } from './catalog.ts';
@@ -17,19 +20,35 @@ import {
   type TableDescriptor,
 } from './descriptor.ts';
 import type { TableTask } from './job-record.ts';
+import { keptStreams } from './streams-of-tables.ts';
 
 /** A change of a table rewrites the fences of all its segments in one transaction. */
 export const MAX_SEGMENTS = 256;
 /** How long a segment that was cut is remembered: longer than records of streams are there. */
 const KEPT_MS: Millis = 26 * 60 * 60 * 1000;
 
+/** Ranges that have gone to another group come back sometimes: segments that are younger stay. */
+const JOINED_AFTER_MS: Millis = 60 * 60 * 1000;
+
+/** Which segments there are is decided one change after the other: who reads a segment waits until it is settled where the one before has ended. */
+const isSettled = ({ cutSegments = [] }: TableDescriptor): boolean =>
+  cutSegments.every(({ untilTs }) => untilTs !== undefined);
+
 /** True when a segment of the table may begin at a token. */
 export const mayCut = (table: TableDescriptor, token: number): boolean =>
   !isGoing(table) &&
   table.segments.length < MAX_SEGMENTS &&
   segmentOf(table, token).start !== token &&
-  // One after the other: who reads a segment waits until it is settled where the one before has ended.
-  (table.cutSegments ?? []).every(({ untilTs }) => untilTs !== undefined);
+  isSettled(table);
+
+/** True when the segment that begins at a token may be joined with the one before. @param nowMs on the wall clock */
+export function mayJoin(table: TableDescriptor, token: number, nowMs: Millis): boolean {
+  const { start, createdMs } = segmentOf(table, token);
+  const isOld = nowMs - createdMs >= JOINED_AFTER_MS;
+  return token > 0 && start === token && isOld && !isGoing(table) && isSettled(table) && !isRead(table, nowMs);
+}
+
+const isRead = (table: TableDescriptor, nowMs: Millis): boolean => keptStreams(table, nowMs).length > 0;
 
 /**
  * What a table is with a segment that begins at a token. A table that may not be cut there stays as it is.
@@ -66,6 +85,22 @@ export function cutSegment(
       { kind: 'moveExpiry', segment: { start: token, createdMs: cutMs } },
     ],
   };
+}
+
+/**
+ * What a table is when the segment that begins at a token is joined with the one before. From the timestamp of this change on nothing is written to its head;
+ * what that still has is moved by a task. A table whose segment may not be joined, or that has other tasks, stays as it is.
+ * @param nowMs on the wall clock
+ */
+export function joinSegment(
+  table: TableDescriptor,
+  tasks: readonly TableTask[],
+  token: number,
+  nowMs: Millis,
+): TableChange {
+  if (tasks.length > 0 || !mayJoin(table, token, nowMs)) return { table };
+  const segments = table.segments.filter(({ start }) => start !== token);
+  return { table: { ...table, segments }, tasks: [{ kind: 'clearHead', token }] };
 }
 
 /**

@@ -19,6 +19,8 @@ const LOOK_TIMEOUT_MS: Millis = 2_000;
 const SEGMENT_TIMEOUT_MS: Millis = 5_000;
 /** How often old records are looked for. */
 const TRIM_MS: Millis = 60 * 60 * 1000;
+/** How often segments are looked at although nothing has changed: they are joined when they are old, and streams when they are gone. */
+const FOLLOW_MS: Millis = 60 * 1000;
 /** Steps of one table in one round: others have their turn. */
 const MAX_STEPS = 16;
 
@@ -37,8 +39,8 @@ export class TableUpkeep {
   /** All tables, as of `version`. */
   private tables: readonly TableDescriptor[] = [];
   private version: number | undefined;
-  /** Version of the directory of ranges that segments were compared with last, and of the tables. */
-  private followed: { readonly routes: number; readonly tables: number | undefined } | undefined;
+  /** Version of the directory of ranges that segments were compared with last, and of the tables, and when, monotonic. */
+  private followed: { readonly routes: number; readonly tables: number | undefined; readonly atMs: Millis } | undefined;
   private readonly counting = new Map<number, Counting>();
   /** When each segment was last trimmed, monotonic. Those that are gone go with the tables. */
   private trimmedMs = new Map<string, Millis>();
@@ -128,11 +130,13 @@ export class TableUpkeep {
     }
   }
 
-  /** Lets segments begin where ranges have come to another group. */
+  /** Lets segments begin where ranges begin, and ends those that need not be. */
   private async follow(): Promise<void> {
     const { kv, clock, onBackgroundError } = this.store.services;
-    const now = { routes: kv.routesVersion, tables: this.version };
-    if (this.followed?.routes === now.routes && this.followed.tables === now.tables) return;
+    const now = { routes: kv.routesVersion, tables: this.version, atMs: clock.monotonicMs() };
+    const { followed } = this;
+    const isKnown = followed?.routes === now.routes && followed.tables === now.tables;
+    if (isKnown && now.atMs - followed.atMs < FOLLOW_MS) return;
     let isAll = true;
     for (const table of this.tables) {
       if (this.abort.signal.aborted) return;

@@ -1,15 +1,24 @@
 /** Segments follow ranges to other groups: shards get children, and whoever reads parents before children sees each change once and in order. */
 import assert from 'node:assert/strict';
 import { before, describe, mock, test } from 'node:test';
-import { fenceKey, isHeadRow, tokenOf, tokenRange, ttlPrefix } from '../../../../src/adapter/dynamodb/rows/index.ts';
+import {
+  fenceKey,
+  isHeadRow,
+  partitionsStart,
+  tokenOf,
+  tokenRange,
+  ttlPrefix,
+} from '../../../../src/adapter/dynamodb/rows/index.ts';
 import {
   cutSegment,
   expiryRanges,
   expiryRowKey,
+  joinSegment,
   keyBytes,
   type TableDescriptor,
 } from '../../../../src/adapter/dynamodb/tables/index.ts';
 import { endOfSegment } from '../../../../src/adapter/dynamodb/tables/segments.ts';
+import { followRanges } from '../../../../src/adapter/dynamodb/upkeep/follow-ranges.ts';
 import { readItem } from '../../../../src/adapter/dynamodb/values/index.ts';
 import { groupId } from '../../../../src/platform/index.ts';
 import { DynamoNodes } from '../dynamo-nodes.ts';
@@ -112,10 +121,8 @@ describe('a table whose ranges go to other groups', () => {
   const middle = 0x8000_0000;
   const quarter = 0xc000_0000;
 
-  /** Has a range of tokens moved to another group, with writers and a reader all the time. */
-  const move = async (token: number, segments: number): Promise<void> => {
-    const { admin, kv } = nodes.cluster.running(1);
-    const cut = tokenRange(table.id, 0, token, token + 1).start;
+  /** Does something with writers and a reader all the time, until the table has so many segments, and each has ended that was cut. */
+  const whileBusy = async (act: () => Promise<unknown>, segments: number): Promise<void> => {
     let isDone = false;
     await nodes.cluster.run(
       (async () => {
@@ -126,12 +133,7 @@ describe('a table whose ranges go to other groups', () => {
             if (random.int(4) === 0) await readOn();
           }
         })();
-        await admin.split(cut, undefined, 30_000);
-        // Where a range has just come from it cannot go again for half a minute.
-        used.add(kv.groupOf(cut));
-        const to = [2, 3, 4].find((group) => !used.has(group))!;
-        used.add(to);
-        await admin.move({ key: cut }, groupId(to), undefined, 30_000);
+        await act();
         for (;;) {
           const now = await descriptor();
           const isSettled = now.cutSegments?.every(({ untilTs }) => untilTs !== undefined) === true;
@@ -143,6 +145,31 @@ describe('a table whose ranges go to other groups', () => {
       })(),
     );
     table = await nodes.cluster.run(descriptor());
+  };
+
+  const startOf = (token: number): Buffer => tokenRange(table.id, 0, token, token + 1).start;
+
+  /** Has a range of tokens moved to another group. */
+  const move = (token: number, segments: number): Promise<void> =>
+    whileBusy(async () => {
+      const { admin, kv } = nodes.cluster.running(1);
+      const cut = startOf(token);
+      await admin.split(cut, undefined, 30_000);
+      // Where a range has just come from it cannot go again for half a minute.
+      used.add(kv.groupOf(cut));
+      const to = [2, 3, 4].find((group) => !used.has(group))!;
+      used.add(to);
+      await admin.move({ key: cut }, groupId(to), undefined, 30_000);
+    }, segments);
+
+  /** Reads everything, and looks whether it leads to what the table has. */
+  const checkRebuilt = async (): Promise<void> => {
+    await nodes.cluster.run(readOn());
+    await nodes.cluster.run(readOn());
+    const { Items } = await nodes.run(3, 'Scan', { TableName, ConsistentRead: true });
+    const rebuilt = [...seen].flatMap(([p, { image }]) => (image === undefined ? [] : [[p, image] as const]));
+    const now = (Items as { p: { N: string } }[]).map((item) => [item.p.N, JSON.parse(JSON.stringify(item))] as const);
+    assert.deepEqual(new Map(rebuilt.sort()), new Map(now.sort()));
   };
 
   before(async () => {
@@ -183,14 +210,30 @@ describe('a table whose ranges go to other groups', () => {
     const byId = new Map(after.map((shard) => [shard.ShardId, shard]));
     for (const { ParentShardId: id } of after) assert.ok(id === undefined || byId.has(id));
 
-    await nodes.cluster.run(readOn());
-    await nodes.cluster.run(readOn());
-    const { Items } = await nodes.run(3, 'Scan', { TableName, ConsistentRead: true });
-    const rebuilt = [...seen].flatMap(([p, { image }]) => (image === undefined ? [] : [[p, image] as const]));
-    const now = (Items as { p: { N: string } }[]).map((item) => [item.p.N, JSON.parse(JSON.stringify(item))] as const);
-    assert.deepEqual(new Map(rebuilt.sort()), new Map(now.sort()));
+    await checkRebuilt();
     assert.ok(written > 50, String(written));
     assert.deepEqual(nodes.problems, []);
+  });
+
+  test('has them too for a cut inside a group, and keeps them when the range is whole again', async () => {
+    const { admin, kv } = nodes.cluster.running(1);
+    const token = 0x4000_0000;
+    assert.equal(kv.groupOf(startOf(token)), kv.groupOf(startOf(0)));
+    const before = await nodes.cluster.run(shards());
+    await whileBusy(() => admin.split(startOf(token), undefined, 30_000), 4);
+    const after = await nodes.cluster.run(shards());
+    assert.equal(after.length, before.length + 2);
+    const born = after.filter(({ ShardId }) => !before.some((one) => one.ShardId === ShardId));
+    const parent = after.find(({ ShardId }) => ShardId === born[0]!.ParentShardId)!;
+    assert.match(parent.SequenceNumberRange.EndingSequenceNumber ?? '', /^\d{31}$/);
+    assert.equal(born[1]!.ParentShardId, parent.ShardId);
+    await checkRebuilt();
+
+    // What is read of a stream has one parent at most, so shards that have begun go on.
+    await whileBusy(() => admin.merge(startOf(token), undefined, 30_000), 4);
+    await nodes.cluster.simulation.runFor(2_000);
+    assert.deepEqual(await nodes.cluster.run(shards()), after);
+    await checkRebuilt();
   });
 
   test('is not read beyond a cut by a node that has not heard of it', async () => {
@@ -214,7 +257,7 @@ describe('a table whose ranges go to other groups', () => {
     );
     await nodes.cluster.simulation.runFor(4_000);
     const settled = await nodes.cluster.run(shards());
-    assert.equal(settled.length, 7);
+    assert.equal(settled.length, 9);
     for (let round = 0; round < 2; round++) await nodes.cluster.run(readOn());
     assert.deepEqual(seen.get(String(p))?.image, { ...key(p), n: { N: '77' } });
   });
@@ -233,7 +276,7 @@ describe('a table whose ranges go to other groups', () => {
 
   test('has the expiry rows of each segment at its head', async () => {
     const { store, deadlineMs } = nodes.ends[0]!;
-    await nodes.until(1, TableName, (now) => now !== undefined && now.segments.length === 4);
+    await nodes.until(1, TableName, (now) => now !== undefined && now.segments.length === 5);
     const rowsIn = (start: Buffer, end: Buffer): Promise<Map<string, Buffer>> =>
       nodes.cluster.run(
         (async () => {
@@ -274,6 +317,104 @@ describe('a table whose ranges go to other groups', () => {
   });
 });
 
+describe('a table without a stream', () => {
+  const nodes = new DynamoNodes(3, 3, 59);
+  const HOUR_MS = 60 * 60 * 1000;
+  const name = 'quiet';
+  const token = 0x8000_0000;
+  const last = 0xc000_0000;
+  const attributes = { TableName: name, StreamSpecification: undefined };
+  const descriptor = (): Promise<TableDescriptor> =>
+    nodes.cluster.run(nodes.ends[0]!.directory.renew(name, nodes.ends[0]!.deadlineMs())).then((found) => found!);
+  const items = Array.from({ length: 40 }, (_, p) => ({ ...key(p), expires: { N: String(4_000_000_000 + p) } }));
+
+  /** Has every node look at the segments as it would after a time. */
+  const follow = async (laterMs: number): Promise<void> => {
+    const now = await descriptor();
+    for (const { store, catalog, nowMs, deadlineMs } of nodes.ends)
+      await nodes.cluster.run(followRanges(store.services.kv, catalog, now, nowMs() + laterMs, deadlineMs()));
+  };
+
+  const headRows = async (at: number): Promise<number> => {
+    const { store, deadlineMs } = nodes.ends[1]!;
+    const { id } = await descriptor();
+    const range = { start: fenceKey(id, at), end: partitionsStart(id, 0, at) };
+    const options = { limit: undefined, reverse: false, keysOnly: true };
+    const count = async (): Promise<number> => {
+      let rows = 0;
+      const pages = store.services.cluster.scan(range, options, deadlineMs(), new AbortController().signal);
+      for await (const page of pages) rows += page.rows.length;
+      return rows;
+    };
+    return nodes.cluster.run(count());
+  };
+
+  before(async () => {
+    await nodes.start();
+    await nodes.run(1, 'CreateTable', { ...TABLE, ...attributes });
+    const TimeToLiveSpecification = { Enabled: true, AttributeName: 'expires' };
+    await nodes.run(1, 'UpdateTimeToLive', { TableName: name, TimeToLiveSpecification });
+    for (const Item of items) await nodes.run(1 + (Number(Item.p.N) % 3), 'PutItem', { TableName: name, Item });
+  });
+
+  test('has a segment where another group begins, and none for a cut inside one', async () => {
+    const { admin, kv } = nodes.cluster.running(1);
+    const { id } = await descriptor();
+    const cut = tokenRange(id, 0, last, last + 1).start;
+    await nodes.cluster.run(admin.split(cut, undefined, 30_000));
+    await nodes.cluster.simulation.runFor(3_000);
+    assert.equal((await descriptor()).segments.length, 1);
+    const to = [2, 3, 4].find((group) => group !== kv.groupOf(cut))!;
+    await nodes.cluster.run(admin.move({ key: cut }, groupId(to), undefined, 30_000));
+    await nodes.until(1, name, (now) => now?.segments.length === 2);
+    await nodes.cluster.simulation.runFor(4_000);
+    await follow(2 * HOUR_MS);
+    assert.equal((await descriptor()).segments.length, 2, 'which stays for as long');
+  });
+
+  test('has a segment joined again that need not begin where it does, with all of its head', async () => {
+    const { catalog, deadlineMs, nowMs } = nodes.ends[0]!;
+    const { id } = await descriptor();
+    await nodes.cluster.run(
+      catalog.changeById(id, deadlineMs(), (now, tasks) => cutSegment(now, tasks, token, nowMs())),
+    );
+    await nodes.cluster.simulation.runFor(4_000);
+    const isIn = (at: number): boolean => at >= token && at < last;
+    const right = items.filter(({ p }) => isIn(tokenOfItem(Number(p.N)))).length;
+    const left = items.filter(({ p }) => tokenOfItem(Number(p.N)) < last).length;
+    assert.ok(right > 0 && left > right && left < items.length);
+    assert.equal(await headRows(token), 1 + right, 'the fence and expiry rows');
+
+    await follow(0);
+    assert.equal((await descriptor()).segments.length, 3, 'it is young');
+    await follow(2 * HOUR_MS);
+    assert.equal((await descriptor()).segments.length, 2);
+    for (const Item of items.slice(0, 6)) {
+      const node = 1 + (Number(Item.p.N) % 3);
+      await nodes.run(node, 'PutItem', { TableName: name, Item: { ...Item, expires: { N: '4100000000' } } });
+    }
+    await nodes.cluster.simulation.runFor(3_000);
+    assert.deepEqual([await headRows(0), await headRows(token)], [1 + left, 0]);
+    assert.deepEqual(nodes.problems, []);
+  });
+
+  test('has one cut again where it was, and none while a stream may be read', async () => {
+    const { catalog, deadlineMs, nowMs } = nodes.ends[0]!;
+    const { id } = await descriptor();
+    const later = nowMs() + 2 * HOUR_MS;
+    await nodes.cluster.run(catalog.changeById(id, deadlineMs(), (now, tasks) => cutSegment(now, tasks, token, later)));
+    await nodes.run(2, 'UpdateTable', { TableName: name, StreamSpecification: TABLE.StreamSpecification });
+    await nodes.cluster.simulation.runFor(4_000);
+    await follow(6 * HOUR_MS);
+    assert.equal((await descriptor()).segments.length, 3);
+    await nodes.run(2, 'UpdateTable', { TableName: name, StreamSpecification: { StreamEnabled: false } });
+    await follow(6 * HOUR_MS);
+    assert.equal((await descriptor()).segments.length, 3, 'its records are there for a day');
+    await follow(30 * HOUR_MS);
+    assert.equal((await descriptor()).segments.length, 2);
+  });
+});
+
 describe('a cut of a segment', () => {
   const one = { start: 0, createdMs: 5 };
   const base = { status: 'ACTIVE', segments: [one], streams: [] } as unknown as TableDescriptor;
@@ -305,6 +446,10 @@ describe('a cut of a segment', () => {
     const ended = endOfSegment(table, one, 77n);
     assert.equal(cutSegment(ended, [], 7, 4).table, ended);
     assert.equal(cutSegment(ended, [], 9, 4).table.segments.length, 3);
+    assert.equal(joinSegment(table, [], 7, 10 ** 12).table, table, 'nor is it joined');
+    assert.equal(joinSegment(ended, [], 0, 10 ** 12).table, ended, 'there is none before the first');
+    assert.equal(joinSegment(ended, [{ kind: 'dropExpiry' }], 7, 10 ** 12).table, ended, 'one thing after the other');
+    assert.deepEqual(joinSegment(ended, [], 7, 10 ** 12).tasks, [{ kind: 'clearHead', token: 7 }]);
     const deleting = { ...base, status: 'DELETING' } as const;
     assert.equal(cutSegment(deleting, [], 9, 4).table, deleting);
   });
