@@ -10,6 +10,7 @@ const REPLICA = 'src/raftengine/replica/replica.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
 const VIEW = 'src/kv/leader/view.ts';
 const STREAM_GROUP = 'src/adapter/redis/bodies/stream/stream-group.ts';
+const TABLE_JOBS = 'src/adapter/dynamodb/tables/jobs.ts';
 const TRANSACT_WRITE = 'src/adapter/dynamodb/items/transact-write.ts';
 
 /** Reads are answered by whoever believes that it leads. */
@@ -411,6 +412,63 @@ export const mutants: readonly Mutant[] = [
     groups: 3,
   },
   {
+    name: 'unread-fill',
+    description: 'a new index is filled with items as they were found, and nobody looks what they are by then',
+    mutations: [
+      {
+        file: TABLE_JOBS,
+        find: 'const options = { limit, maxBytes: FILL_BYTES, reverse: false, keysOnly: true };',
+        replace: 'const options = { limit, maxBytes: FILL_BYTES, reverse: false, keysOnly: false };',
+      },
+      {
+        file: TABLE_JOBS,
+        find: 'if (!(await this.fillPage(id, task, keys, page.end, make))) return true;',
+        replace:
+          "const asFound = new Map(page.rows.map((row) => [row.key.toString('hex'), row])); await new Promise((resolve) => setTimeout(resolve, 100)); " +
+          'if (!(await this.fillPage(id, task, keys, page.end, make, asFound))) return true;',
+      },
+      {
+        file: TABLE_JOBS,
+        find: '    make: RowMaker,\n  ): Promise<boolean> {\n    const rows = keys',
+        replace:
+          '    make: RowMaker,\n    asFound: Map<string, { value: Buffer }>,\n  ): Promise<boolean> {\n    const rows = keys',
+      },
+      {
+        file: TABLE_JOBS,
+        find: 'keys: [descriptorKey(id), jobKey(id), ...rows]',
+        replace: 'keys: [descriptorKey(id), jobKey(id)]',
+      },
+      {
+        file: TABLE_JOBS,
+        find: 'const row = view.get(key);\n        if (row === undefined) continue;',
+        replace: "const row = asFound.get(key.toString('hex'));\n        if (row === undefined) continue;",
+      },
+    ],
+    workload: 'dynamo-index',
+    nemeses: [],
+    seconds: 15,
+    rate: 300,
+    concurrency: 20,
+    groups: 3,
+  },
+  {
+    name: 'impatient-fill',
+    description: 'what others write to while a new index is filled is left out of it',
+    mutations: [
+      {
+        file: TABLE_JOBS,
+        find: "if (limit === 1 || !hasCode(error, 'CONFLICT')) throw error;\n        limit = Math.max(1, limit >> 2);",
+        replace: "if (!hasCode(error, 'CONFLICT')) throw error;\n        from = page.end;",
+      },
+    ],
+    workload: 'dynamo-index',
+    nemeses: [],
+    seconds: 15,
+    rate: 300,
+    concurrency: 20,
+    groups: 3,
+  },
+  {
     name: 'unmerged-records',
     description: 'a stream is read without the records of transactions that have not been moved among the others',
     mutations: [
@@ -431,15 +489,15 @@ export const mutants: readonly Mutant[] = [
     description: "the row of a transaction's token is written when the transaction is done, and not with it",
     mutations: [
       {
-        file: TRANSACT_WRITE,
+        file: 'src/adapter/dynamodb/items/transaction-body.ts',
         find: 'if (token !== undefined && isRepeated(view, token)) return undefined;',
         replace: 'if (token !== undefined && view.get(token.key) !== undefined) return undefined;',
       },
       {
         file: TRANSACT_WRITE,
-        find: 'return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body) };',
+        find: 'return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body, remote) };',
         replace:
-          'const outcome = await store.write(allKeys, [...tables.values()], deadlineMs, body); await new Promise((resolve) => setTimeout(resolve, 200)); if (token !== undefined) await store.write([token.key], [], deadlineMs, (view) => { isRepeated(view, token); }); return { bound, outcome };',
+          'const outcome = await store.write(allKeys, [...tables.values()], deadlineMs, body, remote); await new Promise((resolve) => setTimeout(resolve, 200)); if (token !== undefined) await store.write([token.key], [], deadlineMs, (view) => { view.put(token.key, Buffer.concat([Buffer.of(1), token.digest]), 0n as never); }); return { bound, outcome };',
       },
     ],
     workload: 'dynamo-list-append',

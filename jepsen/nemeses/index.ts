@@ -7,7 +7,7 @@ import { membershipChurn, membershipEmptyVoter } from './membership.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom, restartPlanned } from './processes.ts';
-import { routeShuffle, tableShuffle } from './routes.ts';
+import { routeShuffle, tableMoves, tableShuffle, tableSplits } from './routes.ts';
 import { transferLateLeader, transferLeader } from './transfers.ts';
 
 /** Single faults. */
@@ -36,6 +36,8 @@ export const nemeses: readonly Nemesis[] = [
   transferLateLeader,
   routeShuffle,
   tableShuffle,
+  tableMoves,
+  tableSplits,
   drain,
   // Last, so that it is healed when everything else is: it repairs what needs a majority.
   membershipEmptyVoter,
@@ -44,7 +46,7 @@ export const nemeses: readonly Nemesis[] = [
 
 /** Faults that any cluster can meet beside others; ranges move only where there are several groups. */
 const EVERYWHERE: readonly string[] = nemeses
-  .filter((nemesis) => ![routeShuffle, tableShuffle, membershipEmptyVoter].includes(nemesis))
+  .filter((nemesis) => ![routeShuffle, tableShuffle, tableMoves, tableSplits, membershipEmptyVoter].includes(nemesis))
   .map(({ name }) => name);
 
 /** Short names for families of faults, as `--nemesis` takes them. */
@@ -66,7 +68,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
   routes: ['route-shuffle'],
-  tables: ['table-shuffle'],
+  tables: ['table-shuffle', 'table-moves', 'table-splits'],
   membership: ['membership-churn', 'membership-empty-voter'],
 };
 

@@ -14,6 +14,14 @@ const SLOTS = 16_384;
 /** Storage key at which a slot of database 0 begins. */
 const slotStart = (slot: number): Buffer => Buffer.from([0x72, 0, slot >>> 8, slot & 0xff]);
 
+/** What is done to ranges. */
+type RouteOrder = 'moves' | 'merges' | 'splits' | 'batches';
+
+/** Of what kind orders are: shares that add up to 1. */
+type OrderShares = Readonly<Partial<Record<RouteOrder, number>>>;
+
+const EVERYTHING: OrderShares = { moves: 0.4, merges: 0.2, splits: 0.3, batches: 0.1 };
+
 /** Where ranges are cut, and what is moved. */
 interface Shuffled {
   readonly first: Buffer;
@@ -49,10 +57,12 @@ const TABLES_OF_DYNAMODB: Shuffled = {
 
 class Shuffle extends Orders {
   private readonly shuffled: Shuffled;
+  private readonly shares: OrderShares;
 
-  constructor(cluster: TestCluster, random: Random, shuffled: Shuffled) {
+  constructor(cluster: TestCluster, random: Random, shuffled: Shuffled, shares = EVERYTHING) {
     super(cluster, random);
     this.shuffled = shuffled;
+    this.shares = shares;
   }
 
   protected async order(): Promise<string | undefined> {
@@ -74,29 +84,42 @@ class Shuffle extends Orders {
     return routes;
   }
 
+  private draw(): RouteOrder {
+    let draw = this.random.next();
+    for (const [order, share] of Object.entries(this.shares) as [RouteOrder, number][]) {
+      if (draw < share) return order;
+      draw -= share;
+    }
+    return 'moves';
+  }
+
   private async orderThrough(client: AdminClient): Promise<string> {
     const { random, shuffled } = this;
     const { first } = shuffled;
     const routes = await this.routes(client);
-    const draw = random.next();
-    if (draw < 0.4) {
-      const { groups } = await client.call('ListGroups', {}, CALL_TIMEOUT_MS);
-      const { start } = routes[random.int(routes.length)]!;
-      const toGroup = groups[random.int(groups.length)]!.id;
-      await client.call('Move', { key: Buffer.compare(start, first) < 0 ? first : start, toGroup }, CALL_TIMEOUT_MS);
-      return 'moves';
+    const drawn = this.draw();
+    const order = drawn !== 'moves' && routes.length > MAX_ROUTES ? 'merges' : drawn;
+    const { start } = routes[random.int(routes.length)]!;
+    switch (order) {
+      case 'moves': {
+        const { groups } = await client.call('ListGroups', {}, CALL_TIMEOUT_MS);
+        const toGroup = groups[random.int(groups.length)]!.id;
+        await client.call('Move', { key: Buffer.compare(start, first) < 0 ? first : start, toGroup }, CALL_TIMEOUT_MS);
+        break;
+      }
+      case 'merges':
+        await client.call('Merge', { boundary: start }, CALL_TIMEOUT_MS);
+        break;
+      case 'splits':
+        await client.call('Split', { key: shuffled.cut(random) }, CALL_TIMEOUT_MS);
+        break;
+      case 'batches': {
+        const keys = Array.from({ length: 1 + random.int(MAX_BATCH) }, () => shuffled.cut(random));
+        await client.call('BatchSplit', { keys, batchId: random.bytes(16) }, CALL_TIMEOUT_MS);
+        break;
+      }
     }
-    if (draw < 0.6 || routes.length > MAX_ROUTES) {
-      await client.call('Merge', { boundary: routes[random.int(routes.length)]!.start }, CALL_TIMEOUT_MS);
-      return 'merges';
-    }
-    if (draw < 0.9) {
-      await client.call('Split', { key: shuffled.cut(random) }, CALL_TIMEOUT_MS);
-      return 'splits';
-    }
-    const keys = Array.from({ length: 1 + random.int(MAX_BATCH) }, () => shuffled.cut(random));
-    await client.call('BatchSplit', { keys, batchId: random.bytes(16) }, CALL_TIMEOUT_MS);
-    return 'batches';
+    return order;
   }
 }
 
@@ -110,4 +133,16 @@ export const tableShuffle: Nemesis = ordersOf(
   'table-shuffle',
   'the same with ranges of the tables of DynamoDB',
   (cluster, random) => new Shuffle(cluster, random, TABLES_OF_DYNAMODB),
+);
+
+export const tableMoves: Nemesis = ordersOf(
+  'table-moves',
+  'carries ranges of the tables of DynamoDB from group to group, and cuts none',
+  (cluster, random) => new Shuffle(cluster, random, TABLES_OF_DYNAMODB, { moves: 1 }),
+);
+
+export const tableSplits: Nemesis = ordersOf(
+  'table-splits',
+  'cuts and joins ranges of the tables of DynamoDB, and carries none to another group',
+  (cluster, random) => new Shuffle(cluster, random, TABLES_OF_DYNAMODB, { splits: 0.5, batches: 0.2, merges: 0.3 }),
 );

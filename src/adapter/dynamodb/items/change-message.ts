@@ -42,8 +42,14 @@ export function encodeChange(
   table: TableDescriptor,
   { change, invocation, part }: AskedChange,
 ): Buffer {
-  const { kind, item, condition, update, returnsItem } = change;
   const writer = messageOf('change', group, table);
+  writeAskedChange(writer, { change, invocation, part });
+  return writer.finishView();
+}
+
+/** Appends a change without its table. */
+export function writeAskedChange(writer: ByteWriter, { change, invocation, part }: AskedChange): void {
+  const { kind, item, condition, update, returnsItem } = change;
   const flags =
     (returnsItem ? RETURNS_ITEM : 0) |
     (condition === undefined ? 0 : HAS_CONDITION) |
@@ -56,11 +62,17 @@ export function encodeChange(
   if (condition !== undefined) writeCondition(writer, condition);
   if (update !== undefined) writeUpdate(writer, update);
   if (invocation !== undefined) writer.raw(invocation.hash);
-  return writer.finishView();
 }
 
 /** @param reader behind the message's head @throws CorruptRowError */
 export function readChange(reader: ValueReader): AskedChange {
+  const asked = readAskedChange(reader);
+  reader.end();
+  return asked;
+}
+
+/** @throws CorruptRowError */
+export function readAskedChange(reader: ValueReader): AskedChange {
   const kind = reader.oneOf(KINDS);
   const flags = reader.flags(ALL_FLAGS);
   const part = reader.u8();
@@ -69,7 +81,6 @@ export function readChange(reader: ValueReader): AskedChange {
   const condition = (flags & HAS_CONDITION) === 0 ? undefined : readCondition(reader);
   const update = (flags & HAS_UPDATE) === 0 ? undefined : readUpdate(reader);
   const hash = (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES);
-  reader.end();
   return {
     change: { kind, item, condition, update, returnsItem: (flags & RETURNS_ITEM) !== 0 },
     invocation: hash === undefined ? undefined : { hash, isRepeated: (flags & IS_REPEATED) !== 0 },
@@ -90,14 +101,25 @@ const readUnits = (reader: ValueReader): WriteCosts['globalIndexes'] =>
 
 /** Appends what was done. */
 export function writeDone(writer: ByteWriter, { shown, costs }: DoneChange): void {
-  writeVarint(writer, costs.table);
-  writeUnits(writer, costs.globalIndexes);
-  writeUnits(writer, costs.localIndexes);
+  writeCosts(writer, costs);
   writeOptional(writer, shown, writeAttributes);
 }
 
+/** Appends what a write costs. */
+export function writeCosts(writer: ByteWriter, { table, globalIndexes, localIndexes }: WriteCosts): void {
+  writeVarint(writer, table);
+  writeUnits(writer, globalIndexes);
+  writeUnits(writer, localIndexes);
+}
+
+/** @throws CorruptRowError */
+export const readCosts = (reader: ValueReader): WriteCosts => ({
+  table: reader.varint(),
+  globalIndexes: readUnits(reader),
+  localIndexes: readUnits(reader),
+});
+
 /** @throws CorruptRowError */
 export function readDone(reader: ValueReader): DoneChange {
-  const costs = { table: reader.varint(), globalIndexes: readUnits(reader), localIndexes: readUnits(reader) };
-  return { costs, shown: readOptional(reader, () => reader.item()) };
+  return { costs: readCosts(reader), shown: readOptional(reader, () => reader.item()) };
 }

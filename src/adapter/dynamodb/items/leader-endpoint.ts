@@ -7,10 +7,12 @@ import { readChange, writeDone } from './change-message.ts';
 import { StaleTableError } from './errors.ts';
 import { bindChange, doneChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
-import { ITEM_SERVICE, type MessageHead, readHead } from './message-head.ts';
+import { ITEM_SERVICE, type MessageHead, type NamedTable, readHead } from './message-head.ts';
 import { encodeDone, encodeRefused } from './outcome-message.ts';
 import { readPageQuestion, writePagePart } from './page-message.ts';
 import { leaderRows, readPart } from './page-part.ts';
+import { bindAll, transactionBody } from './transaction-body.ts';
+import { readTransaction, transactionDone } from './transaction-message.ts';
 import { writeItem } from './write-item.ts';
 
 /** How long a table is looked up that this node does not know. */
@@ -29,15 +31,22 @@ export function serveItems(kv: KvService, store: ItemStore): void {
 async function answered(store: ItemStore, payload: Buffer): Promise<Buffer> {
   const { head, reader } = readHead(payload);
   try {
-    const table = await tableOf(store, head);
-    return head.kind === 'change' ? await changed(store, head, table, reader) : await paged(store, head, table, reader);
+    const table = await tableOf(store, head.table);
+    switch (head.kind) {
+      case 'change':
+        return await changed(store, head, table, reader);
+      case 'page':
+        return await paged(store, head, table, reader);
+      case 'transaction':
+        return await transacted(store, head, table, reader);
+    }
   } catch (error) {
     return encodeRefused(error);
   }
 }
 
 /** The table of a message. @throws StaleTableError when it is another than the asking node knows */
-async function tableOf(store: ItemStore, { table: { name, id, version } }: MessageHead): Promise<TableDescriptor> {
+async function tableOf(store: ItemStore, { name, id, version }: NamedTable): Promise<TableDescriptor> {
   const { directory, clock } = store.services;
   const isIt = (table: TableDescriptor | undefined): table is TableDescriptor =>
     table?.id === id && table.version === version;
@@ -61,6 +70,20 @@ async function changed(
     doneChange(bound, writeItem(view, bound.write, { kind: 'time', ts: view.ts }), part),
   );
   return encodeDone((writer) => writeDone(writer, done));
+}
+
+async function transacted(
+  store: ItemStore,
+  head: MessageHead,
+  first: TableDescriptor,
+  reader: ValueReader,
+): Promise<Buffer> {
+  const { token, others, changes } = readTransaction(reader, head.table);
+  const tables = new Map([[first.name, first]]);
+  for (const other of others) tables.set(other.name, await tableOf(store, other));
+  const body = transactionBody(bindAll(changes, tables).bound, token);
+  const outcome = await submit(store.services.kv, head.group, (view) => body(view, { kind: 'time', ts: view.ts }));
+  return encodeDone(transactionDone(outcome));
 }
 
 async function paged(

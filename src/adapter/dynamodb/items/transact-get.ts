@@ -8,7 +8,7 @@ import { TableCosts } from './consumed-capacity.ts';
 import type { ItemStore } from './item-store.ts';
 import { isEmptyKey, placeOfKey } from './key-errors.ts';
 import type { TransactGetItemsInput } from './requests.ts';
-import { canceled, reasonOf } from './transact-write.ts';
+import { canceled, reasonOf } from './transaction-body.ts';
 import { checkFence, fenceOf, readItemRow } from './write-item.ts';
 
 const MAX_BYTES = 4 * 1024 * 1024;

@@ -1,97 +1,31 @@
 /**
- * TransactWriteItems: up to a hundred changes, all of them or none, over any tables and groups. All conditions are looked at over one state, so the
- * reasons of a refusal are of one moment.
+ * TransactWriteItems: up to a hundred changes, all of them or none, over any tables and groups. Where all of its rows are one group's it is one command at the
+ * group's leader, as a change by itself is.
  */
-import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
-import { expiryOf, type KeyView } from '../../../kv/index.ts';
-import { hasCode, isOutcomeUnknown } from '../../../platform/index.ts';
+import { type GroupId, hasCode, isOutcomeUnknown } from '../../../platform/index.ts';
 import { DynamoError, validationError } from '../errors/index.ts';
 import { CONDITIONAL_WRITE, readExpressions, UPDATE } from '../expressions/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
-import { CorruptRowError, requestTokenKey } from '../rows/index.ts';
-import { rowKeyOf, type TableDescriptor, tableNameOf } from '../tables/index.ts';
+import { tableNameOf } from '../tables/index.ts';
 import { itemSize, readItem, readUnits } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
-import { type BoundChange, bindChange, type ItemChange } from './item-changes.ts';
+import type { BoundChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
-import { isEmptyKey } from './key-errors.ts';
+import { ITEM_SERVICE } from './message-head.ts';
+import { decodeOutcome } from './outcome-message.ts';
+import { otherRequest, type RequestToken, requestToken } from './request-token.ts';
 import type { TransactWriteItem, TransactWriteItemsInput } from './requests.ts';
 import { collectionMetrics } from './single-items.ts';
-import { keysOfWrite, type WrittenItem, writeItem } from './write-item.ts';
+import { bindAll, canceled, transactionBody } from './transaction-body.ts';
+import { encodeTransaction, type NamedChange, type Outcome, readTransactionDone } from './transaction-message.ts';
 
-/** How long a client's token stands for what was asked with it. */
-const TOKEN_MS = 10 * 60 * 1000;
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-const TOKEN_FORMAT = 1;
 const KINDS = { ConditionCheck: 'check', Put: 'put', Delete: 'delete', Update: 'update' } as const;
-
-/** Why one action of a transaction was not done. */
-export interface CancellationReason {
-  readonly Code: string;
-  readonly Message?: string;
-  readonly Item?: unknown;
-}
-
-const NO_REASON: CancellationReason = { Code: 'None' };
-
-interface NamedChange {
-  readonly name: string;
-  readonly change: ItemChange;
-}
 
 export interface TransactPlan {
   readonly changes: readonly NamedChange[];
   readonly token: RequestToken | undefined;
   readonly input: Pick<TransactWriteItemsInput, 'ReturnConsumedCapacity' | 'ReturnItemCollectionMetrics'>;
-}
-
-/** What a client calls a transaction by, and what it has asked with it. */
-export interface RequestToken {
-  readonly key: Buffer;
-  /** Of the whole request. */
-  readonly digest: Buffer;
-}
-
-/** A transaction in which some actions may not be done. */
-export const canceled = (reasons: readonly CancellationReason[]): DynamoError =>
-  new DynamoError(
-    'TransactionCanceledException',
-    `Transaction cancelled, please refer cancellation reasons for specific reasons [${reasons.map(({ Code }) => Code).join(', ')}]`,
-    { CancellationReasons: reasons },
-  );
-
-/** What a refused action is called among the reasons. */
-export function reasonOf(error: DynamoError): CancellationReason {
-  if (error.type === 'ConditionalCheckFailedException') {
-    const { Item } = error.members;
-    return {
-      Code: 'ConditionalCheckFailed',
-      Message: error.message,
-      ...(Item === undefined ? {} : { Item }),
-    };
-  }
-  return { Code: 'ValidationError', Message: error.message };
-}
-
-/** The same request has the same digest, in whatever order its members come. */
-function digestOf(value: unknown): Buffer {
-  const sorted = (part: unknown): unknown => {
-    if (Array.isArray(part)) return part.map(sorted);
-    if (typeof part !== 'object' || part === null) return part;
-    return Object.keys(part)
-      .sort()
-      .map((name) => [name, sorted((part as Record<string, unknown>)[name])]);
-  };
-  return createHash('sha256')
-    .update(JSON.stringify(sorted(value)))
-    .digest();
-}
-
-/** @param asked all that has to be the same when the token comes again */
-export function requestToken(token: string, asked: unknown): RequestToken {
-  const bytes = Buffer.from(token, 'utf8');
-  return { key: requestTokenKey(crc32(bytes), bytes), digest: digestOf(asked) };
 }
 
 function planAction(action: TransactWriteItem): NamedChange {
@@ -127,49 +61,6 @@ export function planTransactWrite(input: TransactWriteItemsInput): TransactPlan 
   if (bytes > MAX_REQUEST_BYTES) throw validationError('Transaction request cannot be larger than 4 MB');
   const { ClientRequestToken: token, TransactItems: asked } = input;
   return { changes, token: token === undefined ? undefined : requestToken(token, asked), input };
-}
-
-/** What became of a transaction: undefined for one that was done before under the same token. */
-type Outcome = readonly WrittenItem[] | undefined;
-
-const otherRequest = (): DynamoError =>
-  new DynamoError(
-    'IdempotentParameterMismatchException',
-    'The request uses the same client token as a previous, but non-identical request.',
-  );
-
-/** Looks a token up and stores it, within the transaction that it stands for. @returns true when it has been done before @throws DynamoError */
-function isRepeated(view: KeyView, { key, digest }: RequestToken): boolean {
-  const row = view.get(key);
-  if (row !== undefined) {
-    if (row.value[0] !== TOKEN_FORMAT) throw new CorruptRowError(`a token has format ${row.value[0]}`);
-    if (row.value.subarray(1).equals(digest)) return true;
-    throw otherRequest();
-  }
-  view.put(key, Buffer.concat([Buffer.of(TOKEN_FORMAT), digest]), expiryOf(view.ts, TOKEN_MS));
-  return false;
-}
-
-/** The actions with their tables. @throws DynamoError when one does not fit its table, or two are for one item */
-function bindAll(
-  changes: readonly NamedChange[],
-  tables: ReadonlyMap<string, TableDescriptor>,
-): { readonly bound: readonly BoundChange[]; readonly keys: readonly Buffer[] } {
-  const seen = new Set<string>();
-  const bound = changes.map(({ name, change }, at) => {
-    try {
-      return bindChange(tables.get(name)!, change);
-    } catch (error) {
-      if (!(error instanceof DynamoError) || isEmptyKey(error)) throw error;
-      throw canceled(changes.map((_, other) => (other === at ? reasonOf(error) : NO_REASON)));
-    }
-  });
-  for (const { write } of bound) {
-    const name = rowKeyOf(write.table, write.place).toString('latin1');
-    if (seen.has(name)) throw validationError('Transaction request cannot include multiple operations on one item');
-    seen.add(name);
-  }
-  return { bound, keys: bound.flatMap(({ write }) => keysOfWrite(write)) };
 }
 
 /** What became of a transaction, with its actions. */
@@ -216,28 +107,16 @@ async function doTransaction(
   const { deadlineMs } = context;
   return store.withTables(new Set(changes.map(({ name }) => name)), deadlineMs, async (tables) => {
     const { bound, keys } = bindAll(changes, tables);
-    const body = (view: KeyView, lane: Parameters<typeof writeItem>[2]): Outcome => {
-      if (token !== undefined && isRepeated(view, token)) return undefined;
-      const reasons: CancellationReason[] = [];
-      const written = bound.map(({ write }, number) => {
-        try {
-          const done = writeItem(view, write, lane, true, number);
-          reasons.push(NO_REASON);
-          return done;
-        } catch (error) {
-          // Anything else is none of the client's business, and ends the evaluation.
-          if (!(error instanceof DynamoError)) throw error;
-          reasons.push(reasonOf(error));
-          return undefined;
-        }
-      });
-      if (reasons.some((reason) => reason !== NO_REASON)) throw canceled(reasons);
-      return written as readonly WrittenItem[];
-    };
     const allKeys = token === undefined ? keys : [...keys, token.key];
+    const body = transactionBody(bound, token);
+    const remote = {
+      service: ITEM_SERVICE,
+      encode: (group: GroupId) => encodeTransaction(group, tables, changes, token),
+      decode: (bytes: Buffer) => decodeOutcome(bytes, readTransactionDone),
+    };
     for (;;) {
       try {
-        return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body) };
+        return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body, remote) };
       } catch (error) {
         if (hasCode(error, 'CONFLICT')) {
           const reason = { Code: 'TransactionConflict', Message: 'Transaction is ongoing for the item' };
@@ -263,7 +142,7 @@ export function transactCosts(
     const table = costs.get(name) ?? new TableCosts(name);
     costs.set(name, table);
     if (outcome === undefined) table.addTable(readUnits(0, 'transactional'));
-    else table.addWrite(outcome[at]!.costs);
+    else table.addWrite(outcome[at]!);
   }
   if (asked === undefined || asked === 'NONE') return undefined;
   return [...costs.values()].map((table) => table.shown(asked, outcome === undefined ? 'read' : 'write')!);

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { before, describe, mock, test } from 'node:test';
 import { encodeChange, readChange } from '../../../../src/adapter/dynamodb/items/change-message.ts';
 import { ITEM_SERVICE, readHead } from '../../../../src/adapter/dynamodb/items/message-head.ts';
+import { decodeOutcome, encodeDone } from '../../../../src/adapter/dynamodb/items/outcome-message.ts';
 import { encodePageQuestion, readPageQuestion } from '../../../../src/adapter/dynamodb/items/page-message.ts';
+import {
+  encodeTransaction,
+  readTransaction,
+  readTransactionDone,
+  transactionDone,
+} from '../../../../src/adapter/dynamodb/items/transaction-message.ts';
 import type { TableDescriptor } from '../../../../src/adapter/dynamodb/tables/index.ts';
 import { readItem } from '../../../../src/adapter/dynamodb/values/index.ts';
 import { groupId } from '../../../../src/platform/index.ts';
@@ -126,6 +133,49 @@ describe('items that another node leads', () => {
     }
   });
 
+  test('are changed together by one message, all of them or none, without a transaction of the node that was asked', async () => {
+    const values = { ':one': { N: '1' } };
+    for (const [at, node] of others.entries()) {
+      const [one, two] = [key(11_000 + 2 * at), key(11_001 + 2 * at)];
+      const request = (condition: string) => ({
+        TransactItems: [
+          { Put: { TableName, Item: { ...one, n: { N: '1' } } } },
+          {
+            Update: {
+              ...{ TableName, Key: two, UpdateExpression: 'ADD n :one', ConditionExpression: condition },
+              ...{ ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' },
+            },
+          },
+        ],
+        ReturnConsumedCapacity: 'TOTAL',
+      });
+      const done = await nodes.cluster.run(
+        counted(node, () => nodes.ask(node, 'TransactWriteItems', request('attribute_not_exists(n)'))),
+      );
+      assert.deepEqual(done, {
+        answer: { ConsumedCapacity: [{ TableName, CapacityUnits: 4, WriteCapacityUnits: 4 }] },
+        messages: [ITEM_SERVICE],
+        transactions: 0,
+      });
+      const again = request('n = :one AND attribute_not_exists(n)');
+      const refused = await nodes.cluster.run(
+        counted(node, () =>
+          nodes
+            .ask(node, 'TransactWriteItems', again)
+            .catch((error: { readonly type: string; readonly members: object }) => [error.type, error.members]),
+        ),
+      );
+      const Message = 'The conditional request failed';
+      const failed = { Code: 'ConditionalCheckFailed', Message, Item: { ...two, n: { N: '1' } } };
+      assert.deepEqual(refused, {
+        answer: ['TransactionCanceledException', { CancellationReasons: [{ Code: 'None' }, failed] }],
+        messages: [ITEM_SERVICE],
+        transactions: 0,
+      });
+      for (const Key of [one, two]) await nodes.run(node, 'DeleteItem', { TableName, Key });
+    }
+  });
+
   test('are read in pages of one message each, filtered and projected where they are', async () => {
     // Nobody has written lately, so every node may answer from its own replica.
     await nodes.cluster.simulation.runFor(3_000);
@@ -198,6 +248,8 @@ describe('messages about items', () => {
   const GOLDEN = {
     change:
       '010000000002000000067468696e6773000100000000000000000003011f020101700001610601000170026e6f01010200017101010707070707070707',
+    transaction:
+      '010200000002000000067468696e677300010000000000000000000301000000020102000000040303030301000000066f746865727300020000000000000000000402010107000101700001610601000170026e6f0101020001710101000107000101700001610601000170026e6f0101020001710101',
     page: '010100000002000000067468696e67730001000000000000000000037d000000000001010000000102001fffffffffffff00100000060100017001010001700000000109',
   };
 
@@ -218,16 +270,31 @@ describe('messages about items', () => {
         fence: Buffer.of(9),
       } as const),
     };
+    const tables = new Map([
+      ['things', named],
+      ['others', { ...named, id: 0x020000, name: 'others', version: 4 }],
+    ]);
+    const changes = ['others', 'things'].map((name) => ({ name, change }));
+    const token = { key: Buffer.of(1, 2), digest: Buffer.alloc(4, 3) };
     const bytes = {
       change: encodeChange(groupId(2), named, asked),
+      transaction: encodeTransaction(groupId(2), tables, changes, token),
       page: encodePageQuestion(groupId(2), question),
     };
-    assert.deepEqual({ change: bytes.change.toString('hex'), page: bytes.page.toString('hex') }, GOLDEN);
+    const hex = Object.fromEntries(Object.entries(bytes).map(([kind, message]) => [kind, message.toString('hex')]));
+    assert.deepEqual(hex, GOLDEN);
+    const asking = readHead(bytes.transaction);
+    assert.deepEqual(readTransaction(asking.reader, asking.head.table), {
+      ...{ token, others: [{ id: 0x020000, name: 'others', version: 4 }], changes },
+    });
     const { head, reader } = readHead(bytes.change);
     assert.deepEqual(head, {
       ...{ kind: 'change', group: 2, table: { id: 0x010000, name: 'things', version: 3 } },
     });
     assert.deepEqual(readChange(reader), asked);
+    const costs = { table: 2, globalIndexes: new Map([['g', 1]]), localIndexes: new Map() };
+    for (const outcome of [undefined, [costs, costs]])
+      assert.deepEqual(decodeOutcome(encodeDone(transactionDone(outcome)), readTransactionDone), outcome);
     const page = readHead(bytes.page);
     assert.deepEqual(readPageQuestion(page.reader, named), { ...question, limit: Number.MAX_SAFE_INTEGER });
   });
