@@ -169,16 +169,24 @@ describe('items of a table that is cut over three groups', () => {
     const base = { TableName: TABLE, Limit: 1 + random.int(7), ScanIndexForward: isForward };
     const inOrder = (list: Wire[]): Wire[] => (isForward ? list : list.reverse());
     const low = random.int(SORTS);
+    const filter = random.int(2) === 0 ? undefined : `x${random.int(100)}`;
     assert.deepEqual(
       await all('Query', {
         ...base,
         ConsistentRead: random.int(2) === 0,
         KeyConditionExpression: 'p = :p AND s >= :s',
-        ExpressionAttributeValues: { ':p': { S: partition }, ':s': { N: String(low) } },
+        FilterExpression: filter === undefined ? undefined : 'x < :x',
+        ExpressionAttributeValues: {
+          ...{ ':p': { S: partition }, ':s': { N: String(low) } },
+          ...(filter === undefined ? {} : { ':x': { S: filter } }),
+        },
       }),
       inOrder(
         model.query(
-          (item) => item.p!.S === partition && Number(item.s!.N) >= low,
+          (item) =>
+            item.p!.S === partition &&
+            Number(item.s!.N) >= low &&
+            (filter === undefined || (item.x !== undefined && item.x.S! < filter)),
           () => '',
         ),
       ),
@@ -267,6 +275,8 @@ describe('items of a table that is cut over three groups', () => {
 
   test('and in several, while ranges are cut and moved', async () => {
     const { admin } = nodes.cluster.running(1);
+    const { scheduler } = nodes.cluster.node(1).machine;
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => scheduler.after(ms, resolve));
     const cuts = [
       tokenRange(table.id, 0, 0x5000_0000, 0x6000_0000).start,
       tokenRange(table.id, 0, 0xa000_0000, 0xb000_0000).start,
@@ -278,10 +288,24 @@ describe('items of a table that is cut over three groups', () => {
       await inSimulation(async () => {
         await admin.split(cut, undefined, 30_000);
         const moving = admin.move({ key: cut }, groupId(2 + (at % 3)), undefined, 30_000);
-        for (let n = 0; n < 15; n++) await write();
-        await moving;
-        while ((await admin.jobs(0, 0, 30_000)).length > 0) await write();
+        let isMoved = false;
+        const moved = moving.then(async () => {
+          while ((await admin.jobs(0, 0, 30_000)).length > 0) await pause(20);
+          isMoved = true;
+        });
+        do {
+          for (let n = 0; n < 5; n++) await write();
+          await checkPages();
+          await checkScan();
+        } while (!isMoved);
+        await moved;
+        // A cut within a group, and its end.
+        const inside = tokenRange(table.id, 0, 0x2000_0000 + at, 0x3000_0000).start;
+        await admin.split(inside, undefined, 30_000);
         await checkPages();
+        await admin.merge(inside, undefined, 30_000);
+        await checkPages();
+        await checkScan();
       });
       groups.add(nodes.ends[0]!.store.services.kv.groupOf(cut));
     }
