@@ -6,11 +6,17 @@ export interface WantedPort {
   readonly port: number;
   /** Flag that changes it, `--redis-port`. */
   readonly flag: string;
+  /** The node can do without it. */
+  readonly isOptional?: boolean;
 }
 
 /** The port for Redis Cluster clients, if there is to be one. */
 export const clusterPortWanted = (host: string, port: number | undefined): WantedPort[] =>
-  port === undefined ? [] : [{ host, port, flag: '--redis-cluster-port' }];
+  port === undefined ? [] : [{ host, port, flag: '--redis-cluster-port', isOptional: true }];
+
+/** The port for DynamoDB clients, if there is to be one. */
+export const dynamodbPortWanted = (host: string, port: number | 'none' | undefined): WantedPort[] =>
+  typeof port === 'number' ? [{ host, port, flag: '--dynamodb-port', isOptional: true }] : [];
 
 function bindError({ host, port }: WantedPort): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
@@ -20,12 +26,13 @@ function bindError({ host, port }: WantedPort): Promise<NodeJS.ErrnoException | 
   });
 }
 
-function explain({ host, port, flag }: WantedPort, error: NodeJS.ErrnoException): string {
+function explain({ host, port, flag, isOptional = false }: WantedPort, error: NodeJS.ErrnoException): string {
+  const remedy = `choose another one with ${flag}${isOptional ? `, or do without: ${flag}=none` : ''}`;
   switch (error.code) {
     case 'EADDRINUSE':
-      return `port ${port} on ${host} is taken; choose another one with ${flag}`;
+      return `port ${port} on ${host} is taken; ${remedy}`;
     case 'EACCES':
-      return `port ${port} on ${host} needs more rights than this user has; choose another one with ${flag}`;
+      return `port ${port} on ${host} needs more rights than this user has; ${remedy}`;
     case 'EADDRNOTAVAIL':
       return `${host} is not an address of this machine; change ${flag.replace(/(-cluster)?-port$/, '-host')}`;
     default:

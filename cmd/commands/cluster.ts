@@ -8,7 +8,7 @@ import {
 } from '../../src/config/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { isSevere, readableLogLine } from '../cli/log-lines.ts';
-import { clusterPortWanted, portComplaints, type WantedPort } from '../cli/ports.ts';
+import { clusterPortWanted, dynamodbPortWanted, portComplaints, type WantedPort } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { formatTable } from '../cli/table.ts';
 import {
@@ -58,16 +58,11 @@ export function addClusterCommand(program: Command): void {
   });
 }
 
-function dynamodbPort(node: NodeSettingValues): WantedPort[] {
-  const port = node['dynamodb.port'];
-  return port === undefined ? [] : [{ host: node['dynamodb.host'], port, flag: '--dynamodb-port' }];
-}
-
 const wantedPorts = (nodes: readonly NodeSettingValues[]): WantedPort[] =>
   nodes.flatMap((node) => [
     { host: node['redis.host'], port: node['redis.port'], flag: '--redis-port' },
     ...clusterPortWanted(node['redis.host'], node['redis.clusterPort']),
-    ...dynamodbPort(node),
+    ...dynamodbPortWanted(node['dynamodb.host'], node['dynamodb.port']),
     { host: node['grpc.host'], port: node['grpc.port'], flag: '--grpc-port' },
     { host: node['metrics.host'], port: node['metrics.port'], flag: '--metrics-port' },
   ]);

@@ -4,7 +4,7 @@ import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/
 import { restartWithAllocator } from '../cli/allocator.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { keepHeapWithin } from '../cli/heap-limits.ts';
-import { clusterPortWanted, portComplaints } from '../cli/ports.ts';
+import { clusterPortWanted, dynamodbPortWanted, portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { packageVersion } from '../cli/version.ts';
 import { type GroupView, isToNode, removePid, sendToLauncher, writePid } from '../cluster/index.ts';
@@ -32,16 +32,18 @@ export function addServerCommand(program: Command): void {
   addSettingOptions(command, nodeSettings);
   command.action(async () => {
     restartWithAllocator();
-    await runServer(toNodeOptions(loadSettings(nodeSettings, command.opts()).values));
+    const { values } = loadSettings(nodeSettings, command.opts());
+    await runServer(toNodeOptions(values), values['dynamodb.port'] === undefined);
   });
 }
 
-async function runServer(options: NodeOptions): Promise<void> {
+/** @param isDynamodbUnsaid nobody has said whether there is to be a port for DynamoDB clients */
+async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promise<void> {
   const { redis, dynamodb, grpc, metrics } = options;
   const complaints = await portComplaints([
     { host: redis.host, port: redis.port, flag: '--redis-port' },
     ...clusterPortWanted(redis.host, redis.clusterPort),
-    ...(dynamodb === undefined ? [] : [{ host: dynamodb.host, port: dynamodb.port, flag: '--dynamodb-port' }]),
+    ...(dynamodb === undefined ? [] : dynamodbPortWanted(dynamodb.host, dynamodb.port)),
     { host: grpc.host, port: grpc.port, flag: '--grpc-port' },
     { host: metrics.host, port: metrics.port, flag: '--metrics-port' },
   ]);
@@ -102,6 +104,9 @@ async function runServer(options: NodeOptions): Promise<void> {
         `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}, ` +
         `memory limit ${Math.round(options.memoryBytes / MIB)} MiB. Ctrl-C stops it.`,
     );
+    if (isDynamodbUnsaid && options.dynamodb === undefined) {
+      console.log('DynamoDB clients are not served: --dynamodb-credentials-file gives them keys, and a port.');
+    }
   }
 }
 

@@ -6,12 +6,14 @@ import {
   commonSettings,
   GROUPS_DESCRIPTION,
   groupProblems,
+  hasDynamodbClients,
   type NodeSettingValues,
   raftTimeProblems,
 } from './node-settings.ts';
 import { clientTlsOf, exposureProblems, grpcAccessOf, grpcTlsOf, securityProblems } from './security-settings.ts';
 import {
   integerSetting,
+  NO_PORT,
   optionalPortSetting,
   portSetting,
   type SettingValues,
@@ -120,6 +122,8 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
   const reachable = host.includes(':') ? `[${host}]` : host;
   const members = ids.map((nodeId) => ({ nodeId, address: `${reachable}:${values['grpc.port'] + nodeId - 1}` }));
   const clusterPort = values['redis.clusterPort'];
+  // Said only where a node would open one by itself: release 0.1.0 does not know the setting.
+  const noDynamodbPort = hasDynamodbClients(values) ? NO_PORT : undefined;
   return ids.map((nodeId) => ({
     ...shared,
     nodeId,
@@ -132,7 +136,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
     'redis.port': values['redis.port'] + nodeId - 1,
     'redis.clusterPort': clusterPort === undefined ? undefined : clusterPort + nodeId - 1,
     'dynamodb.host': host,
-    'dynamodb.port': countedUp(values['dynamodb.port'], nodeId),
+    'dynamodb.port': countedUp(values['dynamodb.port'], nodeId) ?? noDynamodbPort,
     'grpc.host': host,
     'grpc.port': values['grpc.port'] + nodeId - 1,
     'metrics.host': host,

@@ -19,9 +19,11 @@ import {
 import {
   choiceSetting,
   durationSetting,
+  impliedPortSetting,
   integerSetting,
   type Member,
   memberListSetting,
+  NO_PORT,
   optionalPortSetting,
   optionalTextSetting,
   portSetting,
@@ -107,6 +109,8 @@ const MIB = 1024 ** 2;
 export const GROUPS_DESCRIPTION =
   'Groups that the cluster is founded with: a number of data groups that share the slots of database 0 while group 1 has ' +
   'the catalog and the rest, or a list of groups with id, voters, ranges and preferredLeader';
+/** The port that SDKs and tools take for a DynamoDB of one's own. */
+const DYNAMODB_PORT = 8000;
 const HOST = {
   placeholder: 'host',
   pattern: /^[a-z0-9:._-]+$/i,
@@ -265,9 +269,10 @@ export const nodeSettings = {
     defaultValue: '127.0.0.1',
     ...HOST,
   }),
-  'dynamodb.port': optionalPortSetting({
-    description: 'Port for DynamoDB clients; 0 for a free one',
-    defaultValue: undefined,
+  'dynamodb.port': impliedPortSetting({
+    description:
+      `Port for DynamoDB clients, or none; 0 for a free one. Without it ${DYNAMODB_PORT} where they have keys (dynamodb.credentialsFile, ` +
+      'dynamodb.accessKeyId) or need none (dynamodb.unsigned); else none, as every request would be refused',
   }),
   'grpc.host': textSetting({
     description: 'Address that the other nodes connect to',
@@ -314,8 +319,20 @@ export const groupProblems = (groups: GroupsSetting, members: readonly number[])
     message,
   }));
 
+/** Whether there is anybody whom a port for DynamoDB clients would serve. */
+export const hasDynamodbClients = (
+  values: Pick<NodeSettingValues, 'dynamodb.accessKeyId' | 'dynamodb.credentialsFile' | 'dynamodb.unsigned'>,
+): boolean =>
+  values['dynamodb.accessKeyId'] !== '' || values['dynamodb.credentialsFile'] !== '' || values['dynamodb.unsigned'];
+
+/** A configuration from before there was such a port says nothing of it and has no keys: it opens none, and takes no port from a neighbour. */
+function dynamodbPortOf(values: NodeSettingValues): number | undefined {
+  const port = values['dynamodb.port'] ?? (hasDynamodbClients(values) ? DYNAMODB_PORT : NO_PORT);
+  return port === NO_PORT ? undefined : port;
+}
+
 function dynamodbOf(values: NodeSettingValues): NodeOptions['dynamodb'] {
-  const port = values['dynamodb.port'];
+  const port = dynamodbPortOf(values);
   if (port === undefined) return undefined;
   return {
     host: values['dynamodb.host'],

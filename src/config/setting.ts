@@ -77,7 +77,7 @@ export function secretEnvironment<S extends SettingSet>(settings: S, values: Set
 }
 
 /** How a port is written that is not to be. */
-const NO_PORT = 'none';
+export const NO_PORT = 'none';
 
 const shown = (raw: unknown): string => (typeof raw === 'string' ? JSON.stringify(raw) : String(JSON.stringify(raw)));
 
@@ -121,6 +121,19 @@ export function optionalPortSetting(common: Common<number | undefined>): Setting
     ...common,
     parse: (raw) => (raw === '' || raw === NO_PORT ? undefined : port.parse(raw)),
     format: (value) => (value === undefined ? none : String(value)),
+  };
+}
+
+/** A TCP port, `none`, or undefined while nobody has said it: what it is then follows from other settings. 0 asks the system for a free one. */
+export function impliedPortSetting(common: {
+  readonly description: string;
+}): Setting<number | typeof NO_PORT | undefined> {
+  const port = portSetting({ ...common, defaultValue: 0 });
+  return {
+    ...port,
+    defaultValue: undefined,
+    parse: (raw) => (raw === '' ? undefined : raw === NO_PORT ? NO_PORT : port.parse(raw)),
+    format: (value) => (value === undefined ? '' : String(value)),
   };
 }
 

@@ -30,6 +30,17 @@ function file(text: string): string {
 const load = (flags: Record<string, unknown>, environment: Record<string, string>, text?: string) =>
   loadConfig(nodeSettings, { flags, environment, filePath: text === undefined ? undefined : file(text) });
 
+/** What a command line of a node says. */
+function flagsIn(written: readonly string[]): Record<string, unknown> {
+  const flags: Record<string, unknown> = {};
+  for (const flag of written) {
+    const [name, ...rest] = flag.slice(2).split('=');
+    const key = Object.keys(nodeSettings).find((known) => [name, name!.replace(/^no-/, '')].includes(flagName(known)))!;
+    flags[key] = rest.length > 0 ? rest.join('=') : !name!.startsWith('no-');
+  }
+  return flags;
+}
+
 function problemsOf(action: () => unknown): readonly { key: string; origin: string; message: string }[] {
   try {
     action();
@@ -153,14 +164,7 @@ describe('written forms', () => {
           'redis.enableDebugCommand': debug,
           members: ids.sort((left, right) => left - right).map((nodeId) => ({ nodeId, address: `h${nodeId}:1` })),
         };
-        const flags: Record<string, unknown> = {};
-        for (const flag of formatFlags(nodeSettings, original)) {
-          const [name, ...rest] = flag.slice(2).split('=');
-          const key = Object.keys(nodeSettings).find((known) =>
-            [name, name!.replace(/^no-/, '')].includes(flagName(known)),
-          )!;
-          flags[key] = rest.length > 0 ? rest.join('=') : !name!.startsWith('no-');
-        }
+        const flags = flagsIn(formatFlags(nodeSettings, original));
         assert.deepEqual(loadConfig(nodeSettings, { flags, environment: {} }).values, original);
       }),
     );
@@ -181,6 +185,39 @@ describe('written forms', () => {
       assert.deepEqual(setting.parse(setting.format(setting.defaultValue as never)), setting.defaultValue, key);
     }
     assert.ok(toNodeOptions(load({}, {}).values));
+  });
+});
+
+describe('the port for DynamoDB clients', () => {
+  const portOf = (flags: Record<string, unknown>): number | undefined =>
+    toNodeOptions(load(flags, {}).values).dynamodb?.port;
+  const keys = { 'dynamodb.credentialsFile': '/etc/keys' };
+
+  test('is open by itself where they can do anything, and only there', () => {
+    assert.equal(portOf({}), undefined, 'a configuration from before there was such a port opens none');
+    assert.equal(portOf(keys), 8000);
+    assert.equal(portOf({ 'dynamodb.accessKeyId': 'a', 'dynamodb.secretAccessKey': 'b' }), 8000);
+    assert.equal(portOf({ 'dynamodb.unsigned': true }), 8000);
+  });
+
+  test('is what is said of it', () => {
+    assert.equal(portOf({ ...keys, 'dynamodb.port': 'none' }), undefined);
+    assert.equal(portOf({ ...keys, 'dynamodb.port': '0' }), 0);
+    assert.equal(portOf({ 'dynamodb.port': 9000 }), 9000);
+    assert.throws(() => portOf({ 'dynamodb.port': 'some' }), ConfigError);
+  });
+
+  test('is none in a local cluster without one, with keys or without', () => {
+    for (const more of [{}, keys]) {
+      const flags = { 'dynamodb.port': 'none', ...more };
+      const { values } = loadConfig(clusterSettings, { flags, environment: {} });
+      for (const node of toClusterNodes(values)) {
+        const said = formatFlags(nodeSettings, node);
+        assert.equal(portOf(flagsIn(said)), undefined);
+        // Older programs, which do not know the flag, are started without it.
+        assert.equal(said.includes('--dynamodb-port=none'), more === keys);
+      }
+    }
   });
 });
 
