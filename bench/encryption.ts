@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
-import { median } from './report.ts';
 import { Scratch } from './scratch.ts';
+import { median } from './spread.ts';
 
 const KEYS = 20_000;
 const PIPELINE = 200;

@@ -9,8 +9,8 @@ import type { LogStore } from '../src/raftengine/contract/types.ts';
 import { NodeRecord } from '../src/raftengine/founding/node-record.ts';
 import { WalLogStore } from '../src/raftengine/log/wal-log-store.ts';
 import { LevelLogStore } from './level-log-store.ts';
-import { median } from './report.ts';
 import { Scratch } from './scratch.ts';
+import { median } from './spread.ts';
 
 interface Load {
   readonly title: string;

@@ -1,5 +1,6 @@
 /** From samples to verdicts to one table. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
+import { areQuiet, median, rangeOf, verdictOf } from './spread.ts';
 
 export type System = 'kvorum' | 'redis' | 'etcd';
 
@@ -25,6 +26,8 @@ export type Samples = { readonly [M in Measure]?: { readonly [S in System]?: rea
 export interface BarResult {
   readonly text: string;
   readonly passed: boolean;
+  /** The rounds that it needs are close enough together to say so. */
+  readonly isQuiet: boolean;
 }
 
 export interface ReportRow {
@@ -39,13 +42,6 @@ export interface ReportRow {
   readonly bar: BarResult | undefined;
 }
 
-/** Middle value, or the mean of the two middle ones. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((left, right) => left - right);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 interface Medians {
   readonly kvorum: number;
   readonly redis: number | undefined;
@@ -56,6 +52,8 @@ interface Medians {
 
 interface Bar {
   readonly text: string;
+  /** The peer whose figures it needs. */
+  readonly peer?: 'redis' | 'etcd';
   /** Undefined when what it needs was not measured. */
   judge(medians: Medians): boolean | undefined;
 }
@@ -67,15 +65,16 @@ const atLeast = (value: number, reference: number | undefined, factor: number): 
   reference === undefined ? undefined : value >= factor * reference;
 
 const BARS: { readonly [M in Measure]?: Bar } = {
-  set: { text: '>= 4x etcd', judge: ({ kvorum, etcd }) => atLeast(kvorum, etcd, 4) },
+  set: { text: '>= 4x etcd', peer: 'etcd', judge: ({ kvorum, etcd }) => atLeast(kvorum, etcd, 4) },
   setPipelined: {
     text: '>= 100,000/s or >= 0.2x redis',
     judge: ({ kvorum, redis }) => kvorum >= PIPELINED_FLOOR || atLeast(kvorum, redis, 0.2),
   },
-  get: { text: '>= 0.5x redis', judge: ({ kvorum, redis }) => atLeast(kvorum, redis, 0.5) },
+  get: { text: '>= 0.5x redis', peer: 'redis', judge: ({ kvorum, redis }) => atLeast(kvorum, redis, 0.5) },
   incrHotKey: { text: '>= 0.8x its SET', judge: ({ kvorum, kvorumSet }) => atLeast(kvorum, kvorumSet, 0.8) },
   sequentialP50: {
     text: '<= etcd',
+    peer: 'etcd',
     judge: ({ kvorum, etcd }) => (etcd === undefined ? undefined : kvorum <= etcd),
   },
   failover: { text: '<= 2 s', judge: ({ kvorum }) => kvorum <= FASTEST_FAILOVER_MS },
@@ -96,13 +95,14 @@ export function buildReport(samples: Samples): ReportRow[] {
     const etcd = medianOrNone(bySystem.etcd);
     const bar = BARS[measure];
     const passed = bar?.judge({ kvorum, redis, etcd, kvorumSet });
+    const isQuiet = areQuiet(bySystem.kvorum, bar?.peer && bySystem[bar.peer]);
     rows.push({
       measure,
       ...MEASURES[measure],
       median: { kvorum, redis, etcd },
       samples: bySystem,
       ratio: { redis: redis && kvorum / redis, etcd: etcd && kvorum / etcd },
-      bar: bar === undefined || passed === undefined ? undefined : { text: bar.text, passed },
+      bar: bar === undefined || passed === undefined ? undefined : { text: bar.text, passed, isQuiet },
     });
   }
   return rows;
@@ -113,9 +113,11 @@ const ALIGNS: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'r
 /** The one table. */
 export function formatReport(rows: readonly ReportRow[]): string {
   const value = (row: ReportRow, system: System): string => {
-    const figure = row.median[system];
-    if (figure === undefined) return '-';
-    return row.unit === 'perSecond' ? `${formatCount(figure)}/s` : formatMs(figure);
+    const unit = row.unit === 'perSecond' ? '/s' : ' ms';
+    const shown = (figure: number): string =>
+      row.unit === 'perSecond' ? formatCount(figure) : formatMs(figure).slice(0, -3);
+    const text = rangeOf(row.samples[system] ?? [], shown);
+    return text === '-' ? text : `${text}${unit}`;
   };
   const ratio = (figure: number | undefined): string => (figure === undefined ? '-' : `${figure.toFixed(2)}x`);
   const heading = ['measure', 'kvorum', 'redis', 'etcd', 'vs redis', 'vs etcd', 'bar', 'verdict'];
@@ -127,7 +129,7 @@ export function formatReport(rows: readonly ReportRow[]): string {
     ratio(row.ratio.redis),
     ratio(row.ratio.etcd),
     row.bar?.text ?? '-',
-    row.bar === undefined ? '-' : row.bar.passed ? 'pass' : 'FAIL',
+    verdictOf(row.bar?.passed, row.bar?.isQuiet),
   ]);
   return formatTable([heading, ...lines], ALIGNS);
 }

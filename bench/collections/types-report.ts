@@ -1,6 +1,6 @@
 /** From samples of `bench:types` to rows, verdicts and a table. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
-import { median } from '../report.ts';
+import { areQuiet, median, rangeOf, verdictOf } from '../spread.ts';
 import { TYPE_MEASURES, type TypeMeasure } from './measures.ts';
 
 export type TypesSystem = 'kvorum' | 'redis';
@@ -61,6 +61,8 @@ export interface TypesRow {
   readonly bar: number | undefined;
   readonly goal: number | undefined;
   readonly passed: boolean | undefined;
+  /** The rounds that it needs are close enough together to say so. */
+  readonly isQuiet: boolean;
 }
 
 const LONGEST_PING_MS = 300;
@@ -84,8 +86,10 @@ export function typesRows(samples: RateSamples): TypesRow[] {
     const ratio = ratioOf(name);
     const base = ratioOf(reference);
     const relative = ratio === undefined || base === undefined ? undefined : ratio / base;
-    const passed = bar === undefined || relative === undefined ? undefined : relative >= bar;
     const bySystem = samples[name] ?? {};
+    const plain = samples[reference] ?? {};
+    const isQuiet = areQuiet(bySystem.kvorum, bySystem.redis, plain.kvorum, plain.redis);
+    const passed = bar === undefined || relative === undefined ? undefined : relative >= bar;
     const medians = { kvorum: medianOf(bySystem.kvorum), redis: medianOf(bySystem.redis) };
     return {
       measure: name,
@@ -97,6 +101,7 @@ export function typesRows(samples: RateSamples): TypesRow[] {
       bar,
       goal,
       passed,
+      isQuiet,
     };
   };
   return TYPE_MEASURES.filter(({ name }) => samples[name] !== undefined).map(rowOf);
@@ -116,22 +121,21 @@ export const wakesInTime = ({ setMs, wakeMs }: WakeUpSample): boolean =>
 export const arrivesInTime = ({ published, received, perSecond }: PublishSample): boolean =>
   received >= published && perSecond >= MESSAGES_A_SECOND;
 
-const verdictOf = (passed: boolean | undefined): string => (passed === undefined ? '-' : passed ? 'pass' : 'FAIL');
-
 const RIGHT_OF_TITLE: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'left', 'left'];
 
 /** The tables. */
 export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing }: TypesResult): string {
-  const rate = (value: number | undefined): string => (value === undefined ? '-' : `${formatCount(value)}/s`);
+  const rate = (values: readonly number[] | undefined): string =>
+    values === undefined || values.length === 0 ? '-' : `${rangeOf(values, formatCount)}/s`;
   const factor = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)}x`);
-  const rates = rows.map(({ title, median: medians, ratio, relative, bar, goal, passed }) => [
+  const rates = rows.map(({ title, samples, ratio, relative, bar, goal, passed, isQuiet }) => [
     title,
-    rate(medians.kvorum),
-    rate(medians.redis),
+    rate(samples.kvorum),
+    rate(samples.redis),
     factor(ratio),
     factor(relative),
     bar === undefined ? '-' : `>= ${bar}x (goal ${goal}x)`,
-    verdictOf(passed),
+    verdictOf(passed, isQuiet),
   ]);
   const whole = wholeKeys.map((sample) => [
     sample.command,

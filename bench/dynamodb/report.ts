@@ -1,6 +1,6 @@
 /** From samples of `bench:dynamodb` to rows, verdicts and tables. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
-import { median } from '../report.ts';
+import { median } from '../spread.ts';
 import type { ProfiledMeasure } from './profiled-node.ts';
 import { STAGES } from './stages.ts';
 import { DYNAMO_MEASURES, type DynamoMeasure } from './ycsb.ts';

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseCsv } from '../../bench/peers/redis-benchmark.ts';
-import { buildReport, formatReport, median } from '../../bench/report.ts';
+import { buildReport, formatReport } from '../../bench/report.ts';
+import { areQuiet, median, rangeOf } from '../../bench/spread.ts';
 
 describe('the benchmark report', () => {
   const samples = {
-    set: { kvorum: [30_000, 50_000, 40_000], redis: [100_000], etcd: [7000] },
+    set: { kvorum: [36_000, 44_000, 40_000], redis: [100_000], etcd: [7000] },
+    get: { kvorum: [30_000, 50_000], redis: [100_000] },
     setPipelined: { kvorum: [90_000], redis: [600_000] },
     incrHotKey: { kvorum: [31_000] },
     sequentialP50: { kvorum: [0.25], etcd: [0.76] },
@@ -39,9 +41,17 @@ describe('the benchmark report', () => {
     assert.equal(lines.length, 1 + rows.length);
     assert.match(
       lines[1]!,
-      /^SET, 50 clients {2,}40,000\/s {2}100,000\/s +7,000\/s +0\.40x +5\.71x {2}>= 4x etcd +pass$/,
+      /^SET, 50 clients {2,}36,000 \/ 40,000 \/ 44,000\/s {2}100,000\/s +7,000\/s +0\.40x +5\.71x {2}>= 4x etcd +pass$/,
     );
+    assert.match(lines[3]!, /^GET, 50 clients {2,}30,000 \/ 40,000 \/ 50,000\/s .*not judged$/);
     assert.match(lines.at(-1)!, /2100 ms .*<= 2 s +FAIL$/);
+  });
+
+  test('says nothing of rounds that lie far apart', () => {
+    assert.equal(areQuiet([100, 120, 125], undefined, [7]), true);
+    assert.equal(areQuiet([100, 126]), false);
+    assert.equal(rangeOf([3, 1, 2], String), '1 / 2 / 3');
+    assert.equal(rangeOf([2], String), '2');
   });
 
   test('medians are those of odd and even numbers of rounds', () => {
