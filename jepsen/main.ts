@@ -71,9 +71,9 @@ async function runEntry(options: RunOptions, cancel: AbortSignal): Promise<Finis
   );
 }
 
-function summary({ archive, result }: FinishedRun): string {
-  const problems = result.problems.slice(0, 10).map((problem) => `\n    ${problem}`);
-  return `${word(result.valid).padEnd(8)} ${archive.runId}${problems.join('')}`;
+function summary({ archive, result, held }: FinishedRun): string {
+  const lines = [...result.problems, ...held].slice(0, 10).map((line) => `\n    ${line}`);
+  return `${word(result.valid).padEnd(8)} ${archive.runId}${lines.join('')}`;
 }
 
 async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {

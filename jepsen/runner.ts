@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Random, SeededRandom } from '../src/platform/index.ts';
 import { RunArchive } from './archive.ts';
 import { ProcessCluster } from './cluster/process-cluster.ts';
+import { heldTurns } from './held-turns.ts';
 import type { CheckResult, Op, OpType } from './history.ts';
 import type { Mutation } from './mutants/types.ts';
 import type { SpokenWorkload, WorkloadClient } from './protocol.ts';
@@ -27,6 +28,8 @@ const FINAL_RETRY_MS = 500;
 export interface FinishedRun {
   readonly archive: RunArchive;
   readonly result: CheckResult;
+  /** Turns of nodes' event loops that took long. */
+  readonly held: readonly string[];
 }
 
 /** Everything that happens, in the order in which it is seen. */
@@ -276,5 +279,5 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
   if (trouble !== undefined && result.valid !== false) throw trouble;
   writeReport(archive, options, recorder.history, result);
   archive.finish(result);
-  return { archive, result };
+  return { archive, result, held: heldTurns(cluster.nodes, (node) => cluster.logPath(node)) };
 }

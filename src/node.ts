@@ -47,6 +47,7 @@ import {
   metricSources,
   type NodeStatus,
   OrderlyStop,
+  openLoopWatch,
   quorumReplicas,
   type Readiness,
   redisEndpoints,
@@ -276,6 +277,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     opened.push(() => node.stop());
     encryption?.start(logStore);
     opened.push(async () => encryption?.stop());
+    const loop = await openLoopWatch({ mode: options.loopWatch ?? 'off', clock, scheduler, logger });
+    loop?.follow({ name: 'apply', takenMs: () => node.engine.counters.applyMs.sum });
+    opened.push(async () => loop?.stop());
     const orderly = new OrderlyStop({
       self: network.self,
       departures: node.kv.departures,
@@ -341,6 +345,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       quorumReplicas: () => quorumReplicas(node.engine.groups(), founding),
       handOver: () => handOver(node.engine.groups(), (other) => node.fitness.mayLead(other)),
       debug: node.kv,
+      loop,
       config: {
         memoryBytes: options.memoryBytes,
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),
@@ -364,6 +369,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         logDisk: logDisk.counters,
         memoryLimitBytes: options.memoryBytes,
         encryption: encryption?.status(),
+        heldTurns: loop?.held,
         clock,
       }),
     );

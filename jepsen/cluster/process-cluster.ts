@@ -105,6 +105,7 @@ export class ProcessCluster implements TestCluster {
         // The addresses of isolated nodes are not loopback; nobody else is in their namespaces.
         insecure: true,
         logLevel: 'info',
+        loopWatch: 'on',
       };
       writeFileSync(configPath, JSON.stringify(config, undefined, 2));
       states.set(number, {

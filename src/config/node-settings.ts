@@ -1,4 +1,5 @@
 /** The settings of one node: the declarations, and the typed options that the composition root starts a node from. */
+import { LOOP_WATCH_MODES, type LoopWatchMode } from '../platform/index.ts';
 import type { KeyPlace, Secret } from '../security/index.ts';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
@@ -98,6 +99,8 @@ export interface NodeOptions {
   /** How long overwritten and deleted versions stay readable at older timestamps. */
   readonly retentionMs: number;
   readonly logLevel: string;
+  /** Left out: nobody watches over the event loop. */
+  readonly loopWatch?: LoopWatchMode;
   /** Left out: what is stored is in clear. */
   readonly encryption?: EncryptionSettings;
   /** Listen beyond this machine also where nobody has to prove who they are. */
@@ -217,6 +220,14 @@ export const commonSettings = {
     defaultValue: 'warn',
     choices: LOG_LEVELS,
     placeholder: 'level',
+  }),
+  loopWatch: choiceSetting({
+    description:
+      'Watch over the event loop: turns that take more than 50 ms of processor time are counted and logged with what was done (on), and ' +
+      'with the functions that did it (stacks), which costs some hundredths of the processor',
+    defaultValue: 'off',
+    choices: LOOP_WATCH_MODES,
+    placeholder: 'mode',
   }),
   ...securitySettings,
 } as const;
@@ -408,6 +419,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     },
     retentionMs: values.retentionMs,
     logLevel: values.logLevel,
+    loopWatch: values.loopWatch,
     encryption: encryptionOf(values),
     insecure: values.insecure,
   };

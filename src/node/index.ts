@@ -8,6 +8,7 @@ export { checkEncryption, Encryption, type EncryptionStatus } from './encryption
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { handOver } from './hand-over.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
+export { openLoopWatch } from './loop-log.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
 export { OrderlyStop } from './orderly-stop.ts';
 export type { NodeParts } from './parts.ts';

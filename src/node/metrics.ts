@@ -8,7 +8,10 @@ import type { HostedGroup } from './group-host.ts';
 
 /** What the process around a node counts. */
 export interface ProcessCounters
-  extends Pick<MetricSources, 'version' | 'redis' | 'dynamodb' | 'grpc' | 'memoryLimitBytes' | 'encryption'> {
+  extends Pick<
+    MetricSources,
+    'version' | 'redis' | 'dynamodb' | 'grpc' | 'memoryLimitBytes' | 'encryption' | 'heldTurns'
+  > {
   readonly network: NetworkCounters;
   readonly logDisk: DiskCounters;
   readonly clock: Clock;
@@ -50,7 +53,7 @@ function backupsOf(state: CatalogState | undefined): BackupFacts | undefined {
 
 /** Reads everything, once a scrape. */
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
-  const { version, redis, dynamodb, grpc, network, logDisk, memoryLimitBytes, encryption, clock } = around;
+  const { version, redis, dynamodb, grpc, network, logDisk, memoryLimitBytes, encryption, heldTurns, clock } = around;
   const { current } = node.routes;
   const { admission } = node.storagePressure;
   const groups = node.host.all();
@@ -71,6 +74,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     storeMemoryBytes: node.storeActivity.memoryBytes(),
     memoryLimitBytes,
     encryption,
+    heldTurns,
     clock: node.clock.status(),
     clockLeadMs: Math.max(0, ...groups.map(({ executor }) => executor.clock.leadMs)),
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },

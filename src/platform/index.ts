@@ -8,6 +8,17 @@ export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { dispositionOf, type ErrorDisposition, hasCode, isOutcomeUnknown, KvorumError } from './errors.ts';
 export { listenOn } from './listening.ts';
+export {
+  type DoneWork,
+  type HeldCounter,
+  type HeldTurn,
+  LOOP_WATCH_MODES,
+  LoopWatch,
+  type LoopWatchMode,
+  type StackSampler,
+  type WorkNotes,
+  type WorkSource,
+} from './loop-watch.ts';
 export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
 export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';
 export {

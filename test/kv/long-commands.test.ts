@@ -49,6 +49,7 @@ interface Command<Reply> {
   readonly evaluate: (view: KeyView) => Reply;
   readonly keys?: readonly string[];
   readonly isWrite?: boolean;
+  readonly readsPart?: boolean;
   readonly source?: object;
   readonly order?: number;
 }
@@ -305,6 +306,39 @@ describe('a command that only reads and reads many rows', () => {
     });
     await until(bed, [outcome]);
     assert.equal(outcome.reply, '40 a;40 b;40 c');
+  });
+
+  test('is given the rows that it says it will read, when it wants a part of an object', async () => {
+    const bed = bedOf({ maxReadRows: 500 });
+    fill(bed, 'a', 1, 3_000, 'v');
+    const part: Command<string> = {
+      keys: ['oa'],
+      isWrite: false,
+      readsPart: true,
+      evaluate: (view) => {
+        if (view.get(bytes('oa')) === undefined) return 'none';
+        const rows = Array.from({ length: 100 }, (_, at) => rowKey('a', 1, 1_000 + at));
+        if (view.hasWholeObjects !== true) view.prefetch?.(rows);
+        const found = rows.filter((row) => text(view.get(row)) === 'v').length;
+        return `${found} and ${view.get(rowKey('a', 1, 5_000)) === undefined ? 'no more' : 'more'}`;
+      },
+    };
+    const outcome = ask(bed, part);
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '100 and no more');
+    assert.equal(outcome.evaluations, 4, 'stopped, over the head, over the rows, over what is not there');
+    const all = ask(bed, { ...part, readsPart: false });
+    await until(bed, [all]);
+    assert.match(all.error!.message, /reads more than 500 rows/);
+  });
+
+  test('is given all rows after all, when it does not say which rows it will read', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 3_000, 'v');
+    const outcome = read(bed, 'a', { readsPart: true });
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '3000 v');
+    assert.ok(outcome.evaluations < 20, `${outcome.evaluations} evaluations`);
   });
 
   test('is refused when what it reads does not fit into memory, like one that asks for ever more', async () => {

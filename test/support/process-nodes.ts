@@ -13,6 +13,8 @@ import { until } from './until.ts';
 /** A loaded machine is slow; a wedged node is slower than this. */
 export const READY_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 10_000;
+/** `on` or `stacks`: nodes watch over their event loops, and what they say is shown. */
+const WATCHED = process.env.KVORUM_LOOP_WATCH;
 const TRANSFER_TIMEOUT_MS = 5000;
 
 /** Flags that put a local cluster of `nodes` nodes on free ports and into a folder; DynamoDB clients are served where that is asked for. */
@@ -70,14 +72,21 @@ export class ProcessNodes {
     const folder = temporaryFolder();
     const hasDynamodb = Object.keys(settings).some((key) => key.startsWith('dynamodb.'));
     const { values } = loadConfig(clusterSettings, {
-      flags: { ...(await clusterFlags(folder, hasDynamodb)), ...settings },
+      flags: {
+        ...(await clusterFlags(folder, hasDynamodb)),
+        ...(WATCHED === undefined ? {} : { loopWatch: WATCHED }),
+        ...settings,
+      },
       environment: {},
     });
     const log: string[] = [];
     const processes = new LocalCluster({
       nodes: toClusterNodes(values),
       script,
-      onLine: (nodeId, line) => log.push(`n${nodeId} | ${line}`),
+      onLine: (nodeId, line) => {
+        log.push(`n${nodeId} | ${line}`);
+        if (WATCHED !== undefined && line.includes('one turn took')) console.error(`n${nodeId} | ${line}`);
+      },
     });
     const cluster = new ProcessNodes(folder, processes, log);
     processes.start();

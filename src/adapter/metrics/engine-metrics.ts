@@ -82,6 +82,27 @@ const RAFT: readonly MetricDeclaration[] = [
     'Times that the event loop stood still for half an election timeout or longer',
     ({ engine }) => engine.stalls,
   ),
+  labelled(
+    'counter',
+    'kvorum_event_loop_held_turns_total',
+    'Turns of the event loop that took more than 50 ms of processor time, by what took the most of them; with loopWatch only',
+    ['work'],
+    ({ heldTurns }) => [...(heldTurns ?? [])].map(([name, { turns }]) => [[name], turns]),
+  ),
+  labelled(
+    'counter',
+    'kvorum_event_loop_held_seconds_total',
+    'Processor time of these turns',
+    ['work'],
+    ({ heldTurns }) => [...(heldTurns ?? [])].map(([name, { processorMs }]) => [[name], processorMs / 1_000]),
+  ),
+  labelled(
+    'gauge',
+    'kvorum_event_loop_held_longest_seconds',
+    'Processor time of the longest of these turns since the start',
+    ['work'],
+    ({ heldTurns }) => [...(heldTurns ?? [])].map(([name, { longestMs }]) => [[name], longestMs / 1_000]),
+  ),
 ];
 
 const APPLY: readonly MetricDeclaration[] = [

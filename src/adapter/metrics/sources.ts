@@ -9,7 +9,14 @@ import type {
   ShadowStats,
   TxnCounters,
 } from '../../kv/index.ts';
-import type { BucketCounts, DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
+import type {
+  BucketCounts,
+  DiskCounters,
+  GroupId,
+  HeldCounter,
+  Millis,
+  NetworkCounters,
+} from '../../platform/index.ts';
 import type { EngineCounters, GroupStatus } from '../../raftengine/index.ts';
 import type { LevelUse, StoreActivity, StorePressures } from '../../store/index.ts';
 import type { GrpcCounters } from './grpc-calls.ts';
@@ -118,6 +125,8 @@ export interface MetricSources {
   readonly memoryLimitBytes: number;
   /** Undefined: what is stored is in clear. */
   readonly encryption: { readonly isSettled: boolean } | undefined;
+  /** Turns of the event loop that took long, by what took the most of them; undefined: nobody watches. */
+  readonly heldTurns: ReadonlyMap<string, HeldCounter> | undefined;
   /** The wall clock less the time that the node goes by, within what that is right, and what it comes to. */
   readonly clock: {
     readonly offsetMs: Millis;

@@ -11,13 +11,15 @@ export interface ReadRow extends LiveValue {
 export type LongOutcome =
   | { readonly kind: 'reply'; readonly reply: unknown }
   | { readonly kind: 'error'; readonly error: Error }
-  /** It has stopped at rows of objects that were not added. */
+  /** It has stopped at rows that were neither added nor looked for. */
   | { readonly kind: 'missing'; readonly keys: readonly Buffer[] };
 
 /** One operation at one moment. */
 export interface LongEvaluation {
   /** Takes rows; they may be used after the call. */
   addRows(rows: readonly ReadRow[]): void;
+  /** These were looked for, and those that have a row added: the others are not there. */
+  addKeys(keys: readonly Buffer[]): void;
   /** All rows of an object have been added: what it does not have is known too. */
   addObject(head: Buffer): void;
   /** Evaluates over all that was added. @throws Error when whoever evaluates is gone */

@@ -1,7 +1,7 @@
 /**
- * Operations that only read, and read more than one turn has time for. They are stopped and run again over rows that were read beforehand: of
- * each object that they name all rows, at one timestamp, a page a turn. Of one group one at a time, because what is read
- * lies in memory until it is answered. Operations of the same source that share a key wait meanwhile.
+ * Operations that only read, and read more than one turn has time for. They are stopped and run again over rows that were read beforehand, at one
+ * timestamp, a page a turn: of each object that they name all rows, or where they want a part of one, those that they say they will read. Of one group one
+ * at a time, because what is read lies in memory until it is answered. Operations of the same source that share a key wait meanwhile.
  */
 import type { KeyRules } from '../../distribution/index.ts';
 import type { HlcTimestamp, Scheduler } from '../../platform/index.ts';
@@ -34,6 +34,14 @@ const PAGE_ROWS = 1_000;
 const MAX_WAITING = 1_000;
 /** Rounds of reading objects that an operation had not named. */
 const MAX_ROUNDS = 256;
+/**
+ * A part of a large object (a range of a list, of a stream) is read row by row, in rounds, each of which evaluates the operation from the start. Beyond
+ * either it is taken to want most of the object, which is read faster in order.
+ */
+const MOST_SINGLE_ROWS = 16_384;
+const MOST_SINGLE_ROUNDS = 16;
+/** Rows that are looked up one by one in a turn. */
+const SINGLE_ROWS_A_TURN = 256;
 
 export interface LongReadsOptions extends GroupReadsOptions {
   readonly clock: GroupClock;
@@ -54,6 +62,8 @@ class Reading {
   readonly ts: HlcTimestamp;
   private readonly limits: LongReadsOptions['limits'];
   private readonly heads = new Set<string>();
+  /** Objects whose locks were waited for. */
+  private readonly settled = new Map<string, Buffer>();
   private bodyRows = 0;
   /** Of rows of bodies. */
   private bodyBytes = 0;
@@ -70,6 +80,19 @@ class Reading {
     if (this.heads.has(name)) return false;
     this.heads.add(name);
     this.evaluation.addObject(head);
+    return true;
+  }
+
+  /** Objects of which something was read. */
+  get settledHeads(): Iterable<Buffer> {
+    return this.settled.values();
+  }
+
+  /** @returns false when the locks of the object were waited for already */
+  settle(head: Buffer): boolean {
+    const name = nameOf(head);
+    if (this.settled.has(name)) return false;
+    this.settled.set(name, head);
     return true;
   }
 
@@ -166,9 +189,14 @@ export class LongReads {
       evaluator?.begin(operation, readTs) ?? new InlineEvaluation(operation, readTs, (key) => this.headOf(key));
     const reading = new Reading(evaluation, readTs, limits);
     try {
-      let wanted: readonly Buffer[] = operation.storageKeys?.() ?? [];
+      const named = operation.storageKeys?.() ?? [];
+      let wanted: readonly Buffer[] = named;
+      let left = operation.readsPart === true ? MOST_SINGLE_ROWS : Number.NEGATIVE_INFINITY;
       for (let round = 0; round < MAX_ROUNDS; round++) {
-        await this.readObjects(reading, wanted);
+        left -= wanted.length;
+        const isPart = round < MOST_SINGLE_ROUNDS && left >= 0;
+        if (isPart) await this.readRows(reading, wanted);
+        else await this.readObjects(reading, [...named, ...wanted]);
         const outcome = await evaluation.evaluate();
         if (outcome.kind !== 'missing') return outcome;
         wanted = outcome.keys;
@@ -183,8 +211,38 @@ export class LongReads {
     return this.options.objects?.align(key) ?? key;
   }
 
-  private async readObjects(reading: Reading, keys: readonly Buffer[]): Promise<void> {
+  /** Waits until nothing of an object can change at the moment of the reading. @throws NotOwnerError, RangeBusyError */
+  private async settle(reading: Reading, head: Buffer): Promise<Buffer> {
     const { settleLocks, objects } = this.options;
+    const end = objects?.after(head) ?? Buffer.concat([head, Buffer.alloc(1)]);
+    if (!reading.settle(head)) return end;
+    this.assertOwned(head);
+    await settleLocks(head, end, reading.ts);
+    return end;
+  }
+
+  /** Reads rows one by one. */
+  private async readRows(reading: Reading, keys: readonly Buffer[]): Promise<void> {
+    for (let at = 0; at < keys.length; at += SINGLE_ROWS_A_TURN) {
+      const looked = keys.slice(at, at + SINGLE_ROWS_A_TURN);
+      const found: StoreRow[] = [];
+      for (const key of looked) {
+        const head = this.headOf(key);
+        await this.settle(reading, head);
+        const row = await this.store.get(key, reading.ts);
+        this.options.onAccess?.(head, false, row?.value.length ?? 0);
+        if (row !== undefined) found.push(row);
+      }
+      reading.addBodyRows(found);
+      reading.evaluation.addKeys(looked);
+      await this.nextTurn();
+    }
+    // What a move took away meanwhile may have been deleted under the read.
+    for (const head of reading.settledHeads) this.assertOwned(head);
+  }
+
+  private async readObjects(reading: Reading, keys: readonly Buffer[]): Promise<void> {
+    const { objects } = this.options;
     const heads: Buffer[] = [];
     let found: StoreRow[] = [];
     for (const key of keys) {
@@ -192,8 +250,7 @@ export class LongReads {
       if (!reading.add(head)) continue;
       heads.push(head);
       this.assertOwned(head);
-      const end = objects?.after(head) ?? Buffer.concat([head, Buffer.alloc(1)]);
-      await settleLocks(head, end, reading.ts);
+      const end = await this.settle(reading, head);
       const row = await this.store.get(head, reading.ts);
       if (row !== undefined) found.push(row);
       const incarnation = row && objects?.bodies.incarnationIn(head, row.value);

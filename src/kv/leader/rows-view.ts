@@ -1,6 +1,6 @@
 /**
- * Rows that were read beforehand, as an operation sees them. Of an object either all rows are here or none. The view keeps nothing of what is asked,
- * because that may be a million rows.
+ * Rows that were read beforehand, as an operation sees them: those that it has asked for, or all that its objects have. The view keeps nothing of what is
+ * asked, because that may be a million rows.
  */
 import { assert, type HlcTimestamp } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';
@@ -12,9 +12,10 @@ class NotReadYet extends Error {}
 /** See the top of the file. */
 export class RowsView implements KeyView {
   readonly ts: HlcTimestamp;
-  readonly hasWholeObjects = true;
   private readonly headOf: (key: Buffer) => Buffer;
   private readonly rows = new Map<string, LiveValue>();
+  /** Keys that were looked for by themselves, whether or not they have a row. */
+  private readonly looked = new Set<string>();
   /** Objects of which all rows are here: what they do not have is known too. */
   private readonly heads = new Set<string>();
   /** What has to be read before the evaluation can go on. */
@@ -24,6 +25,15 @@ export class RowsView implements KeyView {
   constructor(ts: HlcTimestamp, headOf: (key: Buffer) => Buffer) {
     this.ts = ts;
     this.headOf = headOf;
+  }
+
+  /** Once whole objects come, nobody has to say which rows will be read. */
+  get hasWholeObjects(): boolean {
+    return this.heads.size > 0;
+  }
+
+  addKey(key: Buffer): void {
+    this.looked.add(nameOf(key));
   }
 
   addObject(head: Buffer): void {
@@ -48,18 +58,19 @@ export class RowsView implements KeyView {
   }
 
   get(key: Buffer): LiveValue | undefined {
-    const row = this.rows.get(nameOf(key));
-    if (row === undefined && !this.hasObjectOf(key)) this.miss([key]);
+    const name = nameOf(key);
+    const row = this.rows.get(name);
+    if (row === undefined && !this.knows(name, key)) this.miss([key]);
     return row;
   }
 
   prefetch(keys: readonly Buffer[]): void {
-    const missing = keys.filter((key) => !this.hasObjectOf(key));
+    const missing = keys.filter((key) => !this.knows(nameOf(key), key));
     if (missing.length > 0) this.miss(missing);
   }
 
-  private hasObjectOf(key: Buffer): boolean {
-    return this.heads.has(nameOf(this.headOf(key)));
+  private knows(name: string, key: Buffer): boolean {
+    return this.looked.has(name) || this.rows.has(name) || this.heads.has(nameOf(this.headOf(key)));
   }
 
   private miss(keys: readonly Buffer[]): never {
@@ -96,6 +107,10 @@ export class InlineEvaluation implements LongEvaluation {
 
   addRows(rows: readonly ReadRow[]): void {
     for (const row of rows) this.view.addRow(row.key, row);
+  }
+
+  addKeys(keys: readonly Buffer[]): void {
+    for (const key of keys) this.view.addKey(key);
   }
 
   addObject(head: Buffer): void {

@@ -1,4 +1,5 @@
 export type { EventOwner } from './event-heap.ts';
+export { EventWatch, type LongEvent } from './event-watch.ts';
 export { SIMULATION_EPOCH_MS, SimClock } from './sim-clock.ts';
 export { SimDisk } from './sim-disk.ts';
 export { GOOD_LINK, type LinkBehaviour } from './sim-links.ts';

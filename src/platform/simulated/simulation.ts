@@ -12,11 +12,14 @@ import { SeededRandom } from '../random.ts';
 import type { Cancel } from '../scheduler.ts';
 import type { Millis } from '../types.ts';
 import { EventHeap, type EventOwner, type SimEvent } from './event-heap.ts';
+import type { EventWatch } from './event-watch.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
   /** Gets one line an event, for reading a failing run. */
   readonly traceTo?: (line: string) => void;
+  /** Notes which events take the processor for long. */
+  readonly watch?: EventWatch;
 }
 
 /** `runUntil` gave up. */
@@ -36,6 +39,7 @@ export class Simulation {
   readonly random: SeededRandom;
   private readonly order: SeededRandom;
   private readonly traceTo: ((line: string) => void) | undefined;
+  private readonly watch: EventWatch | undefined;
   private readonly heap = new EventHeap();
   private currentMs: Millis = 0;
   private sequence = 0;
@@ -51,6 +55,7 @@ export class Simulation {
     this.random = new SeededRandom(options.seed);
     this.order = this.random.fork(0);
     this.traceTo = options.traceTo;
+    this.watch = options.watch;
   }
 
   /** True time since the start; the clocks of the machines differ from it. */
@@ -160,6 +165,7 @@ export class Simulation {
       };
       const step = (): void => {
         if (isOver) return;
+        this.watch?.ended();
         try {
           if (condition()) {
             finish();
@@ -206,6 +212,7 @@ export class Simulation {
       this.note(event.sequence);
       this.note(event.atMs * 4096);
       this.traceTo?.(`${event.atMs.toFixed(4)} ${owner?.name ?? '-'} ${event.label}`);
+      this.watch?.began(owner?.name ?? '-', event.label, event.atMs);
       callback();
       return true;
     }

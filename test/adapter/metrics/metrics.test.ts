@@ -85,6 +85,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     storeMemoryBytes: 0,
     memoryLimitBytes: 0,
     encryption: undefined,
+    heldTurns: new Map([['xack', { turns: 3, processorMs: 400, longestMs: 200 }]]),
     clock: { offsetMs: 600_000, errorMs: 2, isOff: true, peers: [1, 2] },
     clockLeadMs: -20,
     routes: { version: 5, count: 9, lookups: 11 },

@@ -7,11 +7,13 @@
 import { type Verdict, worstVerdict } from '../../../jepsen/history.ts';
 import { acceptanceOf } from '../../../src/cluster/admin/accepted-time.ts';
 import {
+  EventWatch,
   type GroupId,
   SeededRandom,
   SimFabric,
   Simulation,
   SimulationTimeoutError,
+  SystemClock,
 } from '../../../src/platform/index.ts';
 import { WorkloadClients } from './clients.ts';
 import { BODY_LIMITS, ClusterNode, groupsOf } from './cluster-node.ts';
@@ -56,6 +58,8 @@ export interface RunReport {
 }
 
 export class ClusterSimulation {
+  /** Events that take long. Of the machine, so no part of the report. */
+  readonly longEvents = new EventWatch(new SystemClock());
   private readonly plan: Plan;
   private readonly simulation: Simulation;
   private readonly nodes: ClusterNode[] = [];
@@ -76,6 +80,7 @@ export class ClusterSimulation {
     this.trace = trace;
     this.simulation = new Simulation({
       seed: plan.seed,
+      watch: this.longEvents,
       ...(trace !== undefined && events ? { traceTo: trace } : {}),
     });
     const { simulation } = this;

@@ -10,6 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { LongEvent } from '../../../src/platform/index.ts';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
 import {
@@ -28,6 +29,8 @@ import { failureOf, shrink } from './shrink.ts';
 
 /** Lines of a failing run that are printed: its end. */
 const TRACE_LINES = 120;
+/** Events that took the processor for long and are printed, of all seeds. */
+const LONG_EVENTS = 10;
 
 const { values } = parseArgs({
   allowNegative: true,
@@ -94,7 +97,21 @@ class Totals {
   private handovers = 0;
   private undecided = 0;
   private cpuMs = 0;
+  private readonly long: (LongEvent & { readonly seed: number })[] = [];
   private readonly startedMs = performance.now();
+
+  addLong(seed: number, events: readonly LongEvent[]): void {
+    for (const event of events) this.long.push({ seed, ...event });
+    this.long.sort((left, right) => right.processorMs - left.processorMs).splice(LONG_EVENTS);
+  }
+
+  /** The events that would hold an event loop longest. */
+  get longLines(): string[] {
+    return this.long.map(
+      ({ seed, owner, label, atMs, processorMs }) =>
+        `seed ${seed}: ${owner} took ${processorMs.toFixed(0)} ms of processor time for '${label}' at ${atMs.toFixed(1)} ms`,
+    );
+  }
 
   add(report: RunReport, cpuMs: number): void {
     this.cpuMs += cpuMs;
@@ -151,6 +168,7 @@ async function runMany(totals: Totals): Promise<void> {
     seeds: seeds(totals),
     onResult: (result) => {
       totals.runs += 1;
+      totals.addLong(result.seed, result.long);
       if (result.report !== undefined) totals.add(result.report, result.cpuMs);
       else failed.push(result);
       return failed.length === 0 || values['keep-going'];
@@ -169,9 +187,11 @@ async function runMany(totals: Totals): Promise<void> {
 async function runOne(plan: Plan, totals: Totals): Promise<void> {
   totals.runs += 1;
   const trace = values.trace ? (line: string) => console.log(line) : undefined;
+  const simulation = new ClusterSimulation(plan, trace, values.events);
   try {
     const before = process.cpuUsage();
-    const report = await new ClusterSimulation(plan, trace, values.events).run();
+    const report = await simulation.run();
+    totals.addLong(plan.seed, simulation.longEvents.long);
     const { user, system } = process.cpuUsage(before);
     totals.add(report, (user + system) / 1000);
     console.log(JSON.stringify(report));
@@ -198,7 +218,7 @@ async function main(): Promise<number> {
     await runOne(JSON.parse(text) as Plan, totals);
   } else if (values.seed !== undefined) await runOne(drawPlan(Number(values.seed), planOptions), totals);
   else await runMany(totals);
-  if (!values.json) console.log(totals.toString());
+  if (!values.json) for (const line of [...totals.longLines, totals.toString()]) console.log(line);
   return totals.failures === 0 ? 0 : 1;
 }
 

@@ -1,6 +1,7 @@
 /** Runs seeds in processes of their own, several at a time. A run is what its seed says, wherever it happens. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { LongEvent } from '../../../src/platform/index.ts';
 import type { RunReport } from './cluster-simulation.ts';
 import type { PlanOptions } from './plan.ts';
 
@@ -23,6 +24,8 @@ export interface SeedResult {
   readonly report: RunReport | undefined;
   /** What the violation says. */
   readonly failure: string | undefined;
+  /** Events that took the processor for long, the longest first. */
+  readonly long: readonly LongEvent[];
 }
 
 export interface SeedPoolOptions {

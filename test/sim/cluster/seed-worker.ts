@@ -6,11 +6,14 @@ import type { SeedOrder, SeedResult } from './seed-pool.ts';
 // Errors are part of a run by the thousand, and who fails is replayed elsewhere: stacks would only cost.
 Error.stackTraceLimit = 0;
 
-async function resultOf({ seed, plan }: SeedOrder): Promise<Pick<SeedResult, 'report' | 'failure'>> {
+async function resultOf({ seed, plan }: SeedOrder): Promise<Pick<SeedResult, 'report' | 'failure' | 'long'>> {
+  const simulation = new ClusterSimulation(drawPlan(seed, plan));
   try {
-    return { report: await new ClusterSimulation(drawPlan(seed, plan)).run(), failure: undefined };
+    const report = await simulation.run();
+    return { report, failure: undefined, long: simulation.longEvents.long };
   } catch (error) {
-    return { report: undefined, failure: error instanceof Error ? error.message : String(error) };
+    const failure = error instanceof Error ? error.message : String(error);
+    return { report: undefined, failure, long: simulation.longEvents.long };
   }
 }
 

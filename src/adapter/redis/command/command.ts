@@ -79,6 +79,16 @@ export type CommandHandler =
   | { readonly kind: 'scan'; run(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> }
   | { readonly kind: 'connection'; run(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> };
 
+/** How a call that names very many things is run in pieces: it does with each of them the same, whatever becomes of the others. */
+export interface PieceRule {
+  /** A call with no more is never split. */
+  readonly mostArguments: number;
+  /** @returns the calls that it is run as, one after the other; undefined when it is small enough, or wrong, to be run as it is */
+  split(args: readonly Buffer[]): readonly (readonly Buffer[])[] | undefined;
+  /** What the replies make together: their sum, all their elements, or what the last one says. */
+  readonly reply: 'sum' | 'list' | 'last';
+}
+
 /** A command: what it says about itself, and how it runs. */
 export interface CommandSpec extends CommandDeclaration {
   /** What the node that the client is connected to does before the command goes to its group. @returns the arguments to go on with */
@@ -89,6 +99,10 @@ export interface CommandSpec extends CommandDeclaration {
   readonly writesWholeValue?: boolean;
   /** It may wait for keys. */
   readonly waits?: WaitingSpec;
+  /** Whether a call only wants a part of a value, which it finds its way to; left out: it may want all of it. */
+  readonly readsPart?: (args: readonly Buffer[]) => boolean;
+  /** Left out: it is always run as a whole. */
+  readonly pieces?: PieceRule;
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;

@@ -48,7 +48,7 @@ export {
   SimpleString,
   VerbatimReply,
 } from './reply.ts';
-export { bulkIn, errorTextIn, splitArrayReply } from './reply-reader.ts';
+export { bulkIn, errorTextIn, integerIn, splitArrayReply } from './reply-reader.ts';
 export { encodeReply, ReplyWriter } from './reply-writer.ts';
 export { ProtocolError, RespParser, splitInline } from './resp-parser.ts';
 export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';

@@ -41,6 +41,13 @@ export function bulkIn(reply: Reply): Buffer | undefined {
   return count < 0 ? undefined : reply.bytes.subarray(end, end + count);
 }
 
+/** The number that a reply is. */
+export function integerIn(reply: Reply): number {
+  if (typeof reply === 'number') return reply;
+  assert(reply instanceof EncodedReply, 'the reply is a number or encoded');
+  return readHeader(reply.bytes, 0).count;
+}
+
 /** The number behind a marker, and where the line ends; a null without a number counts as -1. */
 function readHeader(bytes: Buffer, position: number): { readonly count: number; readonly end: number } {
   const lineEnd = bytes.indexOf('\r\n', position);

@@ -351,6 +351,10 @@ export class CommandRequest extends GroupRequest {
     return this.args.length;
   }
 
+  get readsPart(): boolean {
+    return this.spec.readsPart?.(this.args) === true;
+  }
+
   protected run(view: KeyView): Reply {
     const seen = this.spec.writesWholeValue === true ? new WholeValueView(view) : view;
     try {

@@ -20,6 +20,8 @@ export type EvaluationOrder =
   | { readonly kind: 'heads'; readonly id: number; readonly page: Uint8Array; readonly absent: readonly Uint8Array[] }
   /** Packed, see `packRows`. */
   | { readonly kind: 'rows'; readonly id: number; readonly page: Uint8Array }
+  /** Keys that were looked for: those that have a row have been sent. */
+  | { readonly kind: 'keys'; readonly id: number; readonly keys: readonly Uint8Array[] }
   | { readonly kind: 'object'; readonly id: number; readonly head: Uint8Array }
   | { readonly kind: 'evaluate'; readonly id: number }
   | { readonly kind: 'end'; readonly id: number };

@@ -147,6 +147,8 @@ export class EvaluationThread implements LongEvaluator, AsideEvaluator {
         const page = packRows(rows);
         thread.order({ kind: 'rows', id, page }, [page.buffer]);
       },
+      addKeys: (keys: readonly Buffer[]) =>
+        thread.order({ kind: 'keys', id, keys: keys.map((key) => ownBytes([key])) }),
       addObject: (head: Buffer) => thread.order({ kind: 'object', id, head: ownBytes([head]) }),
       evaluate: async () => {
         try {

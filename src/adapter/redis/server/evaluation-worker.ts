@@ -98,6 +98,11 @@ function addObject({ kind, view }: Task, head: Buffer): void {
   else view.addBody(head);
 }
 
+function addKeys({ kind, view }: Task, keys: readonly Uint8Array[]): void {
+  assert(kind === 'read', 'what writes aside is given heads');
+  for (const key of keys) view.addKey(bufferOf(key));
+}
+
 function addHeads({ kind, view }: Task, { page, absent }: EvaluationOrder & { readonly kind: 'heads' }): void {
   assert(kind === 'aside', 'what only reads is given objects');
   for (const row of unpackRows(page)) view.addHead({ key: row.key, live: row });
@@ -114,6 +119,7 @@ port.on('message', (order: EvaluationOrder) => {
   assert(task !== undefined, 'a task begins before anything is said of it');
   if (order.kind === 'rows') for (const row of unpackRows(order.page)) task.view.addRow(row.key, row);
   else if (order.kind === 'object') addObject(task, bufferOf(order.head));
+  else if (order.kind === 'keys') addKeys(task, order.keys);
   else if (order.kind === 'heads') addHeads(task, order);
   else if (order.kind === 'end') tasks.delete(id);
   else if (task.kind === 'read') evaluateRead(id, task);

@@ -1,7 +1,14 @@
 /** The Redis port of a node. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
-import { type Clock, listenOn, type Millis, type Random, type Scheduler } from '../../../platform/index.ts';
+import {
+  type Clock,
+  listenOn,
+  type Millis,
+  type Random,
+  type Scheduler,
+  type WorkNotes,
+} from '../../../platform/index.ts';
 import type { PasswordCheck, TlsPort } from '../../../security/index.ts';
 import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
@@ -78,6 +85,8 @@ export interface RedisServiceOptions {
   readonly sharesUsers?: boolean;
   /** Where ACL LOAD and ACL SAVE read and write; the first users come from there. */
   readonly userFile?: string | undefined;
+  /** Hears what commands are evaluated; undefined: nobody wants to know. */
+  readonly loop?: WorkNotes | undefined;
 }
 
 export interface RedisServerOptions extends RedisServiceOptions {
@@ -147,6 +156,7 @@ function openState(options: RedisServiceOptions): ServerState {
     reads: options.reads,
     asideEvaluator: options.asideEvaluator,
     debug: options.debug,
+    loop: options.loop,
     bodyLimits: options.bodyLimits,
     features: options.features,
     messages: options.messages,

@@ -21,7 +21,6 @@ import {
   alone,
   anyGroup,
   ClusterScan,
-  CommandRequest,
   GroupPipeline,
   type GroupPipelineOwner,
   type GroupRequest,
@@ -36,10 +35,12 @@ import {
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { AfterReplies } from './after-replies.ts';
+import { requestOf } from './client-request.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
 import { Leaving } from './leaving.ts';
+import { isLarge, piecesOf, runPieces } from './pieces.ts';
 import { checkPlace } from './places.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ScriptWait } from './script-search.ts';
@@ -263,7 +264,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || isAcross || session.readsHere(spec, route);
+    const isAlone = isWide || isAcross || session.readsHere(spec, route) || (!queued && isLarge(spec, args));
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -332,7 +333,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       session.tracking.reads(command, args, slot);
       if (route.crosses) this.startAcross(command, args, route, slot);
       else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
-      else this.startInGroup(command, args, route, slot);
+      else this.startInGroups(command, args, route, slot);
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -346,12 +347,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     try {
       checkPlace(session, spec, args, route, () => this.mayRunAcross(spec, args));
       session.show(spec, args);
-      const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
-      this.occupyWith(
-        session.tracking.waits(command, args, slot, () => this.waiting.run(this, spec, args, patienceMs, make)),
-        (reply) => this.settle(slot, reply),
-        (error) => this.settleError(slot, error, mayWrite(spec, args)),
-      );
+      const make = (given: readonly Buffer[]) => requestOf(session, command, given, NO_ROUTE, alone(), slot);
+      const run = (): Promise<Reply> => this.waiting.run(this, spec, args, patienceMs, make);
+      this.occupySlot(slot, session.tracking.waits(command, args, slot, run), mayWrite(spec, args));
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -361,7 +359,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private startHere(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     const { replicaReads, lastCommandMs } = this.session;
     const group = route.group!;
-    const request = this.requestOf(command, args, route, alone(), slot);
+    const request = requestOf(this.session, command, args, route, alone(), slot);
     const now = replicaReads.answerNow(group, request);
     if (now !== undefined) {
       this.settleHere(slot, now.reply);
@@ -385,7 +383,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private startInGroup(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     try {
       const pipeline = this.pipelineOf(route.group ?? anyGroup(this.server.kv));
-      const request = this.requestOf(command, args, route, pipeline, slot);
+      const request = requestOf(this.session, command, args, route, pipeline, slot);
       request.order = ++this.lastOrder;
       request.startedMs = this.session.lastCommandMs;
       pipeline.submit(request);
@@ -396,26 +394,30 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** Runs a command on several groups; nothing else is under way. */
   private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
-    const request = this.requestOf(command, args, route, alone(), slot);
-    this.occupyWith(
-      this.runAcross(request),
-      (reply) => this.settle(slot, reply),
-      (error) => this.settleError(slot, error, request.isWrite),
-    );
+    const request = requestOf(this.session, command, args, route, alone(), slot);
+    this.occupySlot(slot, this.runAcross(request), request.isWrite);
   }
 
-  /** The one place where a client's command becomes a request. */
-  private requestOf(
-    command: ResolvedCommand,
-    given: readonly Buffer[],
-    { firstKey, firstStorageKey }: Route,
-    owner: RequestOwner,
-    token: number,
-  ): CommandRequest {
-    const { db, resp } = this.session;
-    const settings = this.session.tracking.settingsFor(this.session.access.settingsFor([command]));
-    const { spec, args } = this.server.atIngress(command.spec, given);
-    return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
+  /** Runs a command, or its pieces one after the other; then nothing else is under way. */
+  private startInGroups(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    const { spec } = command;
+    const pieces = piecesOf(spec, args);
+    if (pieces === undefined) {
+      this.startInGroup(command, args, route, slot);
+      return;
+    }
+    const group = route.group ?? anyGroup(this.server.kv);
+    const run = (piece: readonly Buffer[]): Promise<Reply> =>
+      this.ask(group, (owner, token) => requestOf(this.session, command, piece, route, owner, token));
+    this.occupySlot(slot, runPieces(spec, pieces, run), mayWrite(spec, args));
+  }
+
+  private occupySlot(slot: number, work: Promise<Reply>, isWrite: boolean): void {
+    this.occupyWith(
+      work,
+      (reply) => this.settle(slot, reply),
+      (error) => this.settleError(slot, error, isWrite),
+    );
   }
 
   /** Starts nothing else until the work is done and its outcome is taken in. */

@@ -226,7 +226,7 @@ export class Session implements ClientSession, TransactionClient {
     if (spec.flags.includes('skip_slowlog')) return;
     const { watch } = this.server;
     const tookMs = watch.nowMs() - this.lastCommandMs;
-    watch.evaluated(spec, tookMs);
+    watch.ran(spec, tookMs);
     watch.took(this, args, tookMs);
   }
 

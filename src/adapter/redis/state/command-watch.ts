@@ -2,7 +2,7 @@
  * Watches over the commands of a node: how long they are evaluated, which were slow, who wants to see all of them. Evaluations are measured where they
  * take place and are spikes of that node's latency; the slow log is that of the node whose client has called, once a command.
  */
-import type { Clock, Millis } from '../../../platform/index.ts';
+import type { Clock, Millis, WorkNotes } from '../../../platform/index.ts';
 import type { CommandSpec, CommandTable, ConnectedClient, EvaluationMeter, RedisConfig } from '../command/index.ts';
 import { type LatencyEvent, LatencyEvents, Monitors, SlowLog, withoutSecrets } from '../telemetry/index.ts';
 
@@ -18,13 +18,16 @@ export class CommandWatch implements EvaluationMeter {
   keyspaceMisses = 0;
   private readonly clock: Clock;
   private readonly table: Pick<CommandTable, 'countersOf'>;
+  private readonly loop: WorkNotes | undefined;
   private slowMs: Millis = NEVER;
   private spikeMs: Millis = NEVER;
   private slowLogLength = 0;
 
-  constructor(clock: Clock, config: RedisConfig, table: Pick<CommandTable, 'countersOf'>) {
+  /** @param loop hears of evaluations */
+  constructor(clock: Clock, config: RedisConfig, table: Pick<CommandTable, 'countersOf'>, loop?: WorkNotes) {
     this.clock = clock;
     this.table = table;
+    this.loop = loop;
     this.configure(config);
   }
 
@@ -43,6 +46,12 @@ export class CommandWatch implements EvaluationMeter {
   }
 
   evaluated(spec: CommandSpec, tookMs: Millis): void {
+    this.loop?.did(spec.name, tookMs);
+    this.ran(spec, tookMs);
+  }
+
+  /** A command has run here, and may have let others run meanwhile. */
+  ran(spec: CommandSpec, tookMs: Millis): void {
     const counters = this.table.countersOf(spec);
     if (counters !== undefined) counters.executedMs += tookMs;
     if (tookMs >= this.spikeMs) this.spike(spec.flags.includes('fast') ? 'fast-command' : 'command', tookMs);

@@ -8,6 +8,7 @@ import {
   type NodeId,
   type Random,
   type Scheduler,
+  type WorkNotes,
 } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
 import { DEFAULT_LOG_ENTRIES, RuleCommands, UserDirectory, type UserEnvironment, Users } from '../acl/index.ts';
@@ -104,6 +105,8 @@ export interface ServerStateOptions {
   readonly reads?: SessionSource | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator?: AsideEvaluator | undefined;
+  /** Hears what is evaluated; undefined: nobody wants to know. */
+  readonly loop?: WorkNotes | undefined;
   /** What DEBUG does to the node below; undefined: there is nothing to do. */
   readonly debug?: DebugControl | undefined;
   /** How collections are laid out; undefined: as usual. */
@@ -207,7 +210,7 @@ export class ServerState implements ServerContext {
       limits: DEFAULT_LUA_LIMITS,
       copies: () => this.lending,
     });
-    this.watch = new CommandWatch(options.clock, options.config, options.table);
+    this.watch = new CommandWatch(options.clock, options.config, options.table, options.loop);
     this.settings = {
       meter: this.watch,
       isMonitored: () => this.watch.monitors.areThere,

@@ -111,6 +111,28 @@ describe('a thread for long reads', () => {
     evaluation.end();
   });
 
+  test('asks for a part of an object in a few rounds, and reads no more than that', async () => {
+    const access = filled();
+    const evaluation = thread.begin(command('LRANGE', 'list', '200', '219'), TS)!;
+    let asked = 0;
+    let rounds = 0;
+    for (;;) {
+      const outcome = await evaluation.evaluate();
+      if (outcome.kind !== 'missing') {
+        assert.ok(textOf(outcome).startsWith('*20\r\n$11\r\nelement 200\r\n'));
+        break;
+      }
+      rounds++;
+      asked += outcome.keys.length;
+      const rows = outcome.keys.map((key) => ({ key, live: access.view.get(key) }));
+      evaluation.addRows(rows.flatMap(({ key, live }) => (live === undefined ? [] : [{ ...live, key }])));
+      evaluation.addKeys(outcome.keys);
+    }
+    const all = access.view.keys().length;
+    assert.ok(rounds < 8 && asked < all / 4, `${asked} rows of ${all} in ${rounds} rounds`);
+    evaluation.end();
+  });
+
   test('evaluates several at a time, transactions too, and errors are replies', async () => {
     const access = filled();
     const transaction = new TransactionRequest(

@@ -1,11 +1,14 @@
 /** Declarations of the commands over lists. */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
+import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 import { move, pop, popLastPushFirst, popOfSeveral, push } from './ends.ts';
 import { insert, length, positionsOf, range, remove, setAt, trim, valueAt } from './positions.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const TWO_KEYS = { first: 1, last: 2, step: 1 } as const;
+/** Positions of the ends of a list. */
+const [FIRST, LAST] = [Buffer.from('0'), Buffer.from('-1')];
 
 export const listCommands: readonly CommandSpec[] = defineCommands([
   {
@@ -17,6 +20,8 @@ export const listCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Puts values in front of a list, one after the other.',
     complexity: 'O(N) in the number of values',
+    differences: elementPiecesDiffer('values'),
+    pieces: elementPieces('last'),
     handler: { kind: 'data', run: (ctx, args) => push(ctx, args, 'first', false) },
   },
   {
@@ -28,6 +33,8 @@ export const listCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Puts values behind a list, one after the other.',
     complexity: 'O(N) in the number of values',
+    differences: elementPiecesDiffer('values'),
+    pieces: elementPieces('last'),
     handler: { kind: 'data', run: (ctx, args) => push(ctx, args, 'last', false) },
   },
   {
@@ -116,6 +123,7 @@ export const listCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'The values of a list from one position to another.',
     complexity: 'O(log N + M) in the length of the list and the number of values',
+    readsPart: (args) => !(args[2]!.equals(FIRST) && args[3]!.equals(LAST)),
     handler: { kind: 'data', run: range },
   },
   {

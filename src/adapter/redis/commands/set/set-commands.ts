@@ -1,6 +1,7 @@
 /** Declarations of the commands over sets. */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
+import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 import {
   answerDifference,
   answerIntersection,
@@ -25,6 +26,8 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Adds members to a set.',
     complexity: 'O(N) in the number of members',
+    differences: elementPiecesDiffer('members'),
+    pieces: elementPieces('sum'),
     handler: { kind: 'data', run: add },
   },
   {
@@ -36,6 +39,8 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Removes members from a set.',
     complexity: 'O(N) in the number of members',
+    differences: elementPiecesDiffer('members'),
+    pieces: elementPieces('sum'),
     handler: { kind: 'data', run: remove },
   },
   {

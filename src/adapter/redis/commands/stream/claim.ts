@@ -10,9 +10,10 @@ import {
 } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countArgument, errors, integerArgument, optionName, RedisError, type Reply } from '../../protocol/index.ts';
+import { ID_PIECES_DIFFER, idPieces } from '../pieces.ts';
 import { newConsumer } from './consumers.ts';
 import { declareStream, noGroup } from './declare-stream.ts';
-import { entryReply, idArgument, idOrNot, isAbove, startArgument } from './ids.ts';
+import { entryReply, idArgument, idOrNot, isAbove, leadingIds, startArgument } from './ids.ts';
 
 const MIN_TEXT = '0-0';
 /** Unless COUNT says otherwise. */
@@ -230,6 +231,8 @@ export const claimCommands: readonly CommandSpec[] = defineCommands([
     flags: ['write', 'fast'],
     summary: 'Lets a consumer take over entries that others were given, by their ids.',
     complexity: 'O(log N) for each, of N that are pending',
+    differences: ID_PIECES_DIFFER,
+    pieces: idPieces(5, 'list', (args) => leadingIds(args, 5)),
     run: claim,
   }),
   declareStream({

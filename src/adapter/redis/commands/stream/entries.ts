@@ -14,8 +14,18 @@ import {
 } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, integerArgument, NIL_ARRAY, OK, optionName, RedisError, type Reply } from '../../protocol/index.ts';
+import { ID_PIECES_DIFFER, idPieces } from '../pieces.ts';
 import { declareStream } from './declare-stream.ts';
-import { endArgument, entryReply, type GivenId, idArgument, isAbove, isHighest, startArgument } from './ids.ts';
+import {
+  countOfIds,
+  endArgument,
+  entryReply,
+  type GivenId,
+  idArgument,
+  isAbove,
+  isHighest,
+  startArgument,
+} from './ids.ts';
 import { parseTrimming } from './trimming.ts';
 
 const notAboveTop = (): RedisError =>
@@ -122,6 +132,9 @@ function range(ctx: CommandContext, args: readonly Buffer[], isReverse: boolean)
   return Array.from(stream.range(start, end, limit === undefined ? { isReverse } : { isReverse, limit }), entryReply);
 }
 
+/** Whether a range is to be of so many entries. */
+const hasCount = (args: readonly Buffer[]): boolean => args.length > 4;
+
 const WHOLE_LEAVES =
   '`~` removes whole leaves of entries, of which there are some ten in one, where Redis has nodes of a hundred.';
 
@@ -150,6 +163,8 @@ export const entryCommands: readonly CommandSpec[] = defineCommands([
     flags: ['write', 'fast'],
     summary: 'Removes entries by their ids.',
     complexity: 'O(log N) for each in a stream of N entries',
+    differences: ID_PIECES_DIFFER,
+    pieces: idPieces(2, 'sum', (args) => countOfIds(args, 2)),
     run: remove,
   }),
   declareStream({
@@ -174,6 +189,7 @@ export const entryCommands: readonly CommandSpec[] = defineCommands([
     flags: ['readonly'],
     summary: 'Entries of an interval of ids.',
     complexity: 'O(log N + M) for M entries of N',
+    readsPart: hasCount,
     run: (ctx, args) => range(ctx, args, false),
   }),
   declareStream({
@@ -182,6 +198,7 @@ export const entryCommands: readonly CommandSpec[] = defineCommands([
     flags: ['readonly'],
     summary: 'Entries of an interval of ids, from the highest to the lowest.',
     complexity: 'O(log N + M) for M entries of N',
+    readsPart: hasCount,
     run: (ctx, args) => range(ctx, args, true),
   }),
 ]);

@@ -72,6 +72,35 @@ export function idOrNot(argument: Buffer): StreamId | undefined {
   }
 }
 
+const [ZERO, NINE, DASH] = [0x30, 0x39, 0x2d];
+/** So many digits are a number of 64 bits, whichever they are. */
+const SAFE_DIGITS = 19;
+
+/** Whether an argument is an id as clients usually write it: of very many, this is all that there is time for. */
+function isPlainId(argument: Buffer): boolean {
+  let digits = 0;
+  let hasDash = false;
+  for (const byte of argument) {
+    if (byte === DASH && digits > 0 && !hasDash) [hasDash, digits] = [true, 0];
+    else if (byte < ZERO || byte > NINE || ++digits > SAFE_DIGITS) return false;
+  }
+  return digits > 0;
+}
+
+/** How many of the arguments from a position on are ids, before the first that is none. */
+export function leadingIds(args: readonly Buffer[], from: number): number {
+  const isId = (argument: Buffer): boolean => isPlainId(argument) || idOrNot(argument) !== undefined;
+  let count = 0;
+  while (from + count < args.length && isId(args[from + count]!)) count++;
+  return count;
+}
+
+/** How many ids the arguments from a position on are; undefined when one of them is none. */
+export function countOfIds(args: readonly Buffer[], from: number): number | undefined {
+  const count = leadingIds(args, from);
+  return count === args.length - from ? count : undefined;
+}
+
 /** An id, or `-` and `+` for the lowest and the highest. @throws RedisError */
 function signedIdArgument(argument: Buffer, missingSeq = 0n): StreamId {
   const text = textOf(argument);

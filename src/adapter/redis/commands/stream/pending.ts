@@ -2,8 +2,9 @@
 import { idText, openStream, type StreamConsumer, type StreamGroup, type StreamId } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, integerArgument, NIL_ARRAY, optionName, type Reply } from '../../protocol/index.ts';
+import { ID_PIECES_DIFFER, idPieces } from '../pieces.ts';
 import { declareStream, noGroup } from './declare-stream.ts';
-import { endArgument, idArgument, isAbove, startArgument } from './ids.ts';
+import { countOfIds, endArgument, idArgument, isAbove, startArgument } from './ids.ts';
 
 function acknowledge(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const stream = openStream(ctx, args[1]!);
@@ -80,6 +81,8 @@ export const pendingCommands: readonly CommandSpec[] = defineCommands([
     flags: ['write', 'fast'],
     summary: 'Says that entries which a group was given are done.',
     complexity: 'O(log N) for each, of N that are pending',
+    differences: ID_PIECES_DIFFER,
+    pieces: idPieces(3, 'sum', (args) => countOfIds(args, 3)),
     run: acknowledge,
   }),
   declareStream({
@@ -88,6 +91,7 @@ export const pendingCommands: readonly CommandSpec[] = defineCommands([
     flags: ['readonly'],
     summary: 'What a group was given and has not acknowledged.',
     complexity: 'O(log N + M) for M of N that are pending, O(C) for the summary of C consumers',
+    readsPart: () => true,
     run: pending,
   }),
 ]);

@@ -1,0 +1,18 @@
+/** The one place where a client's command becomes a request. */
+import type { ResolvedCommand } from '../command/index.ts';
+import { CommandRequest, type RequestOwner, type Route } from '../request/index.ts';
+import type { Session } from './session.ts';
+
+/** @param given the arguments as the client has sent them @param token the owner's own name for the request */
+export function requestOf(
+  { server, db, resp, tracking, access }: Session,
+  command: ResolvedCommand,
+  given: readonly Buffer[],
+  { firstKey, firstStorageKey }: Route,
+  owner: RequestOwner,
+  token: number,
+): CommandRequest {
+  const settings = tracking.settingsFor(access.settingsFor([command]));
+  const { spec, args } = server.atIngress(command.spec, given);
+  return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
+}

@@ -1,0 +1,42 @@
+/**
+ * Commands that name very many things, and do with each of them the same whatever becomes of the others: they are run a piece at a time, so that no turn
+ * of the leader's event loop, no entry of the log and no turn of a replica has to take all of it. Nothing else of the client is started meanwhile, so
+ * to the client it is one command. Others may see that some pieces are done. In transactions and scripts there are no pieces.
+ */
+import type { CommandSpec, PieceRule } from '../command/index.ts';
+import { errorTextIn, integerIn, type Reply, splitArrayReply } from '../protocol/index.ts';
+
+/** Whether a call may be so large that it is run in pieces: then nothing else is to be under way. */
+export const isLarge = ({ pieces }: CommandSpec, args: readonly Buffer[]): boolean =>
+  pieces !== undefined && args.length > pieces.mostArguments;
+
+/** The pieces of a call; undefined when it is run as it is. */
+export const piecesOf = (spec: CommandSpec, args: readonly Buffer[]): readonly (readonly Buffer[])[] | undefined =>
+  isLarge(spec, args) ? spec.pieces!.split(args) : undefined;
+
+/** What several replies are as one. @param replies none of them an error */
+function joined(kind: PieceRule['reply'], replies: readonly Reply[]): Reply {
+  if (kind === 'last') return replies.at(-1)!;
+  if (kind === 'list') return replies.flatMap((reply) => splitArrayReply(reply) ?? []);
+  return replies.reduce<number>((sum, reply) => sum + integerIn(reply), 0);
+}
+
+/**
+ * Runs the pieces of a call.
+ * @param run runs one of them to its end
+ * @returns the reply of all; that of the first piece which is an error, when one is: those behind it have not been begun
+ * @throws what a piece throws
+ */
+export async function runPieces(
+  spec: CommandSpec,
+  pieces: readonly (readonly Buffer[])[],
+  run: (piece: readonly Buffer[]) => Promise<Reply>,
+): Promise<Reply> {
+  const replies: Reply[] = [];
+  for (const piece of pieces) {
+    const reply = await run(piece);
+    if (errorTextIn(reply) !== undefined) return reply;
+    replies.push(reply);
+  }
+  return joined(spec.pieces!.reply, replies);
+}
