@@ -14,6 +14,7 @@ export type {
   GroupStore,
   GroupStoreOptions,
   LatestVersion,
+  RecentChanges,
   SideRow,
   StoreImport,
   StoreLimits,
@@ -35,6 +36,7 @@ export {
 export { CorruptSnapshotError, isSnapshotTooOld } from './rows/index.ts';
 export { SealedLevel, SealedLevels } from './sealed/index.ts';
 export {
+  type BlockCompression,
   type CopyFacts,
   type CopyManifest,
   CutThread,

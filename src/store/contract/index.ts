@@ -16,6 +16,7 @@ export type {
   ImportedCopy,
   LatestVersion,
   OverhangKey,
+  RecentChanges,
   SidePage,
   SideRow,
   StoreImport,

@@ -69,6 +69,14 @@ export interface ExportRequest {
   readonly maxBytes: number;
 }
 
+/** What was written lately, without the values. */
+export interface RecentChanges {
+  /** By key, then by timestamp, both ascending; each once. */
+  readonly versions: readonly { readonly key: Buffer; readonly commitTs: HlcTimestamp }[];
+  /** Range deletes, which name no keys. */
+  readonly ranges: readonly { readonly start: Buffer; readonly end: Buffer; readonly commitTs: HlcTimestamp }[];
+}
+
 export interface ExportedVersion {
   readonly key: Buffer;
   readonly commitTs: HlcTimestamp;
@@ -161,6 +169,11 @@ export interface GroupStore {
    * the keys that they hid. Not one snapshot: each key is as of some moment after the call.
    */
   exportVersions(request: ExportRequest): Promise<ExportPage>;
+  /**
+   * Every version and range delete above a timestamp, as far as they were applied; `versionAt` has what they are. Undefined when that is not known
+   * any more, or nothing was noted: then `exportVersions` of all is the way. Left out where nothing is noted.
+   */
+  changesSince?(above: HlcTimestamp): RecentChanges | undefined;
   /** A side row, one point read. Undefined when it is not there. */
   side(key: Buffer, name: Buffer): Buffer | undefined;
   /** All rows that are held in memory, in no order; only to be walked at once. */
@@ -320,6 +333,8 @@ export interface GroupStoreOptions {
   readonly segmentLimits?: Partial<SegmentLimits>;
   /** A copy that was swapped in before a crash cannot be read; the store before it is live again. */
   readonly onPutBack?: (error: Error) => void;
+  /** Asked for each unit: whether to note which keys it writes, in at most some MiB, see `changesSince`. Default: never. */
+  readonly notesChanges?: () => boolean;
   /** Asked now and then while a full disk keeps a batch waiting: whether to try again. Default: always. */
   readonly hasSpace?: () => Promise<boolean>;
   /** A flush failed: nothing becomes durable any more, the node has to stop. */

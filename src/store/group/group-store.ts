@@ -28,8 +28,10 @@ import {
   type BaseVersion,
   BufferedKey,
   BufferedVersion,
+  ChangeNotes,
   exportSides,
   Flusher,
+  hiddenBase,
   type PendingVersion,
   ResidentSides,
   rangeBytesOnDisk,
@@ -62,7 +64,6 @@ import {
   CorruptStoreError,
   encodeMetaKey,
   encodeRangeKey,
-  encodeVersion,
   nameOf,
   openFailure,
   type RangeTombstones,
@@ -104,10 +105,14 @@ export class MvccGroupStore implements GroupStore {
   private readonly exporter: HistoryExporter;
   private readonly copies: StoreCopies;
   private readonly swap: StoreSwap;
+  private readonly notes: ChangeNotes;
+  readonly changesSince: ChangeNotes['since'];
 
   constructor(options: GroupStoreOptions, mutex: BatchMutex, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
+    this.notes = new ChangeNotes(options.notesChanges ?? (() => false));
+    this.changesSince = (above) => this.notes.since(above);
     this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
     this.mutex = mutex;
     this.openLevel = openLevel;
@@ -325,6 +330,7 @@ export class MvccGroupStore implements GroupStore {
     assert(index > this.applied, `unit ${index} cannot follow ${this.applied}`);
     this.openUnit = undefined;
     this.mutex.assertUsable();
+    this.notes.note(unit, this.maxCommitTs);
     // Range deletes first: what is visible is decided by timestamps alone, and so the counters see one order only.
     for (const range of unit.ranges) this.applyRange(range, index);
     const hasRanges = unit.ranges.length > 0;
@@ -362,12 +368,8 @@ export class MvccGroupStore implements GroupStore {
     this.flusher.active.setRow(rowKey, encodeDrop(drop));
     this.drops.add(drop);
     this.resident.drop(drop);
-    this.dead.add({
-      start: nameOf(start),
-      end: end === undefined ? BEHIND_ALL_NAMES : nameOf(end),
-      sinceTs: NEVER,
-      index,
-    });
+    const endName = end === undefined ? BEHIND_ALL_NAMES : nameOf(end);
+    this.dead.add({ start: nameOf(start), end: endName, sinceTs: NEVER, index });
     this.counters.drop(drop);
   }
 
@@ -435,10 +437,8 @@ export class MvccGroupStore implements GroupStore {
    * running collection will forget turns into a tombstone: it must not come back.
    */
   private movedBase(key: Buffer, base: BaseVersion): BaseVersion | undefined {
-    if (!this.ranges.isEmpty && this.ranges.covering(key, this.collector.forgettingUpTo) >= base.commitTs) {
-      const row = encodeVersion(base.commitTs, NEVER, true, EMPTY);
-      return { commitTs: base.commitTs, isTombstone: true, expireTs: NEVER, row, isValueApart: false };
-    }
+    const { ranges, collector } = this;
+    if (!ranges.isEmpty && ranges.covering(key, collector.forgettingUpTo) >= base.commitTs) return hiddenBase(base);
     return base.isValueApart ? undefined : base;
   }
 
@@ -559,6 +559,7 @@ export class MvccGroupStore implements GroupStore {
 
   private adopt(level: Level, loaded: LoadedStore): void {
     this.level = level;
+    this.notes.forget();
     this.newest.clear();
     this.dead.clear();
     this.applied = loaded.state.appliedIndex;
