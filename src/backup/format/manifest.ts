@@ -97,8 +97,24 @@ export function encodeBackup(manifest: BackupManifest, key: DataKey | undefined)
   return sealJson(key === undefined ? row : { ...row, proof: key.proofOf(JSON.stringify(row)) });
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-const isHash = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+/** What a line of JSON with its proof says. @throws BackupDamagedError; BackupError when it is of another format */
+export function openFormat(bytes: Buffer, what: string): Readonly<Record<string, unknown>> {
+  let value: Readonly<Record<string, unknown>>;
+  try {
+    value = openJson(bytes, what) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    if (!(error instanceof CorruptSnapshotError)) throw error;
+    throw new BackupDamagedError(error.message, { cause: error });
+  }
+  if (value.format === FORMAT) return value;
+  throw new BackupError(`${what} has format ${String(value.format)}, this version reads format ${FORMAT}`);
+}
+
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+export const isHash = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+/** A timestamp in decimal. */
+export const isTimestampText = (value: unknown): value is string =>
+  typeof value === 'string' && /^\d{1,20}$/.test(value);
 
 function isObject(value: unknown): value is BackupObject {
   const entry = value as Partial<BackupObject> | null;
@@ -128,16 +144,7 @@ function isGroup(value: unknown): value is BackupGroup {
  * @throws BackupDamagedError when it is damaged; BackupError when it is of another format
  */
 export function decodeBackup(bytes: Buffer, what: string): BackupManifest & { readonly proof: string | undefined } {
-  let value: Readonly<Record<string, unknown>>;
-  try {
-    value = openJson(bytes, what) as Readonly<Record<string, unknown>>;
-  } catch (error) {
-    if (!(error instanceof CorruptSnapshotError)) throw error;
-    throw new BackupDamagedError(error.message, { cause: error });
-  }
-  if (value.format !== FORMAT) {
-    throw new BackupError(`${what} has format ${String(value.format)}, this version reads format ${FORMAT}`);
-  }
+  const value = openFormat(bytes, what);
   const { id, createdMs, version, clusterName, at, catalogVersion, dataKey, groups, proof } = value;
   const isWhole =
     typeof id === 'string' &&
@@ -145,8 +152,7 @@ export function decodeBackup(bytes: Buffer, what: string): BackupManifest & { re
     isCount(createdMs) &&
     typeof version === 'string' &&
     typeof clusterName === 'string' &&
-    typeof at === 'string' &&
-    /^\d{1,20}$/.test(at) &&
+    isTimestampText(at) &&
     isCount(catalogVersion) &&
     (dataKey === null || typeof dataKey === 'string') &&
     (proof === undefined || isHash(proof)) &&

@@ -5,6 +5,7 @@
  *   keys/<data key>.<wrapping key>      a key of the place, wrapped; once for each key that opens it
  *   objects/<2 digits>/<name>           segments of copies and their manifests, named by what is in them
  *   manifests/<id>.json                 a backup; written last, and only where there is none of the id
+ *   changes/                            the archive of changes between backups, see change-log.ts
  *   pending/<id>.json                   a backup is being made: what it will name is not cleaned up
  *   cleaning.json                       somebody cleans up: no backup begins
  */
@@ -154,17 +155,40 @@ export class BackupPlace {
     return { name: key?.nameOf(sha256) ?? sha256, bytes: key === undefined ? bytes : sealedBytes(bytes) };
   }
 
+  /** A key of the place, where it is at hand; none where nothing is encrypted. */
+  keyNamed(dataKey: string | undefined): DataKey | undefined {
+    return dataKey === undefined ? undefined : this.dataKeys.get(dataKey);
+  }
+
   /** Stores a content under its name. @returns what was written */
   async putContent({ name, bytes }: BackupObject, content: AsyncIterable<Buffer>, signal?: AbortSignal): Promise<void> {
-    const key = this.dataKey;
-    const stored = key === undefined ? content : key.seal(name, content, this.random);
-    const written = await this.store.putLarge(pathOf(name), stored, signal);
+    const written = await this.putStream(pathOf(name), content, signal, name);
     if (written !== bytes) throw new BackupDamagedError(`object ${name} has ${written} bytes instead of ${bytes}`);
+  }
+
+  /**
+   * Stores a content at a path, sealed where backups are encrypted.
+   * @param name what the content is bound to
+   * @returns bytes written
+   */
+  async putStream(
+    path: string,
+    content: AsyncIterable<Buffer>,
+    signal?: AbortSignal,
+    name: string = path,
+  ): Promise<number> {
+    const key = this.dataKey;
+    return this.store.putLarge(path, key === undefined ? content : key.seal(name, content, this.random), signal);
   }
 
   /** The content of an object. @param dataKey that of its backup @throws BackupDamagedError, ObjectMissingError */
   readContent(name: string, dataKey: string | undefined, signal?: AbortSignal): AsyncIterable<Buffer> {
-    const stored = readObject(this.store, pathOf(name), signal);
+    return this.readStream(pathOf(name), name, dataKey, signal);
+  }
+
+  /** What `putStream` stored. @throws BackupKeyError; BackupDamagedError, ObjectMissingError */
+  readStream(path: string, name: string, dataKey: string | undefined, signal?: AbortSignal): AsyncIterable<Buffer> {
+    const stored = readObject(this.store, path, signal);
     if (dataKey === undefined) return stored;
     const key = this.dataKeys.get(dataKey);
     if (key === undefined) throw this.lacking(dataKey);
