@@ -1,11 +1,19 @@
 /** The place of backups as raftadmin itself reaches it: named by a flag, the environment or the cluster's schedule, with a key of one's own. */
 import type { Command } from 'commander';
-import { type BackupManifest, BackupPlace, openObjects, parsePlace } from '../../src/backup/index.ts';
-import { SystemDisk, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
+import {
+  type BackupManifest,
+  BackupPlace,
+  type MomentPlan,
+  openObjects,
+  parsePlace,
+  planMoment,
+} from '../../src/backup/index.ts';
+import { type HlcTimestamp, physicalMs, SystemDisk, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { KeySource, Secret, type WrappingKeys } from '../../src/security/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { ExitCode } from './exit-code.ts';
 import type { Session } from './session.ts';
+import { formatMoment } from './values.ts';
 
 const PLACE_VARIABLE = 'RAFTADMIN_BACKUP_PLACE';
 const KEY_VARIABLE = 'RAFTADMIN_BACKUP_KEY';
@@ -82,6 +90,10 @@ export async function idOf(place: BackupPlace, named: string): Promise<string> {
   if (newest === undefined) throw new CommandFailure(`there are no backups at ${place.store.place}`);
   return newest;
 }
+
+/** How a moment is restored, from a backup that somebody named. @throws BackupError that says which moments there are */
+export const backupAt = (place: BackupPlace, named: string, at: HlcTimestamp): Promise<MomentPlan> =>
+  planMoment(place, at, named === LATEST ? undefined : named, (moment) => formatMoment(physicalMs(moment)));
 
 /** A backup in JSON: timestamps are text, and of objects only the number is of interest. */
 export const shownBackup = ({ id, createdMs, version, clusterName, at, dataKey, groups }: BackupManifest) => ({

@@ -2,9 +2,9 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type ArchiveSource, restoreArchive } from '../../src/node/index.ts';
-import { nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
+import { nodeId, physicalMs, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
 import type { Session } from './session.ts';
-import { parseId, parseNodeId, parseNodeIds } from './values.ts';
+import { formatMoment, parseId, parseNodeId, parseNodeIds } from './values.ts';
 
 /** What a restore is told. */
 export interface RestoreFlags {
@@ -47,11 +47,15 @@ export async function restoreCluster(
     onGroup: (group, done, total) => session.progress(`restoring group ${group}, ${done + 1} of ${total}`),
   });
   session.progressDone();
-  const { archive, incarnation, floorMs, rows } = report;
+  const { archive, at: moment, incarnation, floorMs, rows } = report;
   const { createdMs, version, at, catalogVersion, groups } = archive;
   session.outcome(
-    { archive: { createdMs, version, at: at.toString(), catalogVersion, groups }, incarnation, floorMs, rows },
-    `${dataFolder} holds ${groups.length} groups for node ${flags.nodeId}; incarnation ${incarnation}. ` +
+    {
+      archive: { createdMs, version, at: at.toString(), catalogVersion, groups },
+      at: moment.toString(),
+      ...{ incarnation, floorMs, rows },
+    },
+    `${dataFolder} holds ${groups.length} groups for node ${flags.nodeId}, as of ${formatMoment(physicalMs(moment))}; incarnation ${incarnation}. ` +
       `Start it with: kvorum server --node-id ${flags.nodeId} --data-folder ${dataFolder} --cluster-name ${flags.clusterName}`,
   );
 }

@@ -1,6 +1,13 @@
 /** Values of flags and arguments, and figures for people. */
 import { InvalidArgumentError } from 'commander';
 import { KeyTextError } from '../../src/distribution/index.ts';
+import {
+  type HlcTimestamp,
+  hlcTimestamp,
+  MAX_LOGICAL,
+  MAX_TIMESTAMP_MS,
+  timestampOf,
+} from '../../src/platform/index.ts';
 import { parseKey } from './keys.ts';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -104,6 +111,28 @@ export function formatDuration(ms: number): string {
   if (minutes < 60) return `${minutes}m${String(Math.floor(seconds % 60)).padStart(2, '0')}s`;
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `${hours}h${String(minutes % 60).padStart(2, '0')}m` : `${Math.floor(hours / 24)}d${hours % 24}h`;
+}
+
+/** A moment of the groups' time, to the millisecond, as it is given to commands; 0 is none. */
+export const formatMoment = (ms: number): string => (ms === 0 ? '-' : new Date(ms).toISOString());
+
+/**
+ * A moment: `2026-01-02T03:04:05.678Z`, unix milliseconds, or a timestamp of the groups in decimal. Of a millisecond everything that was committed in it
+ * belongs to the moment.
+ */
+export function parseMoment(text: string): HlcTimestamp {
+  if (/^\d{10,20}$/.test(text)) {
+    const number = BigInt(text);
+    if (number > BigInt(MAX_TIMESTAMP_MS)) return hlcTimestamp(number);
+    return timestampOf(Number(number), MAX_LOGICAL);
+  }
+  const ms = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms) || ms <= 0) {
+    throw new InvalidArgumentError(
+      'It must be a moment such as 2026-01-02T03:04:05.678Z, with its zone, or unix milliseconds.',
+    );
+  }
+  return timestampOf(ms, MAX_LOGICAL);
 }
 
 /** Unix milliseconds as UTC to the second; 0 is never. */

@@ -19,6 +19,8 @@ export {
 } from './admin/index.ts';
 export { GroupArchive } from './archive/index.ts';
 export {
+  archiveHold,
+  archiveViewOf,
   BACKUP_UNIT,
   type BackupSurroundings,
   backupSettingsOf,
@@ -44,6 +46,7 @@ export {
   type AbortJobResult,
   type AdminBackend,
   AdminError,
+  type ArchiveView,
   type BackupsView,
   type BalanceDutyView,
   type BalanceReport,

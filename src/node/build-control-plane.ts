@@ -97,6 +97,7 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   });
   const archive = new GroupArchive({ find: (group) => data.host.get(group), clock, scheduler });
   backups.set(buildBackups(below, catalog, archive, watch, clusterState));
+  data.notesChanges.set(() => backups.get().isArchiving);
   const moves = new MoveDriver({
     source: catalog.leader,
     catalog: catalog.client,

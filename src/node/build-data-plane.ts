@@ -50,6 +50,8 @@ export interface DataPlane {
   readonly recorder: LoadRecorder;
   readonly storagePressure: StoragePressure;
   readonly storeActivity: StoreActivity;
+  /** Asked by the stores; the control plane knows. */
+  readonly notesChanges: Later<() => boolean>;
   readonly oracleChannel: OracleChannel;
   readonly oracle: OracleClient;
   readonly reads: ReplicaReads;
@@ -80,6 +82,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     () => host.get().all(),
   );
   const storeActivity = new StoreActivity();
+  const notesChanges = new Later<() => boolean>('who says whether changes are noted');
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.get().onLockMet(group, lock),
     routes,
@@ -101,7 +104,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   });
   const fitness = new Fitness(self, kv.departures);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
-  const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity });
+  const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity, notesChanges });
   host.set(replicas.host);
   reconciler.set(
     new ReplicaReconciler({
@@ -129,7 +132,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   running.add(spanning.resolver);
   running.add(spanning.reads);
   return {
-    ...{ kv, routes, recorder, storagePressure, storeActivity, fitness },
+    ...{ kv, routes, recorder, storagePressure, storeActivity, notesChanges, fitness },
     ...spanning,
     host: replicas.host,
     reconciler: reconciler.get(),
@@ -147,8 +150,9 @@ function buildReplicas(under: {
   readonly kv: NodeKvService;
   readonly storagePressure: StoragePressure;
   readonly storeActivity: StoreActivity;
+  readonly notesChanges: DataPlane['notesChanges'];
 }): { readonly host: GroupHost; open(): Promise<void> } {
-  const { parts, kv, storagePressure, storeActivity } = under;
+  const { parts, kv, storagePressure, storeActivity, notesChanges } = under;
   const { logStore, scheduler, founding, onFatal, onBackgroundError } = parts;
   const { self } = parts.network;
   const { clock, engine, standing, joins, addressOf } = under.consensus;
@@ -178,6 +182,7 @@ function buildReplicas(under: {
         scheduler,
         ...KEYSPACES_OF_ADAPTERS.forStores,
         hasSpace: storagePressure.hasSpace,
+        notesChanges: () => notesChanges.get()(),
         onFailure: onFatal,
         onPutBack: onBackgroundError,
       }),

@@ -1,8 +1,8 @@
 /** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
 import type { BackupFacts, GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
-import { BACKUP_UNIT, backupSettingsOf, decodeBackupNotes, isScheduled } from '../cluster/index.ts';
+import { archiveViewOf, BACKUP_UNIT, backupSettingsOf, decodeBackupNotes, isScheduled } from '../cluster/index.ts';
 import type { CatalogState } from '../distribution/index.ts';
-import { type Clock, type DiskCounters, type NetworkCounters, physicalMs } from '../platform/index.ts';
+import { type Clock, type DiskCounters, type Millis, type NetworkCounters, physicalMs } from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 
@@ -39,15 +39,22 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
   return [...state.jobs.values()].map(({ phase, createdMs }) => ({ phase, createdMs }));
 }
 
-function backupsOf(state: CatalogState | undefined): BackupFacts | undefined {
+function backupsOf(state: CatalogState | undefined, nowMs: Millis): BackupFacts | undefined {
   if (state === undefined) return undefined;
   const { last, failed, running } = decodeBackupNotes(state.work.get(BACKUP_UNIT)?.progress);
-  const settings = backupSettingsOf({ settings: [...state.settings.values()] });
+  const rows = {
+    settings: [...state.settings.values()],
+    features: [...state.features.values()],
+    work: [...state.work.values()],
+  };
+  const settings = backupSettingsOf(rows);
+  const { isOn, everyMs, sinceMs, untilMs, failures } = archiveViewOf(rows, nowMs);
   return {
     everyMs: isScheduled(settings) ? settings.everyMs : 0,
     lastMs: last?.begunMs ?? 0,
     isRunning: running !== undefined,
     isFailing: (failed?.atMs ?? 0) > (last?.doneMs ?? 0),
+    archive: isOn ? { everyMs, sinceMs, untilMs, failures } : undefined,
   };
 }
 
@@ -80,7 +87,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
     watch: node.watch.status,
     jobs: jobsOf(node.catalogLeader.state),
-    backups: backupsOf(node.catalogLeader.state),
+    backups: backupsOf(node.catalogLeader.state, clock.nowMs()),
     proxy: node.kv.proxyStats(),
     txn: node.txnCounters,
     reads: node.reads.stats(),

@@ -1,5 +1,12 @@
 /** What becomes of stored bytes on a node: whether more are let in, and how those that nobody can read any more go. */
-import { type CatalogClient, type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from '../cluster/index.ts';
+import {
+  archiveHold,
+  type CatalogClient,
+  type GcGroup,
+  type GcTimes,
+  NodeGc,
+  type NodeGcOptions,
+} from '../cluster/index.ts';
 import type { KeyRules } from '../distribution/index.ts';
 import {
   type KvService,
@@ -70,6 +77,7 @@ export class StoragePressure {
       kv,
       catalog,
       groups,
+      needed: (state) => archiveHold(state, options.clock.nowMs()),
       times: options.gc ?? {},
       onError: options.onBackgroundError,
       isUrgent: () => admission.isOverhangUrgent,

@@ -35,6 +35,45 @@ describe('raftadmin backup', () => {
     assert.match((await admin('status')).out, /^the feature backups is not active/);
   });
 
+  test('archive starts and stops by settings, and says which moments there are', async () => {
+    const settings = (): unknown[] => node.backend.calls.filter(([name]) => name === 'setSetting');
+    const started = await admin('archive', 'start', 's3://backups/orders', '--every', '30s', '--hold', '2d');
+    assert.equal(started.code, 0, started.err);
+    assert.deepEqual(settings(), [
+      ['setSetting', 'backup.place', 's3://backups/orders'],
+      ['setSetting', 'backup.archiveHoldMs', '172800000'],
+      ['setSetting', 'backup.archiveEveryMs', '30000'],
+    ]);
+    const { out } = await admin('archive', 'status');
+    assert.match(
+      out,
+      /^changes are archived every 10s at s3:\/\/backups\/orders; node 3 is at it; the past is kept for it for 6h00m$/m,
+    );
+    assert.match(out, /^moments from 2023-11-13T22:13:20\.000Z to 2023-11-14T22:13:20\.123Z can be restored$/m);
+    const { archive } = node.backend.backupsView;
+    const broken = { atMs: 1_700_000_100_000, untilMs: 1_700_000_000_000, why: 'the past was let go of' };
+    const behind = { ...archive, sinceMs: 0, failures: 3, problem: 'the bucket is away', broken };
+    node.backend.backupsView = { ...node.backend.backupsView, archive: behind };
+    const bad = (await admin('archive', 'status')).out;
+    assert.match(bad, /^no moment can be restored by it yet: it leads on from no backup$/m);
+    assert.match(bad, /^3 attempts at the next step failed: the bucket is away$/m);
+    assert.match(bad, /^the one before broke off 2023-11-14 22:15:00Z, and leads up to .*: the past was let go of$/m);
+    node.backend.backupsView = {
+      ...node.backend.backupsView,
+      place: '',
+      archive: { ...archive, everyMs: 0, isOn: false },
+    };
+    assert.equal((await admin('archive', 'start')).code, 1);
+    assert.match((await admin('archive', 'stop')).out, /^changes are not archived$/m);
+    assert.deepEqual(settings().at(-1), ['setSetting', 'backup.archiveEveryMs', '']);
+  });
+
+  test('a moment has a zone, or is a number', async () => {
+    for (const moment of ['2026-01-02', '2026-01-02T03:04:05', 'yesterday', '5']) {
+      assert.equal((await admin('restore', 'latest', '/nowhere', '--at', moment)).code, 2, moment);
+    }
+  });
+
   test('create begins one and waits for its end', async () => {
     const { code, out } = await admin('create');
     assert.equal(code, 0);

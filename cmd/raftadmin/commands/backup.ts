@@ -3,18 +3,24 @@ import type { Command } from 'commander';
 import {
   type BackupManifest,
   BackupPlace,
+  ChangeLog,
+  type ChangeWindow,
   type CleanUp,
+  changeWindows,
   cleanUp,
   parsePlace,
   verifyBackup,
+  verifyChanges,
 } from '../../../src/backup/index.ts';
 import type { BackupsView } from '../../../src/cluster/index.ts';
-import { backupSource } from '../../../src/node/index.ts';
-import { SystemRandom } from '../../../src/platform/index.ts';
+import { backupSource, momentSource } from '../../../src/node/index.ts';
+import { type HlcTimestamp, physicalMs, SystemRandom } from '../../../src/platform/index.ts';
+import { pooledCompression } from '../../../src/store/index.ts';
 import { progressBar } from '../../cli/bar.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import {
   addPlaceFlags,
+  backupAt,
   idOf,
   keysOf,
   openNamedObjects,
@@ -28,7 +34,16 @@ import { ExitCode } from '../exit-code.ts';
 import type { Column } from '../output.ts';
 import { addRestoreFlags, type RestoreFlags, restoreCluster } from '../restoring.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { formatBytes, formatDuration, formatTime, parseLongDuration, wholeNumber } from '../values.ts';
+import {
+  formatBytes,
+  formatDuration,
+  formatMoment,
+  formatTime,
+  parseLongDuration,
+  parseMoment,
+  wholeNumber,
+} from '../values.ts';
+import { addArchiveCommands, archiveText } from './backup-archive.ts';
 
 /** Between two looks at how far a backup is. */
 const LOOK_MS = 500;
@@ -36,10 +51,17 @@ const MAX_EVERY_DAYS = 31;
 const MAX_KEEP_DAYS = 3_650;
 const MIB = 1 << 20;
 
+/** A moment behind a backup. */
+interface MomentFlags {
+  readonly at?: HlcTimestamp;
+}
+
 interface Listed {
   readonly id: string;
   readonly backup: BackupManifest | undefined;
   readonly problem: string;
+  /** The last moment that changes lead to from it; undefined when they do not. */
+  readonly until: HlcTimestamp | undefined;
 }
 
 const figure = (of: (backup: BackupManifest) => string) => (row: Listed) =>
@@ -54,6 +76,7 @@ const COLUMNS: readonly Column<Listed>[] = [
   { name: 'size', align: 'right', value: figure((backup) => formatBytes(sumOf(backup, 'bytes'))) },
   { name: 'new in it', align: 'right', value: figure((backup) => formatBytes(sumOf(backup, 'newBytes'))) },
   { name: 'encrypted', value: figure(({ dataKey }) => (dataKey === undefined ? 'no' : 'yes')) },
+  { name: 'moments until', value: ({ until }) => formatMoment(until === undefined ? 0 : physicalMs(until)) },
   { name: 'problem', value: ({ problem }) => problem || '-' },
 ];
 
@@ -72,6 +95,7 @@ export function addBackupCommands(program: Command, declare: Declare): void {
     ['backup create', 'one more, now'],
     ['backup list', 'what there is'],
     ['backup restore latest /var/lib/kvorum --key-file /etc/kvorum/backup.keys', 'the folder of a new cluster'],
+    ['backup archive start', 'changes as well, so that any moment can be restored'],
   );
   addCreate(backup, declare);
   addStatus(backup, declare);
@@ -81,6 +105,7 @@ export function addBackupCommands(program: Command, declare: Declare): void {
   addRestore(backup, declare);
   addDelete(backup, declare);
   addRewrap(backup, declare);
+  addArchiveCommands(backup, declare);
 }
 
 function addCreate(backup: Command, declare: Declare): void {
@@ -156,7 +181,7 @@ function addStatus(backup: Command, declare: Declare): void {
   });
 }
 
-function statusText({ isActive, running, last, failed, cleaned, ...schedule }: BackupsView): string {
+function statusText({ isActive, running, last, failed, cleaned, archive, ...schedule }: BackupsView): string {
   const lines: string[] = [];
   if (!isActive) lines.push('the feature backups is not active: none are made until every node can take part');
   if (running !== undefined) {
@@ -175,7 +200,7 @@ function statusText({ isActive, running, last, failed, cleaned, ...schedule }: B
     const what = `${cleaned.removed} backups and ${cleaned.objects} objects (${formatBytes(cleaned.bytes)}) were taken away`;
     lines.push(`last clean-up: ${formatTime(cleaned.atMs)}, ${cleaned.problem || what}`);
   }
-  lines.push(scheduleText(schedule));
+  lines.push(scheduleText(schedule), archiveText(archive));
   return lines.join('\n');
 }
 
@@ -243,24 +268,47 @@ function addList(backup: Command, declare: Declare): void {
     backup
       .command('list')
       .summary('which backups there are')
-      .description('Lists backups, newest first. Needs no key; `verify` reads all of one.'),
+      .description(
+        'Lists backups, newest first, and up to which moment changes lead on from each. Needs no key; `verify` reads all of one.',
+      ),
   );
   declare(examples(list, ['backup list', "at the cluster's place"]), async (session: Session, flags: PlaceFlags) => {
     const found = await withPlace(session, flags, async (place) => {
-      const listed: Listed[] = [];
+      const read: Pick<Listed, 'id' | 'backup' | 'problem'>[] = [];
       for (const id of await place.ids()) {
         try {
-          listed.push({ id, backup: await place.manifest(id), problem: '' });
+          read.push({ id, backup: await place.manifest(id), problem: '' });
         } catch (error) {
-          listed.push({ id, backup: undefined, problem: (error as Error).message });
+          read.push({ id, backup: undefined, problem: (error as Error).message });
         }
       }
-      return listed.reverse();
+      const whole = read.flatMap(({ backup: one }) => (one === undefined ? [] : [one]));
+      const windows = await changeWindows(new ChangeLog(place), whole);
+      for (const window of windows) session.note(windowText(window));
+      const untilOf = (id: string): HlcTimestamp | undefined =>
+        windows.findLast(({ backups }) => backups.some((one) => one.id === id))?.to;
+      return read.map((one): Listed => ({ ...one, until: untilOf(one.id) })).reverse();
     });
-    const value = found.map(({ id, backup: one, problem }) => (one === undefined ? { id, problem } : shownBackup(one)));
+    const value = found.map(({ id, backup: one, problem, until }) =>
+      one === undefined ? { id, problem } : { ...shownBackup(one), until: until?.toString() ?? '' },
+    );
     session.rows(value, COLUMNS, found);
   });
 }
+
+/** What a chain of changes is good for, when that is not all that it should be. */
+function windowText({ chain, clusterName, to, backups, problem }: ChangeWindow): string {
+  if (problem !== '') return `the archive of changes ${chain} is damaged: ${problem}`;
+  const until = formatMoment(physicalMs(to));
+  if (backups.length === 0) return `the changes ${chain} of ${clusterName}, up to ${until}, lead on from no backup`;
+  return `of ${clusterName} every moment from ${formatMoment(physicalMs(backups[0]!.at))} to ${until} can be restored`;
+}
+
+const AT_FLAG = [
+  '--at <moment>',
+  'such as 2026-01-02T03:04:05.678Z; default: that of the backup',
+  parseMoment,
+] as const;
 
 function addVerify(backup: Command, declare: Declare): void {
   const verify = addPlaceFlags(
@@ -270,21 +318,29 @@ function addVerify(backup: Command, declare: Declare): void {
       .description(
         'Proves that a backup is whole, opens with the key and matches its hashes; names each object that is damaged.',
       )
-      .argument('<id>', 'of a backup, or latest'),
+      .argument('<id>', 'of a backup, or latest')
+      .option(...AT_FLAG),
   );
   declare(
-    examples(verify, ['backup verify latest --key-file /etc/kvorum/backup.keys', 'before it is needed']),
-    async (session: Session, named: string, flags: PlaceFlags) => {
+    examples(
+      verify,
+      ['backup verify latest --key-file /etc/kvorum/backup.keys', 'before it is needed'],
+      ['backup verify latest --at 2026-01-02T03:04:05Z', 'with the changes that lead to a moment'],
+    ),
+    async (session: Session, named: string, flags: PlaceFlags & MomentFlags) => {
       await withPlace(session, flags, async (place) => {
-        const one = await place.readable(await idOf(place, named));
+        const plan = flags.at === undefined ? undefined : await backupAt(place, named, flags.at);
+        const one = plan?.backup ?? (await place.readable(await idOf(place, named)));
         const check = await verifyBackup({
           place,
           backup: one,
           onBytes: (done, total) => session.progress(progressBar(total === 0 ? 1 : done / total)),
           signal: session.terminal.interrupted,
         });
+        const changes = plan && (await verifyChanges(plan, { compression: pooledCompression }));
         session.progressDone();
-        const { problems, objects, rows, bytes } = check;
+        const { objects, rows, bytes } = check;
+        const problems = [...check.problems, ...(changes?.problems ?? [])];
         if (problems.length > 0) {
           for (const problem of problems) session.note(problem);
           throw new CommandFailure(
@@ -292,8 +348,9 @@ function addVerify(backup: Command, declare: Declare): void {
           );
         }
         session.outcome(
-          { backup: shownBackup(one), ...check },
-          `backup ${one.id} is sound: ${one.groups.length} groups, ${objects} objects, ${rows} rows, ${formatBytes(bytes)}`,
+          { backup: shownBackup(one), ...check, ...(changes && { changes }) },
+          `backup ${one.id} is sound: ${one.groups.length} groups, ${objects} objects, ${rows} rows, ${formatBytes(bytes)}` +
+            (changes === undefined ? '' : `, and ${changes.steps} steps with ${changes.versions} versions behind it`),
         );
       });
     },
@@ -308,10 +365,12 @@ function addRestore(backup: Command, declare: Declare): void {
         .summary('make a data folder of a new cluster from one')
         .description(
           'Proves a backup and writes the data folder of one node of a new cluster, whose timestamps begin above those of the old one. ' +
-            'With several members, run it for each of them with the incarnation that the first one prints. The old cluster must be stopped for good.',
+            'With several members, run it for each of them with the incarnation that the first one prints. The old cluster must be stopped for good. ' +
+            'With --at it goes on by archived changes to that moment: data is as it was then, groups, ranges and settings are as in the backup.',
         )
-        .argument('<id>', 'of a backup, or latest')
-        .argument('<data-folder>', 'absent or empty'),
+        .argument('<id>', 'of a backup, or latest; with --at that is the latest one at or before the moment')
+        .argument('<data-folder>', 'absent or empty')
+        .option(...AT_FLAG),
     ),
   );
   declare(
@@ -319,14 +378,28 @@ function addRestore(backup: Command, declare: Declare): void {
       restore,
       ['backup restore latest ./data --place s3://backups/orders --yes', 'then: kvorum server --data-folder ./data'],
       ['backup restore latest ./n2 --node-id 2 --members 1,2,3 --incarnation 1767225600000', 'the second of three'],
+      ['backup restore latest ./data --at 2026-01-02T03:04:05.678Z --yes', 'right before a mistake'],
     ),
-    async (session: Session, named: string, dataFolder: string, flags: PlaceFlags & RestoreFlags) => {
+    async (session: Session, named: string, dataFolder: string, flags: PlaceFlags & RestoreFlags & MomentFlags) => {
       await withPlace(session, flags, async (place) => {
-        const one = await place.readable(await idOf(place, named));
-        await restoreCluster(session, backupSource(place, one), dataFolder, flags);
+        await restoreCluster(session, await sourceOf(session, place, named, flags.at), dataFolder, flags);
       });
     },
   );
+}
+
+async function sourceOf(
+  session: Session,
+  place: BackupPlace,
+  named: string,
+  at: HlcTimestamp | undefined,
+): Promise<ReturnType<typeof backupSource>> {
+  if (at === undefined) return backupSource(place, await place.readable(await idOf(place, named)));
+  return momentSource(await backupAt(place, named, at), {
+    compression: pooledCompression,
+    onStep: (done, total) => session.progress(`${progressBar(done / total)}  step ${done + 1} of ${total}`),
+    signal: session.terminal.interrupted,
+  });
 }
 
 function addDelete(backup: Command, declare: Declare): void {
@@ -360,8 +433,12 @@ function addDelete(backup: Command, declare: Declare): void {
         });
       });
       session.progressDone();
-      const { removed, objects, bytes } = done;
-      session.outcome(done, `${removed.length} backups and ${objects} objects were deleted: ${formatBytes(bytes)}`);
+      const { removed, steps, objects, bytes } = done;
+      const changes = steps === 0 ? '' : `, ${steps} steps of archives of changes`;
+      session.outcome(
+        done,
+        `${removed.length} backups${changes} and ${objects} objects were deleted: ${formatBytes(bytes)}`,
+      );
     },
   );
 }

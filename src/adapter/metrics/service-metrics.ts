@@ -432,6 +432,36 @@ const BACKUPS: readonly MetricDeclaration[] = [
     'Where the catalog is led: whether the newest backup was given up',
     ({ backups }) => Number(backups?.isFailing ?? false),
   ),
+  single(
+    'gauge',
+    'kvorum_backup_archive_interval_seconds',
+    'Where the catalog is led: between steps of the archive of changes, 0 while it is off',
+    ({ backups }) => (backups?.archive?.everyMs ?? 0) / 1000,
+  ),
+  single(
+    'gauge',
+    'kvorum_backup_archive_age_seconds',
+    'Where the catalog is led: since the last moment that the archive of changes leads to, 0 while it is off',
+    ({ backups, nowMs }) => {
+      if (backups?.archive === undefined) return 0;
+      return Math.max(0, nowMs - backups.archive.untilMs) / 1000;
+    },
+  ),
+  single(
+    'gauge',
+    'kvorum_backup_window_seconds',
+    'Where the catalog is led: length of the window of moments that can be restored, 0 while none can, and while the archive of changes is off',
+    ({ backups }) => {
+      const { sinceMs = 0, untilMs = 0 } = backups?.archive ?? {};
+      return sinceMs === 0 ? 0 : Math.max(0, untilMs - sinceMs) / 1000;
+    },
+  ),
+  single(
+    'gauge',
+    'kvorum_backup_archive_failures',
+    'Where the catalog is led: attempts at the next step of the archive of changes that failed, 0 when the last one was written',
+    ({ backups }) => backups?.archive?.failures ?? 0,
+  ),
 ];
 
 export const SERVICE_METRICS: readonly MetricDeclaration[] = [

@@ -55,6 +55,17 @@ export interface BackupFacts {
   readonly isRunning: boolean;
   /** The newest one that ended was given up. */
   readonly isFailing: boolean;
+  /** Of the archive of changes; undefined while it is off. */
+  readonly archive:
+    | {
+        readonly everyMs: Millis;
+        /** The last moment that it leads to; 0 before it has begun. */
+        readonly untilMs: Millis;
+        /** The first moment that can be restored; 0 while none can. */
+        readonly sinceMs: Millis;
+        readonly failures: number;
+      }
+    | undefined;
 }
 
 /** What DynamoDB clients ask and get. */

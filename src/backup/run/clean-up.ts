@@ -1,9 +1,10 @@
 /**
  * Takes backups away, and what no backup names any more. Nothing is deleted unless every manifest at the place was read: an object goes when it
- * is in none of them, while no backup is being made and none begins.
+ * is in none of them, while no backup is being made and none begins. Behind it goes what no restore of a moment needs of the archive of changes.
  */
 import type { Millis, Random } from '../../platform/index.ts';
 import { type BackupManifest, type BackupPlace, objectsOf } from '../format/index.ts';
+import { cleanUpChanges } from './clean-up-changes.ts';
 import { whileCleaning } from './marks.ts';
 
 /** How many backups are kept, and for how long. */
@@ -18,7 +19,9 @@ export interface Retention {
 export interface CleanUp {
   /** Ids of backups that were taken away. */
   readonly removed: readonly string[];
-  /** Objects that no backup named, and their bytes. */
+  /** Steps of the archive of changes that lead on from no backup any more. */
+  readonly steps: number;
+  /** Objects that nothing named, and their bytes. */
   readonly objects: number;
   readonly bytes: number;
 }
@@ -69,6 +72,13 @@ export async function cleanUp({ place, choose, nowMs, random, onObject }: CleanU
       await place.removeObject(name);
       bytes += size;
     }
-    return { removed: [...removed], objects: unnamed.length, bytes };
+    const kept = backups.filter(({ id }) => !removed.has(id));
+    const changes = await cleanUpChanges(place, kept, assertOwn);
+    return {
+      removed: [...removed],
+      steps: changes.steps,
+      objects: unnamed.length + changes.objects,
+      bytes: bytes + changes.bytes,
+    };
   });
 }

@@ -5,6 +5,7 @@
  */
 import type { GroupId, HlcTimestamp } from '../../platform/index.ts';
 import { BackupError } from '../format/index.ts';
+import { forEachOf } from './in-parallel.ts';
 
 /** The cluster, as it is asked for copies. */
 export interface CopiedCluster<Copy> {
@@ -54,6 +55,19 @@ export async function copyAtOneMoment<Copy>(
   }
 }
 
+/** The latest of the moments that groups name. */
+export async function latestPoint(
+  cluster: Pick<CopiedCluster<unknown>, 'point'>,
+  groups: readonly GroupId[],
+): Promise<HlcTimestamp> {
+  let at = await cluster.point(groups[0]!);
+  for (const group of groups.slice(1)) {
+    const point = await cluster.point(group);
+    if (point > at) at = point;
+  }
+  return at;
+}
+
 async function copyOnce<Copy>(
   cluster: CopiedCluster<Copy>,
   { parallel, onGroup }: OneMomentOptions,
@@ -63,30 +77,14 @@ async function copyOnce<Copy>(
     throw new BackupError(`ranges are changing hands (jobs ${before.jobs.join(', ')}); try again when they are done`);
   }
   const groups = await cluster.groups();
-  let at = await cluster.point(groups[0]!);
-  for (const group of groups.slice(1)) {
-    const point = await cluster.point(group);
-    if (point > at) at = point;
-  }
+  const at = await latestPoint(cluster, groups);
   const copies: Copy[] = new Array(groups.length);
   const release = cluster.hold?.(at);
   try {
-    const queue = groups.entries();
-    let isFailed = false;
-    const work = async (): Promise<void> => {
-      for (const [place, group] of queue) {
-        if (isFailed) return;
-        onGroup?.(group, place, groups.length);
-        try {
-          copies[place] = await cluster.copy(group, at);
-        } catch (error) {
-          isFailed = true;
-          throw error;
-        }
-      }
-    };
-    const outcomes = await Promise.allSettled(Array.from({ length: parallel }, work));
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    await forEachOf(groups, parallel, async (group, place) => {
+      onGroup?.(group, place, groups.length);
+      copies[place] = await cluster.copy(group, at);
+    });
   } finally {
     release?.();
   }

@@ -102,7 +102,8 @@ export async function uploadCopy(options: UploadOptions): Promise<BackupGroup> {
   return { group, index, rows: manifest.rows, bytes: manifest.bytes, newBytes, copy, copySha256, segments };
 }
 
-async function* limited(
+/** Pieces as fast as a rate allows. */
+export async function* limited(
   frames: AsyncIterable<Buffer>,
   limit: ByteRateLimit,
   signal: AbortSignal,

@@ -6,8 +6,12 @@ import {
   type BackupGroup,
   BackupKeyError,
   BackupPlace,
+  ChangeLog,
+  type ChangesOrder,
   type ObjectStore,
   type PlaceKey,
+  type StoredChanges,
+  storeChanges,
   type UploadProgress,
   uploadCopy,
 } from '../../backup/index.ts';
@@ -30,6 +34,7 @@ import {
   type Scheduler,
   sleep,
 } from '../../platform/index.ts';
+import { type BlockCompression, pooledCompression } from '../../store/index.ts';
 import type { GroupArchive } from '../archive/index.ts';
 import {
   type BackupAnswer,
@@ -39,12 +44,18 @@ import {
   decodeBackupQuestion,
   ElsewhereError,
   encodeBackupMessage,
+  type ToldChanges,
+  tellChanges,
+  toldChanges,
 } from './messages.ts';
+import { Turns } from './turns.ts';
 
 /** Name of the forwarded service, and kind of the stream. */
 const SERVICE = 'backup';
 /** Copies that a node cuts and stores at a time; each holds a cut of a whole group on the disk. */
 const MAX_UPLOADS = 2;
+/** Groups whose changes a node stores at a time. */
+const MAX_CHANGES = 4;
 /** Longest wait for what is open at the moment of a backup. */
 const CLOSE_TIMEOUT_MS: Millis = 20_000;
 /** A node that works says so this often. */
@@ -53,7 +64,15 @@ const ALIVE_MS: Millis = 5_000;
 const SILENT_MS: Millis = 60_000;
 /** Leaders change, streams break: the copy of a group is asked for again. */
 const TRIES = 8;
-const PASSING = ['NOT_LEADER', 'LEADER_UNAVAILABLE', 'STOPPED', 'STREAM_BROKEN', 'MOMENT_NOT_CLOSED', 'INTERNAL'];
+const PASSING = [
+  'NOT_LEADER',
+  'LEADER_UNAVAILABLE',
+  'STOPPED',
+  'STREAM_BROKEN',
+  'MOMENT_NOT_CLOSED',
+  'RANGES_MOVED',
+  'INTERNAL',
+];
 const AGAIN: Backoff = { baseMs: 250, capMs: 5_000, factor: 2, jitter: 'equal' };
 
 /** What the process gives a node for backups. */
@@ -67,30 +86,38 @@ export interface BackupSurroundings {
 export interface BackupEndpointOptions {
   readonly kv: Pick<KvService, 'forward' | 'onForward'>;
   readonly network: Pick<PeerNetwork, 'self' | 'duplex' | 'onDuplex'>;
-  readonly archive: Pick<GroupArchive, 'point' | 'cut'>;
+  readonly archive: Pick<GroupArchive, 'point' | 'cut' | 'changes'>;
   readonly leaderOf: (group: GroupId) => NodeId | undefined;
   /** Left out: this node makes no backups. */
   readonly surroundings: BackupSurroundings | undefined;
   /** Of all that this node stores together. */
   readonly bytesPerSecond: () => number;
+  /** Default: in the thread pool. */
+  readonly compression?: BlockCompression;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
 }
 
-/** Where copies are to be stored. */
-export interface UploadOrder {
+/** A place that was opened by whoever asks. */
+export interface OpenedPlace {
   readonly place: string;
   readonly placeId: string;
+}
+
+/** Where copies are to be stored. */
+export interface UploadOrder extends OpenedPlace {
   readonly at: HlcTimestamp;
 }
+
+type DoneAnswer = Extract<BackupAnswer, { kind: 'done' }>;
 
 /** See the top of the file. Made before the network starts: it registers its handlers. */
 export class BackupEndpoint {
   private readonly options: BackupEndpointOptions;
-  private readonly waiting: (() => void)[] = [];
   private readonly under = new Set<AbortController>();
-  private uploads = 0;
+  private readonly uploads = new Turns(MAX_UPLOADS);
+  private readonly changing = new Turns(MAX_CHANGES);
   private rate: { readonly bytesPerSecond: number; readonly limit: ByteRateLimit } | undefined;
 
   constructor(options: BackupEndpointOptions) {
@@ -152,15 +179,41 @@ export class BackupEndpoint {
     onProgress: (progress: UploadProgress) => void,
     signal: AbortSignal,
   ): Promise<BackupGroup> {
-    const { leaderOf, scheduler, random, network } = this.options;
     const question: BackupQuestion = { kind: 'upload', place, placeId, group, at: at.toString() };
+    const { group: copy } = await this.askLeader(group, question, onProgress, signal);
+    if (copy === undefined) throw new BackupMessageError(`a node says nothing of the copy of group ${group}`);
+    return { ...copy, group };
+  }
+
+  /**
+   * Has the leader of a group store its changes, wherever it is.
+   * @throws ElsewhereError, LeaderUnavailableError after some attempts
+   */
+  async changes(
+    group: GroupId,
+    { place, placeId }: OpenedPlace,
+    { chain, seq, attempt, from, to }: ChangesOrder,
+    signal: AbortSignal,
+  ): Promise<StoredChanges> {
+    const moments = { from: from.toString(), to: to.toString() };
+    const question: BackupQuestion = { kind: 'changes', place, placeId, group, chain, seq, attempt, ...moments };
+    const { changes } = await this.askLeader(group, question, () => undefined, signal);
+    if (changes === undefined) throw new BackupMessageError(`a node says nothing of the changes of group ${group}`);
+    return toldChanges(changes, group);
+  }
+
+  /** Asks whoever leads a group, again when that may help. */
+  private async askLeader(
+    group: GroupId,
+    question: BackupQuestion,
+    onProgress: (progress: UploadProgress) => void,
+    signal: AbortSignal,
+  ): Promise<DoneAnswer> {
+    const { leaderOf, scheduler, random, network } = this.options;
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       try {
-        const node = leaderOf(group) ?? network.self;
-        const copy = await this.ask(node, question, onProgress, signal);
-        if (copy === undefined) throw new BackupMessageError(`node ${node} says nothing of the copy of group ${group}`);
-        return { ...copy, group };
+        return await this.ask(leaderOf(group) ?? network.self, question, onProgress, signal);
       } catch (error) {
         signal.throwIfAborted();
         if (attempt + 1 === TRIES || !hasCode(error, ...PASSING)) throw error;
@@ -175,7 +228,7 @@ export class BackupEndpoint {
     question: BackupQuestion,
     onProgress: (progress: UploadProgress) => void,
     signal: AbortSignal,
-  ): Promise<BackupGroup | undefined> {
+  ): Promise<DoneAnswer> {
     const { network, scheduler } = this.options;
     const header = encodeBackupMessage(question);
     return new Promise((resolve, reject) => {
@@ -197,7 +250,7 @@ export class BackupEndpoint {
         cancel();
         cancel = scheduler.after(SILENT_MS, onSilence);
         if (answer.kind === 'progress') onProgress(answer);
-        else if (answer.kind === 'done') end(() => resolve(answer.group));
+        else if (answer.kind === 'done') end(() => resolve(answer));
         else fail(new ElsewhereError(node, answer));
       };
       signal.addEventListener('abort', onAbort, { once: true });
@@ -234,6 +287,8 @@ export class BackupEndpoint {
       if (question.kind === 'check') {
         await this.serveCheck(question);
         tell({ kind: 'done' });
+      } else if (question.kind === 'changes') {
+        tell({ kind: 'done', changes: await this.serveChanges(question, abort.signal) });
       } else {
         const group = await this.serveUpload(
           question,
@@ -265,8 +320,7 @@ export class BackupEndpoint {
   }
 
   private async serveCheck({ place, placeId }: Extract<BackupQuestion, { kind: 'check' }>): Promise<void> {
-    const opened = await this.join(place, placeId);
-    await opened.store.close();
+    await this.joined(place, placeId, async () => undefined);
   }
 
   /** The place that another node has opened. */
@@ -289,10 +343,8 @@ export class BackupEndpoint {
     signal: AbortSignal,
   ): Promise<BackupGroup> {
     const { archive, scheduler, random } = this.options;
-    await this.takeTurn(signal);
-    try {
-      const opened = await this.join(place, placeId);
-      try {
+    return this.uploads.run(signal, () =>
+      this.joined(place, placeId, async (opened) => {
         const cut = await archive.cut(groupId(group), hlcTimestamp(BigInt(at)), CLOSE_TIMEOUT_MS);
         try {
           return await uploadCopy({
@@ -307,11 +359,43 @@ export class BackupEndpoint {
         } finally {
           await cut.close();
         }
-      } finally {
-        await opened.store.close();
-      }
+      }),
+    );
+  }
+
+  private async serveChanges(
+    question: Extract<BackupQuestion, { kind: 'changes' }>,
+    signal: AbortSignal,
+  ): Promise<ToldChanges> {
+    const { archive, random, compression = pooledCompression } = this.options;
+    const { place, placeId, chain, seq, attempt } = question;
+    const group = groupId(question.group);
+    const moments = { from: hlcTimestamp(BigInt(question.from)), to: hlcTimestamp(BigInt(question.to)) };
+    return this.changing.run(signal, () =>
+      this.joined(place, placeId, async (opened) => {
+        const limit = this.limit();
+        const changes = await archive.changes(group, moments, CLOSE_TIMEOUT_MS, async (bytes) => {
+          signal.throwIfAborted();
+          await limit.take(bytes);
+        });
+        const order = { chain, seq, attempt, ...moments };
+        const log = new ChangeLog(opened);
+        return tellChanges(await storeChanges({ log, group, order, changes, compression, limit, random, signal }));
+      }),
+    );
+  }
+
+  /** Runs `work` over a place that another node has opened. */
+  private async joined<Result>(
+    place: string,
+    placeId: string,
+    work: (opened: BackupPlace) => Promise<Result>,
+  ): Promise<Result> {
+    const opened = await this.join(place, placeId);
+    try {
+      return await work(opened);
     } finally {
-      this.endTurn();
+      await opened.store.close();
     }
   }
 
@@ -323,20 +407,5 @@ export class BackupEndpoint {
       this.rate = { bytesPerSecond: wanted, limit: new ByteRateLimit(clock, scheduler, wanted) };
     }
     return this.rate.limit;
-  }
-
-  private async takeTurn(signal: AbortSignal): Promise<void> {
-    if (this.uploads >= MAX_UPLOADS) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    else this.uploads += 1;
-    if (!signal.aborted) return;
-    this.endTurn();
-    signal.throwIfAborted();
-  }
-
-  /** Who waits takes over the place of who is done. */
-  private endTurn(): void {
-    const next = this.waiting.shift();
-    if (next === undefined) this.uploads -= 1;
-    else next();
   }
 }

@@ -3,6 +3,7 @@
  * say how far it is. See docs/design/control-plane/backups.md.
  */
 
+export { ARCHIVE_FEATURE, archiveHold, archiveViewOf } from './archive-view.ts';
 export type { BackupSurroundings } from './endpoint.ts';
 export { BACKUP_FEATURE, NodeBackups, type NodeBackupsOptions } from './node-backups.ts';
 export { decodeBackupNotes } from './notes.ts';

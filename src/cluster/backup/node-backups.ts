@@ -11,15 +11,17 @@ import {
   parsePlace,
   writeBackup,
 } from '../../backup/index.ts';
-import { type ClusterState, isFeatureActive } from '../../distribution/index.ts';
+import { type ClusterState, isFeatureActive, RESERVED_END } from '../../distribution/index.ts';
 import type { ReadPins } from '../../kv/index.ts';
 import type { Cancel, GroupId, HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
 import { AdminError, type BackupsView, type CatalogClient } from '../contract/index.ts';
 import { type WorkContext, WorkRunner, type WorkTimes } from '../work/index.ts';
+import { ARCHIVE_FEATURE, archiveViewOf } from './archive-view.ts';
+import { archiveWork, type KnownBackups } from './archive-work.ts';
 import { BackupEndpoint, type BackupEndpointOptions } from './endpoint.ts';
 import { ElsewhereError } from './messages.ts';
 import { type BegunBackup, decodeBackupNotes } from './notes.ts';
-import { type BackupSettings, backupSettingsOf } from './settings.ts';
+import { type ArchiveSettings, archiveSettingsOf, type BackupSettings, backupSettingsOf } from './settings.ts';
 import { type AskedBackup, BACKUP_UNIT, backupWork, nextBackupMs } from './work.ts';
 
 /** Every node can store its copies. */
@@ -33,6 +35,9 @@ const TELL_MS: Millis = 2_000;
 /** A node that does not answer whether it has the key is not waited for any longer. */
 const CHECK_MS: Millis = 10_000;
 const DEFAULT_LOOK_MS: Millis = 10_000;
+/** A backup that the archive of changes needs and that was given up is begun again after this. */
+const BACKUP_AGAIN_MS: Millis = 600_000;
+const ASK_MS: Millis = 20_000;
 /** Used before this node was told of the settings. */
 const DEFAULT_BYTES_PER_SECOND = 32 << 20;
 
@@ -58,7 +63,10 @@ export class NodeBackups {
   private readonly options: NodeBackupsOptions;
   private readonly endpoint: BackupEndpoint;
   private readonly runner: WorkRunner;
+  private readonly archiver: WorkRunner;
   private asked: AskedBackup | undefined;
+  private told: ClusterState | undefined;
+  private isToldToArchive = false;
   private onBegun: ((backup: BegunBackup) => void) | undefined;
 
   constructor(options: NodeBackupsOptions) {
@@ -86,16 +94,25 @@ export class NodeBackups {
       units: () => [unit],
       onError: (_unit, error) => onError(error),
     });
+    // By itself: a backup may take hours, and whoever archives changes goes on and on.
+    this.archiver = new WorkRunner({
+      ...options,
+      times: { lookMs: DEFAULT_LOOK_MS, ...times },
+      units: () => [this.archiveUnit()],
+      onError: (_unit, error) => onError(error),
+    });
   }
 
   start(): void {
-    if (this.options.surroundings !== undefined) this.runner.start();
+    if (this.options.surroundings === undefined) return;
+    this.runner.start();
+    this.archiver.start();
   }
 
   /** Settles when nothing of it is under way. */
   async stop(): Promise<void> {
     this.endpoint.stop();
-    await this.runner.stop();
+    await Promise.all([this.runner.stop(), this.archiver.stop()]);
   }
 
   /**
@@ -152,6 +169,54 @@ export class NodeBackups {
       ...(cleaned && { cleaned }),
       ...settings,
       nextMs: dueMs(nextBackupMs(notes, settings), clock.nowMs()),
+      archive: archiveViewOf(state, clock.nowMs()),
+    };
+  }
+
+  /** Whether this node's stores are to note what changes. */
+  get isArchiving(): boolean {
+    const state = this.options.clusterState();
+    // Asked for each entry that is applied.
+    if (state !== this.told) {
+      this.told = state;
+      this.isToldToArchive = this.archiveSettings() !== undefined;
+    }
+    return this.isToldToArchive;
+  }
+
+  private archiveSettings(): ArchiveSettings | undefined {
+    const state = this.options.clusterState();
+    return state === undefined || !isFeatureActive(state, ARCHIVE_FEATURE) ? undefined : archiveSettingsOf(state);
+  }
+
+  private archiveUnit(): ReturnType<typeof archiveWork> {
+    const { catalog } = this.options;
+    return archiveWork({
+      ...this.options,
+      settings: () => this.archiveSettings(),
+      open: (place) => this.endpoint.openPlace(place),
+      cluster: (place, placeId, signal) => ({
+        groups: () => activeGroups(catalog),
+        point: (group) => this.endpoint.point(group, POINT_MS),
+        changes: (group, order) => this.endpoint.changes(group, { place, placeId }, order, signal),
+        firstKey: RESERVED_END,
+      }),
+      backups: (place) => this.knownBackups(place),
+      askBackup: (place) => this.create(place, ASK_MS),
+    });
+  }
+
+  private async knownBackups(place: string): Promise<KnownBackups> {
+    const { catalog, clock } = this.options;
+    const { work } = await catalog.clusterState();
+    const { running, last, failed, cleaned } = decodeBackupNotes(
+      work.find(({ name }) => name === BACKUP_UNIT)?.progress,
+    );
+    const wasGivenUp = failed !== undefined && clock.nowMs() - failed.atMs < BACKUP_AGAIN_MS;
+    return {
+      mark: `${last?.id ?? ''} ${cleaned?.atMs ?? 0}`,
+      lastMs: last?.place === place ? last.begunMs : 0,
+      isUnderWay: running !== undefined || wasGivenUp,
     };
   }
 
@@ -254,11 +319,7 @@ export class NodeBackups {
       onProgress({ groupsDone, bytes: sum('bytes'), doneBytes: sum('doneBytes'), newBytes: sum('newBytes') });
     };
     return {
-      groups: async () => {
-        const { groups } = await catalog.clusterState();
-        const ids = groups.filter(({ state }) => state === 'ACTIVE').map((group) => group.id);
-        return ids.sort((left, right) => left - right);
-      },
+      groups: () => activeGroups(catalog),
       catalog: async () => {
         const jobs = await catalog.jobs();
         const open = jobs.filter(({ phase }) => phase !== 'DONE' && phase !== 'ABORTED').map((job) => job.id);
@@ -326,6 +387,13 @@ export class NodeBackups {
       await opened.store.close();
     }
   }
+}
+
+/** By id. */
+async function activeGroups(catalog: Pick<CatalogClient, 'clusterState'>): Promise<GroupId[]> {
+  const { groups } = await catalog.clusterState();
+  const ids = groups.filter(({ state }) => state === 'ACTIVE').map((group) => group.id);
+  return ids.sort((left, right) => left - right);
 }
 
 /** One that is overdue, or was never made, comes now. */

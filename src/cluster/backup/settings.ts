@@ -23,5 +23,22 @@ export function backupSettingsOf(state: Pick<ClusterState, 'settings'>): BackupS
   };
 }
 
+/** How changes are archived, which they are at the place of the scheduled backups. */
+export interface ArchiveSettings {
+  readonly place: string;
+  /** Between steps. */
+  readonly everyMs: Millis;
+  /** So long the past is kept for an archive that does not get on. */
+  readonly holdMs: Millis;
+}
+
+/** As the settings say; undefined: changes are not archived. */
+export function archiveSettingsOf(state: Pick<ClusterState, 'settings'>): ArchiveSettings | undefined {
+  const place = settingOf(state, 'backup.place');
+  const everyMs = Number(settingOf(state, 'backup.archiveEveryMs'));
+  if (place === '' || everyMs === 0) return undefined;
+  return { place, everyMs, holdMs: Number(settingOf(state, 'backup.archiveHoldMs')) };
+}
+
 /** Whether backups are made by themselves. */
 export const isScheduled = ({ place, everyMs }: BackupSettings): boolean => place !== '' && everyMs > 0;

@@ -50,6 +50,39 @@ export interface BackupCleanUpView {
   readonly problem: string;
 }
 
+/** An archive of changes that broke off. */
+export interface BrokenArchiveView {
+  readonly atMs: Millis;
+  /** The last moment that it leads to. */
+  readonly untilMs: Millis;
+  readonly why: string;
+}
+
+/** How the cluster stands with its archive of changes. Moments are by the time of the groups; 0 for none. */
+export interface ArchiveView {
+  readonly isOn: boolean;
+  /** Between steps; 0 while it is off. */
+  readonly everyMs: Millis;
+  /** So long the past is kept for it when it does not get on. */
+  readonly holdMs: Millis;
+  readonly place: string;
+  /** Who writes it now; absent while nobody does. */
+  readonly node?: NodeId;
+  /** Empty before it has begun. */
+  readonly chain: string;
+  readonly steps: number;
+  readonly versions: number;
+  /** Where the chain begins. */
+  readonly fromMs: Millis;
+  /** Moments that can be restored: from the oldest backup that the chain leads on from, to the end of its last step. */
+  readonly sinceMs: Millis;
+  readonly untilMs: Millis;
+  /** Attempts that failed since the last step, and what the last one ended with. */
+  readonly failures: number;
+  readonly problem: string;
+  readonly broken?: BrokenArchiveView;
+}
+
 /** How the cluster stands with its backups. */
 export interface BackupsView {
   /** Every node can take part, and does. */
@@ -67,4 +100,5 @@ export interface BackupsView {
   readonly bytesPerSecond: number;
   /** When the next one is due; 0 for never. */
   readonly nextMs: Millis;
+  readonly archive: ArchiveView;
 }

@@ -62,8 +62,10 @@ export {
   type TxnView,
 } from './admin-operations.ts';
 export type {
+  ArchiveView,
   BackupCleanUpView,
   BackupsView,
+  BrokenArchiveView,
   FailedBackupView,
   MadeBackupView,
   RunningBackupView,

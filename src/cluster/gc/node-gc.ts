@@ -12,7 +12,14 @@ import { type CollectableGroup, type CollectorLimits, DEFAULT_COLLECTOR_LIMITS, 
 import { type CompactionLimits, compactionWork } from './compaction.ts';
 import { GcEndpoint } from './endpoint.ts';
 import type { CertifiableGroup } from './group-gc.ts';
-import { retentionOf, SAFEPOINT_FEATURE, SAFEPOINT_UNIT, type SafepointTimes, safepointWork } from './safepoint.ts';
+import {
+  retentionOf,
+  SAFEPOINT_FEATURE,
+  SAFEPOINT_UNIT,
+  type SafepointOptions,
+  type SafepointTimes,
+  safepointWork,
+} from './safepoint.ts';
 import type { GcStatus, NodeGcReport } from './types.ts';
 
 /** A replica here, as collection sees it. */
@@ -44,6 +51,8 @@ export interface NodeGcOptions {
   readonly random: Random;
   /** How long the past stays readable while the setting `gc.retentionMs` says nothing. */
   readonly retentionMs: Millis;
+  /** See `SafepointOptions`. */
+  readonly needed?: SafepointOptions['needed'];
   readonly times?: GcTimes;
   /** See `CollectorOptions`. */
   readonly isUrgent?: () => boolean;
@@ -98,7 +107,14 @@ export class NodeGc {
     this.rounds = new WorkRunner({
       ...runner,
       units: () => [
-        safepointWork({ catalog, channel: this.endpoint, clock, retentionMs, times: times.safepoint ?? {} }),
+        safepointWork({
+          catalog,
+          channel: this.endpoint,
+          clock,
+          retentionMs,
+          ...(options.needed === undefined ? {} : { needed: options.needed }),
+          times: times.safepoint ?? {},
+        }),
       ],
       onError: (_unit, error) => onError(error),
     });

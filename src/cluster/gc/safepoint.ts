@@ -69,6 +69,8 @@ export interface SafepointOptions {
   readonly clock: Clock;
   /** How long the past is kept while the setting says nothing. */
   readonly retentionMs: Millis;
+  /** What else in the cluster needs the past above a timestamp; undefined for nothing. */
+  readonly needed?: (state: ClusterState) => (HolderBack & { readonly ts: HlcTimestamp }) | undefined;
   readonly times?: Partial<SafepointTimes>;
 }
 
@@ -168,6 +170,8 @@ class Round {
       }
     });
     await this.askPins(take);
+    const needed = this.options.needed?.(this.clusterState);
+    if (needed !== undefined) take(needed.ts, { who: needed.who, why: needed.why });
     const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.clusterState())];
     const mover = handedOver(jobsBefore, jobsAfter);
     if (mover !== undefined) take(NEVER, { who: `job ${mover}`, why: 'handed its range over during the round' });

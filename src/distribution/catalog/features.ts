@@ -38,6 +38,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   'nodes.endpoints': { bit: 9, description: 'nodes say in their rows where clients reach them' },
   'nodes.drain': { bit: 10, description: 'nodes are taken out of service and put back, which the catalog remembers' },
   backups: { bit: 11, description: 'nodes store copies of groups for backups outside of the cluster' },
+  'backups.archive': { bit: 12, description: 'nodes store changes of groups for restores of any moment' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -30,6 +30,17 @@ export const SETTINGS = {
   automerge: { initial: 'observe', description: 'merges neighbours that are small and idle', values: SWITCH },
   'balance.leaders': { initial: 'on', description: 'spreads leaders over nodes', values: SWITCH },
   'balance.size': { initial: 'observe', description: 'spreads stored bytes over nodes', values: SWITCH },
+  'backup.archiveEveryMs': {
+    initial: '0',
+    description: 'milliseconds between steps of the archive of changes, which lead from backups to any moment; 0: none',
+    values: { min: 0, max: 3_600_000 },
+  },
+  'backup.archiveHoldMs': {
+    initial: '21600000',
+    description:
+      'milliseconds that the past is kept for an archive of changes that does not get on; then it breaks off',
+    values: { min: 60_000, max: 2_592_000_000 },
+  },
   'backup.bytesPerSecond': {
     initial: '33554432',
     description: 'bytes a second that a node stores of backups, all together',

@@ -1,5 +1,13 @@
 /** A backup as what a cluster is restored from. */
-import { type BackupGroup, type BackupManifest, type BackupPlace, readCopy } from '../../backup/index.ts';
+import {
+  type BackupGroup,
+  type BackupManifest,
+  type BackupPlace,
+  type MomentPlan,
+  type ReadChangesOptions,
+  readChanges,
+  readCopy,
+} from '../../backup/index.ts';
 import { assert, type GroupId } from '../../platform/index.ts';
 import type { ArchiveSource } from './restore.ts';
 
@@ -18,5 +26,16 @@ export function backupSource(place: BackupPlace, backup: BackupManifest): Archiv
     }),
     manifest: ({ group }) => readCopy(place, backup, groupOf(group)),
     frames: ({ group }, _segment, at) => place.readContent(groupOf(group).segments[at]!.name, backup.dataKey),
+  };
+}
+
+/** A moment behind a backup, see `planMoment`. */
+export function momentSource(plan: MomentPlan, options: ReadChangesOptions): ArchiveSource {
+  const { at, ceilingMs, backup, chain, log } = plan;
+  const source = backupSource(log.place, backup);
+  return {
+    ...source,
+    place: `${source.place} and the changes ${chain} behind it`,
+    changes: { at, ceilingMs, pages: () => readChanges(plan, options) },
   };
 }

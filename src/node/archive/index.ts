@@ -8,7 +8,7 @@ export {
   listArchives,
   verifyArchive,
 } from './archive-folder.ts';
-export { backupSource } from './backup-source.ts';
+export { backupSource, momentSource } from './backup-source.ts';
 export {
   type ArchiveSource,
   folderSource,

@@ -1,6 +1,7 @@
 /**
  * An archive becomes the data folder of a new cluster's node, offline. Every segment is proven; of each group the versions up
- * to the archive's moment are written to a new store, and nothing of what was under way: no locks, no jobs, no nodes. The new
+ * to the archive's moment are written to a new store, and nothing of what was under way: no locks, no jobs, no nodes. Changes may lead on to a later
+ * moment: each version goes to the group that had its key in the archive, wherever it was when it was written. The new
  * cluster has its own members, its own life of the node, its own incarnation of the catalog; and its timestamps begin above all
  * that the old one may have given out. Several members restore the same archive with the same incarnation, each for itself.
  */
@@ -11,6 +12,7 @@ import {
   CATALOG_END,
   CATALOG_START,
   type CatalogMutation,
+  decodeSpanTable,
   encodeGroup,
   encodeMeta,
   groupKey,
@@ -43,6 +45,7 @@ import {
   type CopyManifest,
   CorruptSnapshotError,
   DiskLevelFolders,
+  type ExportedVersion,
   type GroupStore,
   openGroupStore,
   removeGroupStore,
@@ -57,10 +60,11 @@ import {
   readArchive,
   readGroupManifest,
 } from './archive-folder.ts';
+import { type ReplayedGroup, replayChanges } from './replay.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** The setting by which a cluster makes backups by itself. */
-const BACKUP_SCHEDULE = 'backup.everyMs';
+/** Settings by which a cluster makes backups and archives changes by itself. */
+const BACKUP_SETTINGS = ['backup.everyMs', 'backup.archiveEveryMs'];
 const PAGE_BYTES = 1 << 20;
 const FRAME_BYTES = 1 << 20;
 /** Small values of a group that its new life takes over as they are. */
@@ -76,6 +80,17 @@ export interface ArchiveSource {
   manifest(copy: ArchivedCopy): Promise<CopyManifest>;
   /** The bytes of a segment. @param at its number in the manifest */
   frames(copy: ArchivedCopy, segment: SegmentEntry, at: number): AsyncIterable<Buffer>;
+  /** What leads from the copies to a later moment; left out: the copies' own is wanted. */
+  readonly changes?: SourceOfChanges;
+}
+
+/** Changes behind the moment of an archive. */
+export interface SourceOfChanges {
+  readonly at: HlcTimestamp;
+  /** The old cluster's timestamps are below, as far as is known. */
+  readonly ceilingMs: Millis;
+  /** Of each key in the order of timestamps; some may come twice. @throws BackupDamagedError */
+  pages(): AsyncIterable<readonly ExportedVersion[]>;
 }
 
 /** An archive in a folder. */
@@ -110,10 +125,22 @@ export interface RestoreOptions {
 
 export interface RestoreReport {
   readonly archive: Archive;
+  /** The moment that the new cluster is of. */
+  readonly at: HlcTimestamp;
   readonly incarnation: number;
   /** Timestamps of the new cluster are above this moment. */
   readonly floorMs: Millis;
   readonly rows: number;
+}
+
+/** What of a copy the new life of its group needs; the versions are in its store. */
+interface CopiedGroup {
+  readonly group: GroupId;
+  readonly facts: ReturnType<typeof snapshotFacts>;
+  readonly meta: ReadonlyMap<string, Buffer>;
+  readonly gcThreshold: HlcTimestamp;
+  /** Newest values of the catalog's rows, in its group. */
+  readonly catalog: ReadonlyMap<string, Buffer> | undefined;
 }
 
 /** A copy whose manifest was read. */
@@ -149,7 +176,12 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
     throw new ArchiveError(`${source.place} lacks the group of the catalog`);
   }
   const facts = copies.map(({ manifest }) => snapshotFacts(manifest));
-  const floorMs = Math.max(physicalMs(archive.at) + 1, ...facts.map(({ ceilingMs }) => ceilingMs));
+  const at = source.changes?.at ?? archive.at;
+  const floorMs = Math.max(
+    physicalMs(at) + 1,
+    source.changes?.ceilingMs ?? 0,
+    ...facts.map(({ ceilingMs }) => ceilingMs),
+  );
   const life: NewLife = {
     conf: {
       voters: members.toSorted((left, right) => left - right),
@@ -158,8 +190,8 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
       learnersNext: [],
       autoLeave: false,
     },
-    at: archive.at,
-    writeTs: hlcTimestamp(archive.at + 1n),
+    at,
+    writeTs: hlcTimestamp(at + 1n),
     // Whoever gave out timestamps below the ceiling may have asked for more that is not in the archive.
     ceilingMs: floorMs + DEFAULT_CLOCK_LIMITS.windowMs,
   };
@@ -171,76 +203,64 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
     const folder = await openDataFolder({ ...options, folder: work, nodeId: node, joins: false });
     await folder.close();
     let rows = 0;
+    const copied: CopiedGroup[] = [];
+    for (const [at, read] of copies.entries()) {
+      options.onGroup?.(read.copy.group, at, copies.length);
+      copied.push(await copyGroup(options, work, read, archive.at));
+      rows += read.manifest.rows;
+    }
+    rows += await replayInto(options, work, copied);
     let { incarnation } = options;
     const starts = new Map<GroupId, SnapshotMeta>();
-    for (const [at, read] of copies.entries()) {
-      const { group } = read.copy;
-      options.onGroup?.(group, at, copies.length);
-      const restored = await restoreGroup(options, work, read, life, incarnation);
-      if (restored.incarnation !== undefined) incarnation = restored.incarnation;
-      starts.set(group, restored.start);
-      rows += read.manifest.rows;
+    for (const one of copied) {
+      const begun = await beginGroup(options, work, one, life);
+      if (begun.incarnation !== undefined) incarnation = begun.incarnation;
+      starts.set(one.group, begun.start);
     }
     await writeLog(options, work, folder.record, starts);
     // An empty folder may be there.
     await disk.remove(dataFolder);
     await disk.rename(work, dataFolder);
     await disk.syncFolder(dirname(dataFolder));
-    return { archive, incarnation: incarnation!, floorMs: life.ceilingMs, rows };
+    return { archive, at: life.at, incarnation: incarnation!, floorMs: life.ceilingMs, rows };
   } catch (error) {
     await disk.remove(work).catch(() => {});
     throw error;
   }
 }
 
-async function restoreGroup(
+/** Installs a copy and takes over of it what the new life keeps. */
+async function copyGroup(
   options: RestoreOptions,
   work: string,
-  { copy: archived, manifest }: ReadCopy,
-  life: NewLife,
-  wanted: number | undefined,
-): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
-  const { disk, source, wallMs } = options;
+  read: ReadCopy,
+  at: HlcTimestamp,
+): Promise<CopiedGroup> {
+  const { disk, source } = options;
+  const { copy: archived, manifest } = read;
   const { group } = archived;
   const copyAt = join(work, `copy-${group}`);
   const copy = await openGroupStore({ location: copyAt, disk, ...KEYSPACES_OF_ADAPTERS.forStores });
-  const target = await openGroupStore({
-    location: join(work, `group-${group}`),
-    disk,
-    ...KEYSPACES_OF_ADAPTERS.forStores,
-  });
+  const target = await openTarget(options, work, group);
   try {
     const staged = await copy.stageImport(manifest);
-    for (const at of staged.missing) {
-      await staged.receive(at, source.frames(archived, manifest.segments[at]!, at));
+    for (const segment of staged.missing) {
+      await staged.receive(segment, source.frames(archived, manifest.segments[segment]!, segment));
     }
     await staged.finish();
     await staged.install();
-    if (copy.gcThreshold > life.at) {
+    if (copy.gcThreshold > at) {
       throw new ArchiveError(`of group ${group} the versions of the archive's moment had been collected already`);
     }
     const catalog = group === CATALOG_GROUP ? new Map<string, Buffer>() : undefined;
-    await copyVersions(copy, target, life.at, catalog);
-    const incarnation = catalog === undefined ? undefined : wanted;
-    const rewritten = catalog === undefined ? undefined : newCatalog(catalog, life, incarnation, wallMs);
-    const { index, term } = snapshotFacts(manifest);
-    const start: SnapshotMeta = { index: Math.max(index, target.appliedIndex) + 1, term: term + 1, conf: life.conf };
-    const writer = target.write();
-    for (const { key, value } of rewritten?.mutations ?? []) {
-      if (value === undefined) writer.delete(key, life.writeTs);
-      else writer.put(key, value, life.writeTs, NEVER);
-    }
+    await copyVersions(copy, target, at, catalog);
+    await target.flush();
+    const meta = new Map<string, Buffer>();
     for (const name of KEPT_META) {
       const value = copy.meta(name);
-      if (value !== undefined) writer.setMeta(name, value);
+      if (value !== undefined) meta.set(name, value);
     }
-    writer.setMeta(MetaName.Conf, encodeConf(life.conf));
-    const applied = { term: start.term, maxTs: life.writeTs, ceilingMs: life.ceilingMs };
-    writer.setMeta(MetaName.Applied, encodeAppliedMeta(applied));
-    if (copy.gcThreshold > 0n) target.setGcThreshold(writer, copy.gcThreshold);
-    writer.commit(start.index);
-    await target.flush();
-    return { start, incarnation: rewritten?.incarnation };
+    return { group, facts: snapshotFacts(manifest), meta, gcThreshold: copy.gcThreshold, catalog };
   } finally {
     await target.close();
     await copy.close();
@@ -248,6 +268,60 @@ async function restoreGroup(
     await disk.remove(join(work, `group-${group}.cut`));
   }
 }
+
+/** Writes what came after the copies. */
+async function replayInto(options: RestoreOptions, work: string, groups: readonly CopiedGroup[]): Promise<number> {
+  const { changes } = options.source;
+  if (changes === undefined) return 0;
+  const opened: ReplayedGroup[] = [];
+  try {
+    for (const { group, meta } of groups) {
+      const table = meta.get(MetaName.Spans);
+      const spans = table === undefined ? [] : decodeSpanTable(table).spans;
+      const owned = spans.filter(({ state }) => state === 'ACTIVE' || state === 'FENCED');
+      opened.push({ store: await openTarget(options, work, group), spans: owned });
+    }
+    const versions = await replayChanges(opened, changes.pages());
+    for (const { store } of opened) await store.flush();
+    return versions;
+  } finally {
+    for (const { store } of opened) await store.close();
+  }
+}
+
+/** Begins the new life of a group. */
+async function beginGroup(
+  options: RestoreOptions,
+  work: string,
+  { group, facts, meta, gcThreshold, catalog }: CopiedGroup,
+  life: NewLife,
+): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
+  const target = await openTarget(options, work, group);
+  try {
+    const rewritten =
+      catalog === undefined ? undefined : newCatalog(catalog, life, options.incarnation, options.wallMs);
+    const { index, term } = facts;
+    const start: SnapshotMeta = { index: Math.max(index, target.appliedIndex) + 1, term: term + 1, conf: life.conf };
+    const writer = target.write();
+    for (const { key, value } of rewritten?.mutations ?? []) {
+      if (value === undefined) writer.delete(key, life.writeTs);
+      else writer.put(key, value, life.writeTs, NEVER);
+    }
+    for (const [name, value] of meta) writer.setMeta(name, value);
+    writer.setMeta(MetaName.Conf, encodeConf(life.conf));
+    const applied = { term: start.term, maxTs: life.writeTs, ceilingMs: life.ceilingMs };
+    writer.setMeta(MetaName.Applied, encodeAppliedMeta(applied));
+    if (gcThreshold > 0n) target.setGcThreshold(writer, gcThreshold);
+    writer.commit(start.index);
+    await target.flush();
+    return { start, incarnation: rewritten?.incarnation };
+  } finally {
+    await target.close();
+  }
+}
+
+const openTarget = ({ disk }: RestoreOptions, work: string, group: GroupId): Promise<GroupStore> =>
+  openGroupStore({ location: join(work, `group-${group}`), disk, ...KEYSPACES_OF_ADAPTERS.forStores });
 
 /** @param catalog gets the newest values of the catalog's rows */
 async function copyVersions(
@@ -303,7 +377,9 @@ function newCatalog(
     ...[...state.nodes.keys()].map((id) => ({ key: nodeKey(id), value: undefined })),
     ...[...state.work.keys()].map((name) => ({ key: workKey(name), value: undefined })),
     // The new cluster would put its backups among those of the old one, and take away what it does not keep.
-    ...(state.settings.has(BACKUP_SCHEDULE) ? [{ key: settingKey(BACKUP_SCHEDULE), value: undefined }] : []),
+    ...BACKUP_SETTINGS.filter((name) => state.settings.has(name)).map((name) => {
+      return { key: settingKey(name), value: undefined };
+    }),
   ];
   for (const group of state.groups.values()) {
     if (group.state !== 'ACTIVE') continue;

@@ -219,6 +219,21 @@ const BACKUPS: BackupsView = {
   keepMs: 0,
   bytesPerSecond: 33_554_432,
   nextMs: 1_700_086_400_000,
+  archive: {
+    isOn: true,
+    everyMs: 10_000,
+    holdMs: 21_600_000,
+    place: 's3://backups/orders',
+    node: nodeId(3),
+    chain: '20231113T000000Z-0a0b0c0f',
+    steps: 8_000,
+    versions: 123_456,
+    fromMs: 1_699_833_600_000,
+    sinceMs: 1_699_913_600_000,
+    untilMs: 1_700_000_000_123,
+    failures: 0,
+    problem: '',
+  },
 };
 
 const GC: GcView = {

@@ -99,7 +99,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
       lastProblem: undefined,
     },
     jobs: undefined,
-    backups: { everyMs: 3_600_000, lastMs: 1_000, isRunning: false, isFailing: true },
+    backups: { everyMs: 3_600_000, lastMs: 1_000, isRunning: false, isFailing: true, archive: undefined },
     proxy: {
       counters: new ForwardCounters(),
       pending: 0,

@@ -16,7 +16,7 @@ function archiveOf(facts: { readonly gcThreshold: bigint; readonly assigned?: bi
     executor: {
       isServing: true,
       oldestAssigned: () => facts.assigned,
-      clock: { now: () => AT, observeForeign: () => undefined },
+      clock: { now: () => AT, observeForeign: () => undefined, bound: 1, opening: () => undefined },
     },
     store: {
       gcThreshold: facts.gcThreshold,
@@ -34,7 +34,7 @@ function archiveOf(facts: { readonly gcThreshold: bigint; readonly assigned?: bi
 describe('the copy of a group at a moment', () => {
   test('is made when the group is closed at it and its past is still there', async () => {
     for (const gcThreshold of [0n, 100n]) {
-      const { cut, closed } = archiveOf({ gcThreshold, assigned: 101n, locked: 101n });
+      const { cut, closed } = archiveOf({ gcThreshold, assigned: 102n, locked: 101n });
       await cut();
       assert.equal(closed.count, 0);
     }
@@ -48,6 +48,8 @@ describe('the copy of a group at a moment', () => {
 
   test('is not made while something is open at it', async () => {
     await assert.rejects(archiveOf({ gcThreshold: 0n, assigned: 100n }).cut(), { code: 'MOMENT_NOT_CLOSED' });
+    // Its range deletes would have the timestamp before.
+    await assert.rejects(archiveOf({ gcThreshold: 0n, assigned: 101n }).cut(), { code: 'MOMENT_NOT_CLOSED' });
     await assert.rejects(archiveOf({ gcThreshold: 0n, locked: 100n }).cut(), { code: 'MOMENT_NOT_CLOSED' });
   });
 });

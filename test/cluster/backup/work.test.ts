@@ -52,7 +52,7 @@ class Stage {
   asked: { readonly place: string } | undefined;
   readonly errors: unknown[] = [];
   make: BackupWorkOptions['make'] = async ({ id }) => manifestOf(id);
-  cleanUp: BackupWorkOptions['cleanUp'] = async () => ({ removed: ['x'], objects: 3, bytes: 30 });
+  cleanUp: BackupWorkOptions['cleanUp'] = async () => ({ removed: ['x'], steps: 0, objects: 3, bytes: 30 });
   readonly unit = backupWork({
     settings: () => this.settings,
     takeAsked: () => {

@@ -49,6 +49,7 @@ class Stage implements GcChannel {
   onCertify: () => void = () => undefined;
   nowMs = NOW_MS;
   saved: SafepointNotes | undefined;
+  neededTs: HlcTimestamp | undefined;
 
   constructor() {
     for (const id of [1, 2, 3]) this.heartbeat(id);
@@ -92,6 +93,7 @@ class Stage implements GcChannel {
       channel: this,
       clock: { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs },
       retentionMs: RETENTION_MS,
+      needed: () => this.neededTs && { ts: this.neededTs, who: 'archive', why: 'it is behind' },
     });
   }
 
@@ -176,6 +178,16 @@ describe('the safepoint of the cluster', () => {
     const { publishedTs, holders } = await stage.round();
     assert.equal(publishedTs, pinTs - 1n);
     assert.deepEqual(holders, [{ who: 'node 1', why: 'backup' }]);
+  });
+
+  test('stays at what is needed elsewhere', async () => {
+    const stage = new Stage();
+    stage.neededTs = hlcTimestamp(CANDIDATE - 50n);
+    const { publishedTs, holders } = await stage.round();
+    assert.equal(publishedTs, CANDIDATE - 50n);
+    assert.deepEqual(holders, [{ who: 'archive', why: 'it is behind' }]);
+    stage.neededTs = hlcTimestamp(CANDIDATE + 1n);
+    assert.equal((await stage.round()).publishedTs, CANDIDATE);
   });
 
   test('is held back by a node that lives and cannot be asked, until its pins have run out', async () => {
