@@ -8,7 +8,7 @@ import {
 } from '../../../../src/adapter/dynamodb/operation/index.ts';
 import type { Credential } from '../../../../src/adapter/dynamodb/wire/credentials.ts';
 import { Exchanges, HttpPort, MemoryBudget } from '../../../../src/adapter/dynamodb/wire/index.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import { type Clock, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import type { TlsPort } from '../../../../src/security/index.ts';
 
 export interface BedOptions {
@@ -17,6 +17,7 @@ export interface BedOptions {
   readonly operations?: readonly AnyOperation[];
   readonly budgetBytes?: number;
   readonly tls?: TlsPort;
+  readonly clock?: Clock;
 }
 
 /** Answers what it was asked. */
@@ -42,7 +43,13 @@ export interface PortBed {
 }
 
 /** Opens a port; stop it. */
-export async function openBed({ credentials, operations, budgetBytes, tls }: BedOptions = {}): Promise<PortBed> {
+export async function openBed({
+  credentials,
+  operations,
+  budgetBytes,
+  tls,
+  clock = new SystemClock(),
+}: BedOptions = {}): Promise<PortBed> {
   const failures: unknown[] = [];
   const exchanges = new Exchanges({
     operations: new Map((operations ?? [echo('GetItem'), echo('PutItem', 'write')]).map((one) => [one.name, one])),
@@ -52,7 +59,7 @@ export async function openBed({ credentials, operations, budgetBytes, tls }: Bed
     region: undefined,
     accountId: '000000000000',
     budget: new MemoryBudget(budgetBytes ?? 64 * 1024 * 1024),
-    clock: new SystemClock(),
+    clock,
     random: new SystemRandom(),
     logger: { error: (facts) => failures.push(facts) },
   });
