@@ -1,12 +1,12 @@
 /** Consumer groups with very many pending entries, and streams of as many entries. */
 import type { Argument } from '../../cmd/redis/index.ts';
-import { type AbuseRow, type Abuser, replyText } from './abuser.ts';
+import { type AbuseRow, type Abuser, replyText, tallyText } from './abuser.ts';
 
 const MILLION = 1_000_000;
 const STREAM = 'stream';
 const GROUP = 'group';
 /** Entries that a call of XREADGROUP gives at most. */
-const READ_AT_ONCE = 2_000;
+const READ_AT_ONCE = 500;
 const CONSUMERS = 3;
 
 /** Ids are 1-0, 2-0 and so on, so that nobody has to remember them. */
@@ -16,12 +16,13 @@ const idAt = (at: number): string => `${at + 1}-0`;
 async function prepare(abuser: Abuser): Promise<void> {
   const total = abuser.many(MILLION);
   if ((await abuser.call('XLEN', STREAM)) !== 0) return;
-  await abuser.pipeline(total, (at) => ['XADD', STREAM, idAt(at), 'field', `value of ${at}`]);
+  const added = await abuser.pipeline(total, (at) => ['XADD', STREAM, idAt(at), 'field', `value of ${at}`]);
   await abuser.call('XGROUP', 'CREATE', STREAM, GROUP, '0');
-  await abuser.pipeline(Math.ceil(total / READ_AT_ONCE), (at) => {
+  const given = await abuser.pipeline(Math.ceil(total / READ_AT_ONCE), (at) => {
     const consumer = `consumer${at % CONSUMERS}`;
     return ['XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', READ_AT_ONCE, 'STREAMS', STREAM, '>'];
   });
+  for (const tally of [added, given]) if (tally.errors > 0) console.error(`a million pending: ${tallyText(tally)}`);
 }
 
 /** Ids that lie all over the stream. @param share which of several sets that have nothing in common */

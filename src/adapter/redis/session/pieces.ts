@@ -6,13 +6,9 @@
 import type { CommandSpec, PieceRule } from '../command/index.ts';
 import { errorTextIn, integerIn, type Reply, splitArrayReply } from '../protocol/index.ts';
 
-/** Whether a call may be so large that it is run in pieces: then nothing else is to be under way. */
-export const isLarge = ({ pieces }: CommandSpec, args: readonly Buffer[]): boolean =>
-  pieces !== undefined && args.length > pieces.mostArguments;
-
 /** The pieces of a call; undefined when it is run as it is. */
-export const piecesOf = (spec: CommandSpec, args: readonly Buffer[]): readonly (readonly Buffer[])[] | undefined =>
-  isLarge(spec, args) ? spec.pieces!.split(args) : undefined;
+export const piecesOf = ({ pieces }: CommandSpec, args: readonly Buffer[]): ReturnType<PieceRule['split']> =>
+  pieces !== undefined && args.length > pieces.mostArguments ? pieces.split(args) : undefined;
 
 /** What several replies are as one. @param replies none of them an error */
 function joined(kind: PieceRule['reply'], replies: readonly Reply[]): Reply {
@@ -24,6 +20,7 @@ function joined(kind: PieceRule['reply'], replies: readonly Reply[]): Reply {
 /**
  * Runs the pieces of a call.
  * @param run runs one of them to its end
+ * @param nextTurn lets others have their turn: a piece that changes nothing is answered at once
  * @returns the reply of all; that of the first piece which is an error, when one is: those behind it have not been begun
  * @throws what a piece throws
  */
@@ -31,12 +28,14 @@ export async function runPieces(
   spec: CommandSpec,
   pieces: readonly (readonly Buffer[])[],
   run: (piece: readonly Buffer[]) => Promise<Reply>,
+  nextTurn: (callback: () => void) => void,
 ): Promise<Reply> {
   const replies: Reply[] = [];
   for (const piece of pieces) {
     const reply = await run(piece);
     if (errorTextIn(reply) !== undefined) return reply;
     replies.push(reply);
+    await new Promise<void>((resolve) => nextTurn(resolve));
   }
   return joined(spec.pieces!.reply, replies);
 }

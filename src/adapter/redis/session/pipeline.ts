@@ -40,7 +40,7 @@ import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
 import { Leaving } from './leaving.ts';
-import { isLarge, piecesOf, runPieces } from './pieces.ts';
+import { piecesOf, runPieces } from './pieces.ts';
 import { checkPlace } from './places.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ScriptWait } from './script-search.ts';
@@ -264,7 +264,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || isAcross || session.readsHere(spec, route) || (!queued && isLarge(spec, args));
+    const isAlone = isWide || isAcross || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -398,7 +398,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.occupySlot(slot, this.runAcross(request), request.isWrite);
   }
 
-  /** Runs a command, or its pieces one after the other; then nothing else is under way. */
+  /** Runs a command, or its pieces one after the other; then nothing that comes behind it is begun before its last piece has ended. */
   private startInGroups(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     const { spec } = command;
     const pieces = piecesOf(spec, args);
@@ -409,7 +409,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const group = route.group ?? anyGroup(this.server.kv);
     const run = (piece: readonly Buffer[]): Promise<Reply> =>
       this.ask(group, (owner, token) => requestOf(this.session, command, piece, route, owner, token));
-    this.occupySlot(slot, runPieces(spec, pieces, run), mayWrite(spec, args));
+    const work = runPieces(spec, pieces, run, (callback) => this.server.scheduler.nextTurn(callback));
+    this.occupySlot(slot, work, mayWrite(spec, args));
   }
 
   private occupySlot(slot: number, work: Promise<Reply>, isWrite: boolean): void {

@@ -18,7 +18,8 @@ describe('a call with very many ids', () => {
     for (const id of ids(ENTRIES)) client.send(request('XADD', 's', id, 'f', 'v'));
     for (const id of ids(ENTRIES)) assert.equal(await client.read(), id);
     await client.call('XGROUP', 'CREATE', 's', 'g', '0');
-    await client.call('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', `${ENTRIES}`, 'STREAMS', 's', '>');
+    // It gives a part at a time.
+    while ((await client.call('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', '500', 'STREAMS', 's', '>')) !== null);
     const before = server.kv.submitted;
     return { client, submitted: () => server.kv.submitted - before };
   }

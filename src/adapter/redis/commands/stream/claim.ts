@@ -22,6 +22,8 @@ const USUAL_COUNT = 100;
 const ATTEMPTS_FACTOR = 10;
 /** And at no more than this: whoever has more to claim goes on from the id that is answered. */
 const MOST_ATTEMPTS = 2_000;
+/** It claims no more than this at a time: each entry is written down for another consumer, in one turn of the leader. */
+const MOST_CLAIMED = 500;
 
 interface ClaimOptions {
   readonly isForced: boolean;
@@ -188,8 +190,8 @@ class Autoclaim {
   }
 
   run(): void {
-    const { limit } = this.options;
-    let attempts = Math.min(limit * ATTEMPTS_FACTOR, MOST_ATTEMPTS);
+    let attempts = Math.min(this.options.limit * ATTEMPTS_FACTOR, MOST_ATTEMPTS);
+    const limit = Math.min(this.options.limit, MOST_CLAIMED);
     this.next = this.options.start;
     while (this.next !== undefined) {
       // What is pending changes under the walk, so it goes in steps: what may be taken, and the one behind.
@@ -224,6 +226,10 @@ class Autoclaim {
   }
 }
 
+const AT_ONCE =
+  `Looks at ${MOST_ATTEMPTS.toLocaleString('en')} entries at most at a time and claims ${MOST_CLAIMED}, whatever COUNT says; the id that is ` +
+  'answered says where to go on.';
+
 export const claimCommands: readonly CommandSpec[] = defineCommands([
   declareStream({
     name: 'xclaim',
@@ -242,7 +248,7 @@ export const claimCommands: readonly CommandSpec[] = defineCommands([
     since: '6.2.0',
     summary: 'Lets a consumer take over entries that others were given long ago.',
     complexity: 'O(log N) for each, of N that are pending',
-    differences: `Looks at ${MOST_ATTEMPTS.toLocaleString('en')} entries at most at a time, whatever COUNT says; the id that is answered says where to go on.`,
+    differences: AT_ONCE,
     run: autoclaim,
   }),
 ]);

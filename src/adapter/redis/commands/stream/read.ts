@@ -41,7 +41,7 @@ import { advance } from './progress.ts';
 /** Of each stream, for a client that has waited and did not say how many. */
 const LIMIT_AFTER_WAITING = 1_000;
 /** What XREADGROUP gives at once, of all streams together: each entry is written down as pending, in one turn of the leader. */
-const MOST_DELIVERED = 2_000;
+const MOST_DELIVERED = 500;
 
 interface ReadOptions {
   /** Most entries of each stream; undefined when it is not said. */
