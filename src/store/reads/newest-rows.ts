@@ -16,12 +16,16 @@ import {
 import { AbsentKeys } from './absent-keys.ts';
 import { type RecentVersion, RecentVersions } from './recent-versions.ts';
 
+/** Share of the cache that one version may take; longer ones would drive out too much for being read once. */
+const MAX_KEPT_SHARE = 1 / 512;
+
 /** Reads what L rows hold, synchronously. */
 export class NewestRows {
   private readonly location: string;
   private readonly level: () => Level;
-  /** What L rows on disk hold, for keys that are in no generation. */
+  /** What L rows on disk hold, for keys that are in no generation; with the value also where that lies apart. */
   private readonly recent: RecentVersions;
+  private readonly maxKeptBytes: number;
   private readonly absent = new AbsentKeys();
   private readonly activity: StoreActivity;
   /** Encoded key of the point read that is being made. */
@@ -32,6 +36,7 @@ export class NewestRows {
     this.location = location;
     this.level = level;
     this.recent = new RecentVersions(limits.cacheBytes);
+    this.maxKeptBytes = limits.cacheBytes * MAX_KEPT_SHARE;
     this.activity = activity;
   }
 
@@ -42,7 +47,7 @@ export class NewestRows {
     return writeKey(this.scratch, RowKind.Latest, key);
   }
 
-  /** Header and inline value of the newest version. @param name latin-1 text of the key */
+  /** Header of the newest version, and its value where it is inline or was read before. @param name latin-1 text of the key */
   header(key: Buffer, name: string): RecentVersion | undefined {
     const known = this.recent.get(name);
     if (known !== undefined || this.absent.has(name)) {
@@ -69,20 +74,22 @@ export class NewestRows {
   /** The same with its value, wherever that lies. @throws CorruptStoreError */
   whole(key: Buffer, name: string): LatestVersion | undefined {
     const newest = this.header(key, name);
-    if (newest === undefined || !newest.isValueApart) return newest;
+    if (newest === undefined || !newest.isValueApart || newest.value.length > 0) return newest;
     const keyBytes = this.encodeScratch(key);
     this.scratch[0] = RowKind.Version;
     const end = writeDescending(this.scratch, newest.commitTs, keyBytes);
     const apart = this.level().getSync(this.scratch.subarray(0, end));
     if (apart === undefined) throw new CorruptStoreError(this.location, 'lost a value');
-    return decodeVersion(apart, this.location);
+    const whole = { ...decodeVersion(apart, this.location), isValueApart: true };
+    if (apart.length <= this.maxKeptBytes) this.recent.set(name, whole);
+    return whole;
   }
 
   /** Mirrors the L row that a flush has written. */
   flushed(name: string, version: BufferedVersion): void {
     const { commitTs, isTombstone, expireTs, value, row, isValueApart, older } = version;
     this.absent.delete(name);
-    if (isValueApart) this.recent.delete(name);
+    if (isValueApart && row.length > this.maxKeptBytes) this.recent.delete(name);
     // What came before it in the generation must not stay in memory with it.
     else
       this.recent.set(

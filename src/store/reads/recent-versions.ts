@@ -1,6 +1,6 @@
 /**
  * Newest versions that were read or flushed lately, so that a hot key costs a map lookup instead of a search in LevelDB.
- * An entry mirrors the L row of its key as it is on disk; whoever changes such rows must tell the cache. Two maps take
+ * An entry mirrors the L row of its key as it is on disk, and has its value, which may lie apart; whoever changes such rows must tell the cache. Two maps take
  * turns: what is not touched while the younger one fills up to half of the budget is forgotten with the older one.
  */
 import type { HlcTimestamp } from '../../platform/index.ts';
@@ -10,7 +10,7 @@ import type { BaseVersion } from '../flush/index.ts';
 /** Rough cost of an entry beside its bytes: two objects, two buffers' heads, a map slot. */
 const OVERHEAD_BYTES = 300;
 
-/** A newest version whose value lies in its L row. */
+/** A newest version with its value. */
 export interface RecentVersion extends LatestVersion, BaseVersion {
   readonly commitTs: HlcTimestamp;
   readonly isTombstone: boolean;
