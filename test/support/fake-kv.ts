@@ -328,6 +328,11 @@ export class FakeKv implements KvService {
     });
   }
 
+  /** Everything takes a command here. */
+  readNow(): undefined {
+    return undefined;
+  }
+
   /** How many operations wait here for keys. */
   get waiterCount(): number {
     return this.waits.size;

@@ -67,6 +67,12 @@ export class ConsistentReads {
     return this.reads.readAt(request);
   }
 
+  /** Keys of one group as the replica here has them; undefined when that is older than `maxStalenessMs`, or cannot be said at once. */
+  now(group: GroupId, keys: readonly Buffer[], maxStalenessMs: Millis): readonly (LiveValue | undefined)[] | undefined {
+    const demand = { minTs: undefined, coveredMs: this.reads.elapsedMs() - maxStalenessMs };
+    return this.reads.readNow(group, keys, demand, 'bounded')?.values;
+  }
+
   /** One key. */
   async get(key: Buffer, consistency: Consistency, deadlineMs: Millis): Promise<TimedValue> {
     const read = await this.ofOneGroup([key], consistency, deadlineMs);

@@ -5,7 +5,7 @@
 import type { GroupId, HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
 import type { ChangeListener } from './changes.ts';
 import type { LeaderUnavailableError } from './errors.ts';
-import type { Operation, ScanPage, ScanRequest } from './view.ts';
+import type { LiveValue, Operation, ScanPage, ScanRequest } from './view.ts';
 
 /** Leader-side end of a proxied request: decode, run, answer once with the protocol's own bytes or with an error. */
 export type ForwardHandler = (
@@ -47,6 +47,12 @@ export interface KvService {
    * `NotOwnerError` or `RangeBusyError` (nothing happened) when the group may not serve a key that it touches.
    */
   submit<Reply>(group: GroupId, operation: Operation<Reply>): void;
+  /**
+   * Values of keys at one moment, at once and without a command: what was acknowledged before the call is in them.
+   * @returns undefined where it takes a command to find out: this node does not lead the group under a lease, the group may not serve a key, a transaction
+   * holds one, a value expires
+   */
+  readNow(group: GroupId, keys: readonly Buffer[]): readonly (LiveValue | undefined)[] | undefined;
   /**
    * Ends the wait of an operation that was submitted here: it completes with `WaitEndedError` at once when it waits for keys, before it is evaluated
    * again when it waits for something else, and with its outcome when it is on its way.

@@ -80,7 +80,7 @@ export class GroupExecutor {
   private readonly overtaken = new Overtaken();
   private operationCount = 0;
   private conflictCount = 0;
-  private readonly reads: GroupReads;
+  readonly reads: GroupReads;
   private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
   private readonly changes: ChangeListener | undefined;
@@ -135,6 +135,7 @@ export class GroupExecutor {
       readTimestamp: (at?: HlcTimestamp) => this.sequencer.readTimestamp(at),
       settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => this.txns.settleLocks(start, end, readTs),
       stillLeads: () => this.stillLeads(),
+      holdsLease: () => this.serving && this.raft.holdsLease(),
     };
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
     this.waits = new OperationWaits({

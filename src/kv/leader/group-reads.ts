@@ -1,8 +1,9 @@
 /** Reads that look at more than a key: from applied state, once everything before the call is in it. */
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import { type GroupStateMachine, refusalOf } from '../apply/index.ts';
-import { RangeBusyError, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
+import { type LiveValue, RangeBusyError, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
+import { isLocalKey } from '../entry/index.ts';
 import type { ReadableRange, SpanGate } from './span-gate.ts';
 import type { AccessListener } from './view.ts';
 
@@ -28,6 +29,8 @@ export interface GroupReadsOptions {
   /** Settles when nothing of a range can be committed at or below a timestamp any more. @throws LockedError */
   readonly settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => Promise<void>;
   readonly onAccess?: AccessListener | undefined;
+  /** This node serves as the leader, and nobody else can while this is said. */
+  readonly holdsLease: () => boolean;
   /** Settles when this node was the leader after the call. */
   readonly stillLeads: () => Promise<void>;
 }
@@ -37,6 +40,26 @@ export class GroupReads {
 
   constructor(options: GroupReadsOptions) {
     this.options = options;
+  }
+
+  /** See `KvService.readNow`. What is acknowledged was applied here before, so applied state has it. */
+  now(keys: readonly Buffer[]): readonly (LiveValue | undefined)[] | undefined {
+    const { store, stateMachine, gate, holdsLease, onAccess } = this.options;
+    if (!holdsLease()) return undefined;
+    const { locks } = stateMachine;
+    const values: (LiveValue | undefined)[] = [];
+    for (const key of keys) {
+      if (isLocalKey(key) || gate.refuse(key, 'read') !== undefined) return undefined;
+      // A transaction that holds it may have been acknowledged by another group.
+      if (locks.size > 0 && locks.againstRead(key) !== undefined) return undefined;
+      const latest = store.latest(key);
+      const value = latest?.isTombstone === true ? undefined : latest;
+      // Whether it has expired a timestamp says, and none is drawn here.
+      if (value !== undefined && value.expireTs !== NEVER) return undefined;
+      onAccess?.(key, false, value === undefined ? 0 : value.value.length);
+      values.push(value);
+    }
+    return values;
   }
 
   /** See `GroupExecutor.scan`. @param at what to read at; left out: a new timestamp */

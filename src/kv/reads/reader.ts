@@ -136,7 +136,12 @@ export class ReplicaReader implements SessionSource {
   }
 
   /** Reads keys at once where the replica here has all it takes; see `ReadSession`. */
-  readNow(group: GroupId, keys: readonly Buffer[], demand: SessionDemand): ValuesNow | undefined {
+  readNow(
+    group: GroupId,
+    keys: readonly Buffer[],
+    demand: SessionDemand,
+    kind: Consistency['kind'] = 'session',
+  ): ValuesNow | undefined {
     const { claims, replicaOf } = this.options;
     const own = claims.of(group);
     const claim = own?.current();
@@ -151,7 +156,7 @@ export class ReplicaReader implements SessionSource {
       if (latest !== undefined && latest.commitTs > ts) return undefined;
       values.push(latest === undefined || !isLive(latest, ts) ? undefined : latest);
     }
-    this.counters.kinds.session.replica++;
+    this.counters.kinds[kind].replica++;
     this.counters.stalenessMs.observe(this.options.elapsed.elapsedMs() - claim.coveredMs);
     return { values, servedTs: ts, coveredMs: claim.coveredMs };
   }

@@ -146,7 +146,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     snapshot: (wanted) => snapshots.begin(wanted),
     draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), NEVER, deadlineMs),
     readAt: (request) => reader.readAt(request),
-    readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
+    readNow: (group, keys, demand, kind) => reader.readNow(group, keys, demand, kind),
     elapsedMs: () => elapsed.elapsedMs(),
     mayServe: (group) => reader.mayServe(group),
     stats: () => reader.stats(),

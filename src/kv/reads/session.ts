@@ -5,7 +5,7 @@
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';
-import type { KeyView, LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
+import type { Consistency, KeyView, LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
 import { BufferedView } from '../txn/index.ts';
 
 /** Rounds of reading: each brings the keys that the evaluation before has missed. */
@@ -34,7 +34,13 @@ export interface ValuesNow {
 export interface SessionSource {
   /** Now, as ages are measured; see `ElapsedClock`. */
   elapsedMs(): Millis;
-  readNow(group: GroupId, keys: readonly Buffer[], demand: SessionDemand): ValuesNow | undefined;
+  /** @param kind what reads are counted as */
+  readNow(
+    group: GroupId,
+    keys: readonly Buffer[],
+    demand: SessionDemand,
+    kind?: Consistency['kind'],
+  ): ValuesNow | undefined;
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
 }
 

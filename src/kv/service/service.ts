@@ -26,6 +26,7 @@ import type {
   KeyStretch,
   KvService,
   LeaderUnavailableError,
+  LiveValue,
   LockFacts,
   LongEvaluator,
   Operation,
@@ -315,6 +316,10 @@ class LocalKvService implements NodeKvService {
     const hosted = this.hosted.get(group);
     if (hosted === undefined) complete(operation, new NotLeaderError(this.proxy.leaderOf(group)), undefined);
     else hosted.executor.submit(operation as Operation<unknown>);
+  }
+
+  readNow(group: GroupId, keys: readonly Buffer[]): readonly (LiveValue | undefined)[] | undefined {
+    return this.hosted.get(group)?.executor.reads.now(keys);
   }
 
   endWait(group: GroupId, operation: Operation<unknown>): void {
