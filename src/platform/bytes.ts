@@ -85,7 +85,16 @@ export class ByteWriter {
   }
 
   text(value: string): this {
-    return this.bytes(Buffer.from(value, 'utf8'));
+    const bytes = Buffer.byteLength(value);
+    return this.u32(bytes).utf8(value, bytes);
+  }
+
+  /** A text without its length. @param bytes how many it has in UTF-8 */
+  utf8(value: string, bytes: number): this {
+    const at = this.reserve(bytes);
+    // Without any but ASCII it is copied as it is.
+    this.buffer.write(value, at, bytes, bytes === value.length ? 'latin1' : 'utf8');
+    return this;
   }
 
   /** A value that may be absent: a flag, then the bytes. */
@@ -188,6 +197,17 @@ export class ByteReader {
     return hlcTimestamp(this.u64());
   }
 
+  /** Passes over so many bytes. @returns where they begin in `buffer` */
+  protected passed(count: number): number {
+    return this.advance(count);
+  }
+
+  /** So many bytes as a text. */
+  utf8(count: number): string {
+    const at = this.advance(count);
+    return this.buffer.toString('utf8', at, at + count);
+  }
+
   /** A copy of so many bytes. */
   raw(count: number): Buffer {
     const at = this.advance(count);
@@ -219,7 +239,7 @@ export class ByteReader {
   }
 
   text(): string {
-    return this.view().toString('utf8');
+    return this.utf8(this.u32());
   }
 
   /** 0 or 1. */
