@@ -68,6 +68,7 @@ describe('requests of a load', () => {
 describe('the report of DynamoDB', () => {
   const sample = (measure: DynamoMeasure, system: DynamoSample['system'], perSecond: number, p99Ms: number) => ({
     ...{ measure, system, perSecond, p99Ms, p50Ms: p99Ms / 2, clientBusy: 0.5 },
+    cpuUs: { asked: 100, behind: 20, client: 30 },
   });
   const rows = dynamoRows([
     ...[3_000, 9_000, 6_000].map((rate) => sample('ycsbA', 'kvorum', rate, 4)),
@@ -97,7 +98,11 @@ describe('the report of DynamoDB', () => {
     const stages = { http: 10, sigv4: 20, json: 5, expression: 1, item: 4, kv: 30, other: 2 };
     const text = formatDynamo(rows, [{ measure: 'getItem', requests: 7, stages }]);
     assert.ok(text.includes(DYNAMO_MEASURES.ycsbA.title));
-    assert.match(text, /6,000\/s +1,500\/s +4\.00x +4\.00 ms +5\.00 ms +0\.80x +>= 3x, p99 no worse +pass/);
+    assert.match(
+      text,
+      /6,000\/s +1,500\/s +4\.00x +2\.00 ms +2\.50 ms +4\.00 ms +5\.00 ms +0\.80x +>= 3x, p99 no worse +pass/,
+    );
+    assert.match(text, /GetItem, consistent +100 +20 +30 +- +-/);
     assert.match(text, /GetItem, consistent +10\.0 +20\.0 +5\.0 +1\.0 +4\.0 +30\.0 +2\.0 +72\.0/);
   });
 });

@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { DynamoError } from '../../../src/adapter/dynamodb/errors/index.ts';
 import { createTablesAndItems, type TablesAndItems } from '../../../src/adapter/dynamodb/items/index.ts';
-import type { AnyOperation, RequestContext } from '../../../src/adapter/dynamodb/operation/index.ts';
+import {
+  type AnyOperation,
+  EncodedOutput,
+  type RequestContext,
+} from '../../../src/adapter/dynamodb/operation/index.ts';
 import { statementOperations } from '../../../src/adapter/dynamodb/statements/index.ts';
 import { streamOperations } from '../../../src/adapter/dynamodb/streams/index.ts';
 import type { TableDescriptor } from '../../../src/adapter/dynamodb/tables/index.ts';
@@ -86,7 +90,10 @@ export class DynamoNodes {
     const operation = end.byName.get(name);
     assert.ok(operation !== undefined, name);
     // A wrong request is refused at once, in the promise.
-    const answer = async (): Promise<Answer> => (await operation.prepare(input).run(context)) as Answer;
+    const answer = async (): Promise<Answer> => {
+      const output = await operation.prepare(input).run(context);
+      return (output instanceof EncodedOutput ? JSON.parse(output.json.toString()) : output) as Answer;
+    };
     return answer();
   }
 

@@ -66,9 +66,15 @@ export const conditionFailed = (item: Item | undefined): DynamoError =>
 
 /**
  * What a change does to the item of a table.
+ * @param part what will be told of it
  * @throws DynamoError when it does not fit the table's keys
  */
-export function bindChange(table: TableDescriptor, change: ItemChange, invocation?: Invocation): BoundChange {
+export function bindChange(
+  table: TableDescriptor,
+  change: ItemChange,
+  part?: ChangePart,
+  invocation?: Invocation,
+): BoundChange {
   const { kind, item, condition, update } = change;
   const place = kind === 'put' ? placeOfItem(table, item) : placeOfKey(table, item);
   if (condition !== undefined || update !== undefined) {
@@ -81,6 +87,7 @@ export function bindChange(table: TableDescriptor, change: ItemChange, invocatio
     write: {
       table,
       place,
+      isBlind: kind === 'put' && condition === undefined && part === undefined && invocation?.isRepeated !== true,
       isUpdate: kind === 'update',
       invocation,
       change(before) {

@@ -74,7 +74,8 @@ export class ItemStore {
     for (let tries = 0; ; tries++) {
       const tables = new Map<string, TableDescriptor>();
       for (const name of names) {
-        const table = await (tries === 0 ? directory.find(name, deadlineMs) : directory.renew(name, deadlineMs));
+        const known = tries === 0 ? directory.knownNow(name) : undefined;
+        const table = known ?? (await directory.renew(name, deadlineMs));
         if (table === undefined || isGoing(table) || table.status === 'CREATING') {
           throw new DynamoError('ResourceNotFoundException', 'Requested resource not found');
         }
@@ -193,8 +194,16 @@ export class ItemStore {
     isConsistent: boolean,
     deadlineMs: Millis,
   ): Promise<Buffer | undefined> {
-    const { reads, cluster, transactions } = this.services;
+    const { kv, reads, cluster, transactions } = this.services;
+    const group = kv.groupOf(key);
+    const here = kv.readNow(group, isConsistent ? [key, fence] : [key]);
+    if (here !== undefined) {
+      if (isConsistent) checkFenceRow(table, here[1]);
+      return here[0]?.value;
+    }
     if (!isConsistent && this.mayLag(table)) {
+      const replica = reads.now(group, [key], MAX_STALENESS_MS);
+      if (replica !== undefined) return replica[0]?.value;
       const consistency = { kind: 'bounded', maxStalenessMs: MAX_STALENESS_MS } as const;
       return (await reads.get(key, consistency, deadlineMs)).value?.value;
     }

@@ -65,7 +65,7 @@ async function changed(
   reader: ValueReader,
 ): Promise<Buffer> {
   const { change, invocation, part } = readChange(reader);
-  const bound = bindChange(table, change, invocation);
+  const bound = bindChange(table, change, part, invocation);
   const done = await submit(store.services.kv, group, (view) =>
     doneChange(bound, writeItem(view, bound.write, { kind: 'time', ts: view.ts }), part),
   );

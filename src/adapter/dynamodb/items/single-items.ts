@@ -1,9 +1,10 @@
 /** GetItem, PutItem, UpdateItem, DeleteItem. */
 import { validationError } from '../errors/index.ts';
 import { CONDITIONAL_WRITE, GET, ProjectedItems, readExpressions, UPDATE } from '../expressions/index.ts';
-import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
-import { itemOfRow, rowKeyOf, type TableDescriptor, tableNameOf } from '../tables/index.ts';
-import { type Item, itemSize, readItem, readUnits, wireItem } from '../values/index.ts';
+import { type AnyOperation, declareOperation, EncodedOutput, type RequestContext } from '../operation/index.ts';
+import { ItemJson, itemBytesIn } from '../rows/index.ts';
+import { itemOfRow, rowKeyOf, type TableDescriptor, tableNameOf, writeRowAsJson } from '../tables/index.ts';
+import { type Item, readItem, readUnits, wireItem } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
 import type { ChangePart, ItemChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
@@ -55,6 +56,14 @@ export function collectionMetrics(table: TableDescriptor, key: Item, asked: stri
   };
 }
 
+/** An answer that shows a row as it is. */
+function wholeItem(table: TableDescriptor, key: Buffer, row: Buffer, capacity: object | undefined): EncodedOutput {
+  const json = new ItemJson(row.length).ascii('{"Item":');
+  writeRowAsJson(json, table, key, row);
+  if (capacity !== undefined) json.json(`,"ConsumedCapacity":${JSON.stringify(capacity)}`);
+  return new EncodedOutput(json.ascii('}').finish());
+}
+
 /** All of them. */
 export function singleItemOperations(store: ItemStore): AnyOperation[] {
   const write = (context: RequestContext, plan: WritePlan): Promise<object> =>
@@ -85,14 +94,14 @@ export function singleItemOperations(store: ItemStore): AnyOperation[] {
           const rowKey = rowKeyOf(table, place);
           const isConsistent = input.ConsistentRead === true;
           const row = await store.get(table, rowKey, fenceOf(table, place), isConsistent, deadlineMs);
-          const item = row === undefined ? undefined : itemOfRow(table, rowKey, row).item;
           const costs = new TableCosts(table.name);
-          costs.addTable(readUnits(item === undefined ? 0 : itemSize(item), isConsistent ? 'consistent' : 'eventual'));
-          const shown = item === undefined || projection === undefined ? item : new ProjectedItems(projection).of(item);
-          return {
-            Item: shown === undefined ? undefined : wireItem(shown),
-            ConsumedCapacity: costs.shown(input.ReturnConsumedCapacity),
-          };
+          const bytes = row === undefined ? 0 : itemBytesIn(row);
+          costs.addTable(readUnits(bytes, isConsistent ? 'consistent' : 'eventual'));
+          const ConsumedCapacity = costs.shown(input.ReturnConsumedCapacity);
+          if (row === undefined) return { Item: undefined, ConsumedCapacity };
+          if (projection === undefined) return wholeItem(table, rowKey, row, ConsumedCapacity);
+          const { item } = itemOfRow(table, rowKey, row);
+          return { Item: wireItem(new ProjectedItems(projection).of(item)), ConsumedCapacity };
         }),
     }),
     declareOperation({

@@ -1,5 +1,5 @@
 /** One change by itself, where its rows are: the second attempt of a call that has been done is answered as the first one. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { hlcTimestamp } from '../../../platform/index.ts';
 import type { RequestContext } from '../operation/index.ts';
 import { INVOCATION_BYTES } from '../rows/index.ts';
@@ -16,8 +16,8 @@ import { type Invocation, type ItemWrite, keysOfWrite, type WrittenItem, writeIt
 /** The call that a request is an attempt of; undefined when the client does not say. */
 function invocationOf({ invocation }: RequestContext): Invocation | undefined {
   if (invocation === undefined) return undefined;
-  const hash = createHash('sha256').update(invocation.id).digest().subarray(0, INVOCATION_BYTES);
-  return { hash, isRepeated: invocation.attempt > 1 };
+  const digest = hash('sha256', invocation.id, 'buffer');
+  return { hash: digest.subarray(0, INVOCATION_BYTES), isRepeated: invocation.attempt > 1 };
 }
 
 /** What an earlier attempt was answered, or would have been: the same change of the item as it was then. */
@@ -53,7 +53,7 @@ export async function writeChange(
   change: ItemChange,
   part: ChangePart | undefined,
 ): Promise<DoneChange> {
-  const bound = bindChange(table, change, invocationOf(context));
+  const bound = bindChange(table, change, part, invocationOf(context));
   const { write } = bound;
   const { invocation } = write;
   try {

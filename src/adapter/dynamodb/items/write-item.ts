@@ -10,6 +10,7 @@ import {
   decodeFence,
   encodeStreamRecord,
   fenceKey,
+  itemBytesIn,
   streamPrefix,
   timedRecordKey,
   tokenOf,
@@ -29,6 +30,7 @@ import {
   rowKeyOf,
   segmentOf,
   type TableDescriptor,
+  ttlAttribute,
 } from '../tables/index.ts';
 import {
   areEqualItems,
@@ -61,6 +63,8 @@ export interface ItemWrite {
    * @throws DynamoError when it may not be done: nothing is
    */
   readonly change: (before: Item | undefined) => Item | undefined;
+  /** What the item is to be does not depend on what it is, and nobody is told of that. */
+  readonly isBlind?: boolean;
   /** What is said of items that become too large. */
   readonly isUpdate: boolean;
   readonly isByExpiry?: boolean;
@@ -135,6 +139,7 @@ export function writeItem(
   checkFence(view, table, place);
   const key = rowKeyOf(table, place);
   const row = view.get(key);
+  if (write.isBlind === true && isPlain(table)) return replaceItem(view, write, key, row?.value, isTransactional);
   const stored = row === undefined ? undefined : itemOfRow(table, key, row.value);
   const { invocation } = write;
   if (invocation?.isRepeated === true && stored?.record.invocation?.equals(invocation.hash) === true) {
@@ -157,6 +162,31 @@ export function writeItem(
     writeRecord(view, write, lane, number, before, after);
   }
   return { before, after, costs: { table: units, globalIndexes: indexes.global, localIndexes: indexes.local } };
+}
+
+/** True when nothing follows from items of a table: no rows of indexes, no expiry, no records. */
+const isPlain = (table: TableDescriptor): boolean =>
+  table.localIndexes.length === 0 &&
+  maintainedIndexes(table).length === 0 &&
+  ttlAttribute(table) === undefined &&
+  openStream(table) === undefined;
+
+/** Writes an item in the place of one that nobody has to look at: its row says how large it was. */
+function replaceItem(
+  view: KeyView,
+  { table, change, isUpdate, invocation }: ItemWrite,
+  key: Buffer,
+  row: Buffer | undefined,
+  isTransactional: boolean,
+): WrittenItem {
+  const after = change(undefined)!;
+  const bytes = itemSize(after);
+  checkItem(table, after, bytes, isUpdate);
+  const value = encodeItem(table, after, bytes, invocation?.hash);
+  if (invocation !== undefined || row?.equals(value) !== true) view.put(key, value, NEVER);
+  const none = new Map<string, number>();
+  const units = writeUnits(Math.max(row === undefined ? 0 : itemBytesIn(row), bytes), isTransactional);
+  return { before: undefined, after, costs: { table: units, globalIndexes: none, localIndexes: none } };
 }
 
 /** @throws DynamoError when an item may not be in its table */

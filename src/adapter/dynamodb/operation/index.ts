@@ -7,6 +7,7 @@ export {
   type Access,
   type AnyOperation,
   declareOperation,
+  EncodedOutput,
   type Operation,
   type PreparedOperation,
 } from './operation.ts';

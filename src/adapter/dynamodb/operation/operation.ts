@@ -31,6 +31,16 @@ export interface Operation<Input, Output, Plan = Input> {
   run(context: RequestContext, plan: Plan): Promise<Output>;
 }
 
+/** What an operation answers that has written its JSON itself, where making a tree first would cost more than the answer. */
+export class EncodedOutput {
+  /** One JSON object, UTF-8. */
+  readonly json: Buffer;
+
+  constructor(json: Buffer) {
+    this.json = json;
+  }
+}
+
 /** An operation as the table of all of them keeps it: what it takes and makes is known to itself alone. */
 export interface AnyOperation {
   readonly name: string;

@@ -2,6 +2,7 @@
 
 export { CorruptRowError } from './errors.ts';
 export { decodeFence, encodeFence, type Fence } from './fence.ts';
+export { ItemJson, writeItemJson } from './item-json.ts';
 export {
   decodeItemRecord,
   encodeItemRecord,

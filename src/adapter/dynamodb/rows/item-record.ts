@@ -45,13 +45,18 @@ export function encodeItemRecord(
   return writer.finish();
 }
 
-/** @throws CorruptRowError */
-export function decodeItemRecord(bytes: Buffer): ItemRecord {
-  const reader = new ValueReader(bytes, 'an item');
+/** Reads what lies before the attributes. @throws CorruptRowError */
+export function readRecordHead(reader: ValueReader): Omit<ItemRecord, 'attributes'> {
   reader.version(FORMAT);
   const flags = reader.flags(HAS_INVOCATION);
   const itemBytes = reader.u32();
-  const invocation = (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES);
+  return { itemBytes, invocation: (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES) };
+}
+
+/** @throws CorruptRowError */
+export function decodeItemRecord(bytes: Buffer): ItemRecord {
+  const reader = new ValueReader(bytes, 'an item');
+  const { itemBytes, invocation } = readRecordHead(reader);
   return { itemBytes, invocation, attributes: reader.attributes() };
 }
 

@@ -27,7 +27,7 @@ export const ATTRIBUTE_TYPES = [
   'BS',
 ] as const satisfies readonly AttributeType[];
 /** Documents have 32 levels; a row with more was not written by this codec. */
-const MAX_DEPTH = 64;
+export const MAX_DEPTH = 64;
 const CONTINUES = 0x80;
 const VARINT_MASK = 0x7f;
 
@@ -44,7 +44,11 @@ function writeBytes(writer: ByteWriter, bytes: Buffer): void {
 }
 
 /** Appends a text with its length. */
-export const writeText = (writer: ByteWriter, text: string): void => writeBytes(writer, Buffer.from(text, 'utf8'));
+export function writeText(writer: ByteWriter, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  writeVarint(writer, bytes);
+  writer.utf8(text, bytes);
+}
 
 /** Appends one value. */
 export function writeValue(writer: ByteWriter, attribute: AttributeValue): void {
@@ -128,10 +132,10 @@ export class ValueReader extends ByteReader {
 
   /** A text with its length. */
   name(): string {
-    return this.lengthy().toString('utf8');
+    return this.utf8(this.varint());
   }
 
-  private number(): string {
+  protected number(): string {
     const { value, end } = readNumberBytes(this.buffer, this.offset, CorruptRowError);
     this.offset = end;
     return value;

@@ -116,10 +116,7 @@ async function openPort(
     ...{ credentials, region, accountId, gate, clock, random, logger },
     budget: new MemoryBudget(memoryBytes * BODY_MEMORY_SHARE),
   });
-  const http = new HttpPort({
-    ...{ host, port, tls, scheduler, logger },
-    exchange: (request, response, awaitsContinue) => exchanges.serve(request, response, awaitsContinue),
-  });
+  const http = new HttpPort({ host, port, tls, clock, scheduler, logger, exchanges });
   const bound = await http.listen();
   return { bound, counters: () => exchanges.counters.snapshot(http.openConnections), stop: () => http.stop() };
 }

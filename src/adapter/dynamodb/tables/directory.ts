@@ -46,11 +46,15 @@ export class TableDirectory {
     this.services = services;
   }
 
+  /** A table by its name, as it is known; undefined when it has to be looked up. */
+  knownNow(name: string): TableDescriptor | undefined {
+    const known = this.known.get(name);
+    return known !== undefined && this.isFresh() ? known : undefined;
+  }
+
   /** A table by its name, as it is known or else as it is; undefined when there is none. */
   async find(name: string, deadlineMs: Millis): Promise<TableDescriptor | undefined> {
-    const known = this.known.get(name);
-    if (known !== undefined && this.isFresh()) return known;
-    return this.renew(name, deadlineMs);
+    return this.knownNow(name) ?? this.renew(name, deadlineMs);
   }
 
   /** A table as it is now. */

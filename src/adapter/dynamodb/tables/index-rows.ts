@@ -7,10 +7,12 @@ import {
   encodeItemRecord,
   globalIndexKey,
   HASH_KEY_OFFSET,
+  type ItemJson,
   type ItemRecord,
   itemKey,
   localIndexKey,
   withKeys,
+  writeItemJson,
 } from '../rows/index.ts';
 import { type AttributeValue, type Item, itemSize } from '../values/index.ts';
 import {
@@ -90,14 +92,23 @@ export const encodeItem = (
   invocation?: Buffer | undefined,
 ): Buffer => encodeItemRecord(item, keyNames(table.key, undefined), bytes, invocation);
 
+/** The attributes that the key of an item's row has. */
+function keysOfRow({ key: { hash, range } }: TableDescriptor, key: Buffer): Map<string, AttributeValue> {
+  const keys = new Map<string, AttributeValue>();
+  const end = readComponents(key, HASH_KEY_OFFSET, hash, keys);
+  readComponents(key, end + ITEM_MARK_BYTES, range, keys);
+  return keys;
+}
+
 /** An item out of its row: its keys come from the row's key. @throws CorruptRowError */
 export function itemOfRow(table: TableDescriptor, key: Buffer, value: Buffer): { item: Item; record: ItemRecord } {
-  const keys = new Map<string, AttributeValue>();
-  const end = readComponents(key, HASH_KEY_OFFSET, table.key.hash, keys);
-  readComponents(key, end + ITEM_MARK_BYTES, table.key.range, keys);
   const record = decodeItemRecord(value);
-  return { item: withKeys(keys, record.attributes), record };
+  return { item: withKeys(keysOfRow(table, key), record.attributes), record };
 }
+
+/** Appends `itemOfRow` as answers have it. @throws CorruptRowError */
+export const writeRowAsJson = (json: ItemJson, table: TableDescriptor, key: Buffer, value: Buffer): void =>
+  writeItemJson(json, keysOfRow(table, key), value);
 
 /** What an index has of an item, out of its row. @throws CorruptRowError */
 export function itemOfIndexRow(

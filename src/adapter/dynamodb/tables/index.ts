@@ -48,6 +48,7 @@ export {
   itemOfIndexRow,
   itemOfRow,
   rowKeyOf,
+  writeRowAsJson,
 } from './index-rows.ts';
 export {
   attributesOf,

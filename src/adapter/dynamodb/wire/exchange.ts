@@ -1,14 +1,14 @@
 /** What happens to one request: gate, body, signature, JSON, constraints, the operation, and its answer or exception. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Clock, Millis, Random } from '../../../platform/index.ts';
 import { asDynamoError, DynamoError, isUnforeseen } from '../errors/index.ts';
 import type { AnyOperation } from '../operation/index.ts';
 import { checkConstraints } from '../validation/index.ts';
-import { type Answer, checksumOf, compressed, errorAnswer, outputAnswer, requestId } from './answer.ts';
-import { type BodyRoom, decompressed, readBody } from './body.ts';
+import { type Answer, checksumOf, compressed, errorAnswer, isLong, outputAnswer, requestId } from './answer.ts';
+import { type BodyRoom, decompressed, type Unread } from './body.ts';
 import { Counters } from './counters.ts';
 import type { CredentialSource } from './credentials.ts';
 import { type Admitted, admit, contentTypeOf, JSON_TYPE, regionOf, speaksJson } from './gate.ts';
+import type { RequestHead } from './head.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { RequestScope } from './request-scope.ts';
@@ -44,15 +44,22 @@ export interface ExchangeOptions {
 const EMPTY = Buffer.alloc(0);
 const THROTTLED = 'The node has no room for more requests at the moment; nothing was changed.';
 
-/** One request on its way. */
-class Underway implements BodyRoom {
+/** A body that is there, or how to get it: by then it is known whether anybody wants it. */
+export type BodySource = Buffer | (() => Promise<Buffer | Unread>);
+
+/** One request on its way. Whoever has its connection says when it is over. */
+export class Underway implements BodyRoom {
   private readonly budget: MemoryBudget;
+  private readonly load: { requests: number };
   private heldBytes = 0;
+  private isOver = false;
   scope: RequestScope | undefined;
   operation: string | undefined;
 
-  constructor(budget: MemoryBudget) {
+  constructor(budget: MemoryBudget, load: { requests: number }) {
     this.budget = budget;
+    this.load = load;
+    load.requests++;
   }
 
   get isUsedUp(): boolean {
@@ -60,102 +67,103 @@ class Underway implements BodyRoom {
   }
 
   hold(bytes: number): void {
+    if (this.isOver) return;
     this.heldBytes += bytes;
     this.budget.hold(bytes);
   }
 
-  release(): void {
+  /** Once: the answer has left, or nobody is there any more to take it. */
+  end(isAnswered: boolean): void {
+    this.isOver = true;
+    this.load.requests--;
     this.budget.release(this.heldBytes);
     this.heldBytes = 0;
+    if (!isAnswered) this.scope?.abandon();
   }
 }
 
 /** See the top of the file. */
 export class Exchanges {
   readonly counters = new Counters();
+  /** Of what waits on connections. */
+  readonly budget: MemoryBudget;
   private readonly options: ExchangeOptions;
   private readonly verifier = new SignatureVerifier();
-  private underWay = 0;
+  private readonly load = { requests: 0 };
 
   constructor(options: ExchangeOptions) {
     this.options = options;
+    this.budget = options.budget;
   }
 
-  /** Answers a request. Never rejects. */
-  async serve(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Promise<void> {
-    const { clock, budget } = this.options;
+  /** A request has come; it counts until its end. */
+  begin(): Underway {
+    return new Underway(this.options.budget, this.load);
+  }
+
+  /** What a request is answered. Never rejects. */
+  async answer(underway: Underway, head: RequestHead, body: BodySource): Promise<Answer> {
+    const { clock } = this.options;
     const beganMs = clock.monotonicMs();
-    const underway = new Underway(budget);
-    this.underWay++;
-    response.once('close', () => {
-      this.underWay--;
-      underway.release();
-      if (!response.writableFinished) underway.scope?.abandon();
-    });
-    // A connection that breaks is no concern of whoever writes to it.
-    request.on('error', () => {});
-    response.on('error', () => {});
+    const contentType = contentTypeOf(head);
     let answer: Answer;
     try {
-      answer = await this.answerFor(request, response, underway, awaitsContinue);
+      answer = await this.answerFor(underway, head, contentType, body);
     } catch (error) {
-      answer = this.exception(error, underway.operation, contentTypeOf(request));
+      answer = this.exception(error, underway.operation, contentType);
     }
     if (underway.operation !== undefined) this.counters.called(underway.operation, clock.monotonicMs() - beganMs);
-    if (response.destroyed) return;
     underway.hold(answer.body.length);
     this.counters.sentBytes += answer.body.length;
-    response.writeHead(answer.status, { ...answer.headers, ...this.headersOf(request, answer.body) });
-    response.end(answer.body);
+    return { ...answer, headers: this.headersOf(head, answer) };
   }
 
-  private headersOf(request: IncomingMessage, body: Buffer): OutgoingHttpHeaders {
-    const headers = {
-      Server: 'Server',
-      'x-amzn-RequestId': requestId(this.options.random),
-      'x-amz-crc32': checksumOf(body),
-      'Content-Length': body.length,
-    };
-    if (request.headers.origin === undefined) return headers;
-    return {
+  private headersOf(head: RequestHead, { headers, body }: Answer): string[] {
+    const all = [
       ...headers,
-      'Access-Control-Allow-Origin': '*',
-      'Access-Control-Expose-Headers': 'x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date',
-    };
+      ...['Server', 'Server', 'x-amzn-RequestId', requestId(this.options.random)],
+      ...['x-amz-crc32', checksumOf(body), 'Content-Length', String(body.length)],
+    ];
+    if (head.header('origin') !== undefined) {
+      all.push('Access-Control-Allow-Origin', '*');
+      all.push('Access-Control-Expose-Headers', 'x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date');
+    }
+    return all;
   }
 
   private async answerFor(
-    request: IncomingMessage,
-    response: ServerResponse,
     underway: Underway,
-    awaitsContinue: boolean,
+    head: RequestHead,
+    contentType: string,
+    body: BodySource,
   ): Promise<Answer> {
-    const path = (request.url ?? '/').split('?')[0]!;
-    if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(request);
-    if (request.method === 'GET' && path === '/') return healthy(request);
-    if (!speaksJson(request, path)) return NOT_FOUND;
+    const { method, url } = head;
+    const path = url.split('?')[0]!;
+    if (method === 'OPTIONS' && head.header('origin') !== undefined) return preflight(head);
+    if (method === 'GET' && path === '/') return healthy(head);
+    if (!speaksJson(head, path, contentType)) return NOT_FOUND;
     const { operations, credentials, clock } = this.options;
     const nowMs = clock.nowMs();
-    const admitted = admit(request, operations, credentials, nowMs);
+    const admitted = admit(head, operations, this.verifier, credentials, nowMs);
     underway.operation = admitted.model.name;
-    if (this.underWay > MAX_UNDER_WAY || underway.isUsedUp) throw new DynamoError('ThrottlingException', THROTTLED);
-    if (awaitsContinue) response.writeContinue();
-    const sent = await readBody(request, underway);
+    if (this.load.requests > MAX_UNDER_WAY || underway.isUsedUp) {
+      throw new DynamoError('ThrottlingException', THROTTLED);
+    }
+    if (typeof body !== 'function') underway.hold(body.length);
+    const sent = typeof body === 'function' ? await body() : body;
     if (sent === 'too-large') return TOO_LARGE;
     if (sent === 'no-room') throw new DynamoError('ThrottlingException', THROTTLED);
     // Nobody is there to read an answer.
     if (sent === 'gone') return NOT_FOUND;
     this.counters.receivedBytes += sent.length;
-    const { method = '', url = '/', rawHeaders } = request;
-    if (admitted.terms !== undefined) {
-      this.verifier.verify({ method, url, rawHeaders }, admitted.values, admitted.terms, sent);
-    }
-    const body = await decompressed(sent, request.headers['content-encoding']);
-    if (body === undefined) return TOO_LARGE;
-    if (body !== sent) underway.hold(body.length);
-    underway.scope = this.scopeOf(request, admitted, nowMs);
-    const output = await this.run(admitted, body, underway.scope);
-    return compressed(outputAnswer(output, contentTypeOf(request)), headerText(request, 'accept-encoding'));
+    if (admitted.terms !== undefined) this.verifier.verify(head, head.values, admitted.terms, sent);
+    const encoding = head.header('content-encoding');
+    const plain = encoding === undefined ? sent : await decompressed(sent, encoding);
+    if (plain === undefined) return TOO_LARGE;
+    if (plain !== sent) underway.hold(plain.length);
+    underway.scope = this.scopeOf(head, admitted, nowMs);
+    const answer = outputAnswer(await this.run(admitted, plain, underway.scope), contentType);
+    return isLong(answer) ? compressed(answer, head.header('accept-encoding')) : answer;
   }
 
   private async run({ model, operation, terms }: Admitted, body: Buffer, scope: RequestScope): Promise<object> {
@@ -174,10 +182,10 @@ export class Exchanges {
     return prepared.run(scope);
   }
 
-  private scopeOf(request: IncomingMessage, { terms }: Admitted, nowMs: Millis): RequestScope {
+  private scopeOf(head: RequestHead, { terms }: Admitted, nowMs: Millis): RequestScope {
     const { accountId, region, clock } = this.options;
-    return new RequestScope(request.headers, {
-      region: region ?? terms?.region ?? regionOf(request) ?? DEFAULT_REGION,
+    return new RequestScope(head, {
+      region: region ?? terms?.region ?? regionOf(head) ?? DEFAULT_REGION,
       accountId,
       nowMs,
       deadlineMs: clock.monotonicMs() + OPERATION_TIMEOUT_MS,
@@ -195,31 +203,26 @@ export class Exchanges {
 }
 
 /** Neither this service nor this protocol. */
-const NOT_FOUND: Answer = { status: 404, headers: {}, body: Buffer.from('<UnknownOperationException/>\n') };
-const TOO_LARGE: Answer = { status: 413, headers: {}, body: EMPTY };
+const NOT_FOUND: Answer = { status: 404, headers: [], body: Buffer.from('<UnknownOperationException/>\n') };
+const TOO_LARGE: Answer = { status: 413, headers: [], body: EMPTY };
 
-const healthy = ({ headers }: IncomingMessage): Answer => ({
+const healthy = (head: RequestHead): Answer => ({
   status: 200,
-  headers: { 'Content-Type': 'text/plain' },
-  body: Buffer.from(`healthy: ${headers.host ?? ''} `),
+  headers: ['Content-Type', 'text/plain'],
+  body: Buffer.from(`healthy: ${head.header('host') ?? ''} `),
 });
 
-function headerText({ headers }: IncomingMessage, name: string): string | undefined {
-  const value = headers[name];
-  return typeof value === 'string' ? value : undefined;
-}
-
 /** What a browser asks before it lets a page call. */
-function preflight(request: IncomingMessage): Answer {
-  const asked = headerText(request, 'access-control-request-headers');
-  const method = headerText(request, 'access-control-request-method');
+function preflight(head: RequestHead): Answer {
+  const asked = head.header('access-control-request-headers');
+  const method = head.header('access-control-request-method');
   return {
     status: 200,
-    headers: {
-      ...(asked === undefined ? {} : { 'Access-Control-Allow-Headers': asked }),
-      ...(method === undefined ? {} : { 'Access-Control-Allow-Methods': method }),
-      'Access-Control-Max-Age': '172800',
-    },
+    headers: [
+      ...(asked === undefined ? [] : ['Access-Control-Allow-Headers', asked]),
+      ...(method === undefined ? [] : ['Access-Control-Allow-Methods', method]),
+      ...['Access-Control-Max-Age', '172800'],
+    ],
     body: EMPTY,
   };
 }

@@ -1,7 +1,7 @@
 /**
- * The wire: HTTP in, JSON trees through, HTTP out. `port` has the connections, `exchange` what happens to one request, `gate` what is decided by its
- * head, `signature` and `credentials` who it comes from, `body`, `json-body` and `typed-tree` how bytes become the tree of a request, `answer` how
- * a tree becomes bytes. Knows no operation: they are handed in.
+ * The wire: HTTP in, JSON trees through, HTTP out. `port` has the connections, which begin as a `lean-connection`, `exchange` what happens to one request,
+ * `head` and `gate` what is decided by its head, `signature`, `signing-key` and `credentials` who it comes from, `body`, `json-body` and `typed-tree` how
+ * bytes become the tree of a request, `answer` how a tree becomes bytes. Knows no operation: they are handed in.
  */
 
 export type { OperationCounters, PortCounters } from './counters.ts';

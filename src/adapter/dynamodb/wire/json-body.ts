@@ -29,7 +29,7 @@ export function parseJsonBody(body: Buffer): unknown {
     throw noJson();
   }
   // Of members with one name only the last is in the tree.
-  if (membersWritten(body) !== membersOf(tree)) throw serializationError('Duplicate field name in an object');
+  if (membersWritten(text) !== membersOf(tree)) throw serializationError('Duplicate field name in an object');
   if (SURROGATE_ESCAPE.test(text) && !isWellFormed(tree)) {
     throw serializationError('Unpaired surrogate in a string');
   }
@@ -37,22 +37,22 @@ export function parseJsonBody(body: Buffer): unknown {
 }
 
 /** How many members all objects of a JSON text have together: colons outside of strings. */
-function membersWritten(text: Buffer): number {
+function membersWritten(text: string): number {
   let members = 0;
   for (let at = 0; at < text.length; at++) {
-    const byte = text[at]!;
-    if (byte === COLON) members++;
-    else if (byte === QUOTE) {
-      at = text.indexOf(QUOTE, at + 1);
-      while (isEscaped(text, at)) at = text.indexOf(QUOTE, at + 1);
+    const code = text.charCodeAt(at);
+    if (code === COLON) members++;
+    else if (code === QUOTE) {
+      at = text.indexOf('"', at + 1);
+      while (isEscaped(text, at)) at = text.indexOf('"', at + 1);
     }
   }
   return members;
 }
 
-function isEscaped(text: Buffer, quote: number): boolean {
+function isEscaped(text: string, quote: number): boolean {
   let at = quote - 1;
-  while (text[at] === BACKSLASH) at--;
+  while (text.charCodeAt(at) === BACKSLASH) at--;
   return (quote - at) % 2 === 0;
 }
 

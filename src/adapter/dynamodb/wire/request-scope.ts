@@ -1,7 +1,7 @@
 /** What is known of one request while it is under way. */
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Millis } from '../../../platform/index.ts';
 import type { Invocation, RequestContext } from '../operation/index.ts';
+import type { RequestHead } from './head.ts';
 
 const MAX_INVOCATION_ID = 128;
 
@@ -16,11 +16,11 @@ export interface ScopeFacts {
 /** `attempt=2; max=4`. */
 const ATTEMPT = /(?:^|;)\s*attempt=(\d{1,4})\s*(?:;|$)/;
 
-function invocationOf(headers: IncomingHttpHeaders): Invocation | undefined {
-  const id = headers['amz-sdk-invocation-id'];
-  if (typeof id !== 'string' || id === '' || id.length > MAX_INVOCATION_ID) return undefined;
-  const attempts = headers['amz-sdk-request'];
-  const attempt = typeof attempts === 'string' ? Number(ATTEMPT.exec(attempts)?.[1] ?? 1) : 1;
+function invocationOf(head: RequestHead): Invocation | undefined {
+  const id = head.header('amz-sdk-invocation-id');
+  if (id === undefined || id === '' || id.length > MAX_INVOCATION_ID) return undefined;
+  const attempts = head.header('amz-sdk-request');
+  const attempt = attempts === undefined ? 1 : Number(ATTEMPT.exec(attempts)?.[1] ?? 1);
   return { id, attempt: Math.max(1, attempt) };
 }
 
@@ -30,13 +30,13 @@ export class RequestScope implements RequestContext {
   readonly accountId: string;
   readonly nowMs: Millis;
   readonly deadlineMs: Millis;
-  private readonly headers: IncomingHttpHeaders;
+  private readonly head: RequestHead;
   /** Made when somebody asks: most requests are over before anybody could give up. */
   private controller: AbortController | undefined;
   private isAbandoned = false;
 
-  constructor(headers: IncomingHttpHeaders, { region, accountId, nowMs, deadlineMs }: ScopeFacts) {
-    this.headers = headers;
+  constructor(head: RequestHead, { region, accountId, nowMs, deadlineMs }: ScopeFacts) {
+    this.head = head;
     this.region = region;
     this.accountId = accountId;
     this.nowMs = nowMs;
@@ -44,11 +44,11 @@ export class RequestScope implements RequestContext {
   }
 
   get host(): string {
-    return this.headers.host ?? 'localhost';
+    return this.head.header('host') ?? 'localhost';
   }
 
   get invocation(): Invocation | undefined {
-    return invocationOf(this.headers);
+    return invocationOf(this.head);
   }
 
   get signal(): AbortSignal {

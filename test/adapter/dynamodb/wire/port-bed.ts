@@ -8,7 +8,13 @@ import {
 } from '../../../../src/adapter/dynamodb/operation/index.ts';
 import type { Credential } from '../../../../src/adapter/dynamodb/wire/credentials.ts';
 import { Exchanges, HttpPort, MemoryBudget } from '../../../../src/adapter/dynamodb/wire/index.ts';
-import { type Clock, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import {
+  type Clock,
+  type Scheduler,
+  SystemClock,
+  SystemRandom,
+  SystemScheduler,
+} from '../../../../src/platform/index.ts';
 import type { TlsPort } from '../../../../src/security/index.ts';
 
 export interface BedOptions {
@@ -18,6 +24,8 @@ export interface BedOptions {
   readonly budgetBytes?: number;
   readonly tls?: TlsPort;
   readonly clock?: Clock;
+  /** Of the port's patience. */
+  readonly scheduler?: Scheduler;
 }
 
 /** Answers what it was asked. */
@@ -38,18 +46,15 @@ export const operation = (
 export interface PortBed {
   readonly port: number;
   readonly exchanges: Exchanges;
+  readonly http: HttpPort;
   readonly failures: unknown[];
   stop(): Promise<void>;
 }
 
 /** Opens a port; stop it. */
-export async function openBed({
-  credentials,
-  operations,
-  budgetBytes,
-  tls,
-  clock = new SystemClock(),
-}: BedOptions = {}): Promise<PortBed> {
+export async function openBed(options: BedOptions = {}): Promise<PortBed> {
+  const { credentials, operations, budgetBytes, tls } = options;
+  const { clock = new SystemClock(), scheduler = new SystemScheduler() } = options;
   const failures: unknown[] = [];
   const exchanges = new Exchanges({
     operations: new Map((operations ?? [echo('GetItem'), echo('PutItem', 'write')]).map((one) => [one.name, one])),
@@ -67,12 +72,13 @@ export async function openBed({
     host: '127.0.0.1',
     port: 0,
     tls,
-    scheduler: new SystemScheduler(),
+    clock,
+    scheduler,
     logger: undefined,
-    exchange: (...args) => exchanges.serve(...args),
+    exchanges,
   });
   const port = await http.listen();
-  return { port, exchanges, failures, stop: () => http.stop() };
+  return { port, exchanges, http, failures, stop: () => http.stop() };
 }
 
 /** An answer as it came. */

@@ -4,6 +4,7 @@ import { crc32, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { DynamoError } from '../../../../src/adapter/dynamodb/errors/index.ts';
 import { LeaderUnavailableError } from '../../../../src/kv/index.ts';
+import { type Scheduler, SystemScheduler } from '../../../../src/platform/index.ts';
 import { until } from '../../../support/until.ts';
 import {
   echo,
@@ -205,6 +206,123 @@ describe('the port', () => {
       { numRuns: 150 },
     );
     assert.deepEqual(bed.failures, []);
+  });
+});
+
+/** A client that may not wait for anything. */
+class Impatient extends SystemScheduler implements Scheduler {
+  override after(delayMs: number, callback: () => void): () => void {
+    return super.after(Math.min(delayMs, 1), callback);
+  }
+}
+
+describe('a connection that begins as a lean one', () => {
+  const chunked = (body: string): string =>
+    requestBytes('GetItem', '').toString().replace('content-length: 0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n') +
+    `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  const bodyOf = (at: number): string => `{"TableName":"t${at}","Key":{"a":{"N":"${at}"}}}`;
+
+  test('is given away with what was read of it, and answers in the order of the requests', async () => {
+    const waiting: (() => void)[] = [];
+    const waits = operation('GetItem', async (_context, input) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return input;
+    });
+    const bed = await openBed({ operations: [waits] });
+    const client = await RawClient.open(bed.port);
+    const lean = requestBytes('GetItem', bodyOf(0));
+    client.write(Buffer.concat([lean, requestBytes('GetItem', bodyOf(1)), Buffer.from(chunked(bodyOf(2))), lean]));
+    await until(() => waiting.length === 2);
+    waiting
+      .splice(0)
+      .reverse()
+      .forEach((go) => {
+        go();
+      });
+    for (const at of [0, 1]) assert.equal((await client.answer())?.body.toString(), bodyOf(at));
+    for (const at of [2, 0]) {
+      await until(() => waiting.length > 0);
+      waiting.shift()!();
+      assert.equal((await client.answer())?.body.toString(), bodyOf(at));
+    }
+    client.close();
+    await bed.stop();
+  });
+
+  test('is given away when a request is slow, and goes on there', async () => {
+    const bed = await openBed({ scheduler: new Impatient() });
+    for (const [before, part] of [10, requestBytes('GetItem', GET).length - 5].entries()) {
+      const client = await RawClient.open(bed.port);
+      const bytes = requestBytes('GetItem', GET);
+      client.write(bytes.subarray(0, part));
+      // Node's server knows of a connection only when it has it.
+      await until(() => bed.http.givenAway > before);
+      client.write(bytes.subarray(part), bytes);
+      for (const _ of [1, 2]) assert.equal((await client.answer())?.body.toString(), GET);
+      client.close();
+    }
+    await bed.stop();
+  });
+
+  test('answers what was asked by a client that sends nothing more', async () => {
+    let finish = (): void => {};
+    const waits = operation(
+      'GetItem',
+      () =>
+        new Promise((resolve) => {
+          finish = () => resolve({ done: true });
+        }),
+    );
+    const bed = await openBed({ operations: [waits] });
+    const client = await RawClient.open(bed.port);
+    client.write(requestBytes('GetItem', GET));
+    client.socket.end();
+    await until(() => bed.exchanges.counters.receivedBytes > 0);
+    finish();
+    assert.deepEqual(membersOf(await client.answer()), { done: true });
+    assert.equal(await client.answer(), undefined);
+    await bed.stop();
+  });
+
+  test('has more requests under way than it takes at once', async () => {
+    let underWay = 0;
+    let most = 0;
+    const waits = operation('GetItem', async (_context, input) => {
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => setImmediate(resolve));
+      underWay--;
+      return input;
+    });
+    const bed = await openBed({ operations: [waits] });
+    const client = await RawClient.open(bed.port);
+    client.write(Buffer.concat(Array.from({ length: 300 }, (_, at) => requestBytes('GetItem', bodyOf(at)))));
+    for (let at = 0; at < 300; at++) assert.equal((await client.answer())?.body.toString(), bodyOf(at));
+    assert.ok(most <= 64, `${most}`);
+    client.close();
+    await bed.stop();
+  });
+
+  test('leaves no bytes on the account of a client that is gone', async () => {
+    const late: (() => void)[] = [];
+    const leaves = operation('PutItem', async (_context, input) => {
+      await new Promise<void>((resolve) => late.push(resolve));
+      return input;
+    });
+    const bed = await openBed({ budgetBytes: 3_000, operations: [echo('GetItem'), leaves] });
+    const bytes = requestBytes('GetItem', `{"TableName":"abc","Key":{"a":{"S":"${'x'.repeat(1_000)}"}}}`);
+    for (let times = 0; times < 5; times++) {
+      const client = await RawClient.open(bed.port);
+      client.write(bytes, bytes.subarray(0, 700));
+      assert.equal((await client.answer())?.status, 200);
+      client.close();
+      const gone = await RawClient.open(bed.port);
+      gone.write(requestBytes('PutItem', `{"TableName":"abc","Item":{"a":{"S":"${'x'.repeat(1_000)}"}}}`));
+      await until(() => late.length > 0);
+      gone.socket.resetAndDestroy();
+      await until(() => bed.http.openConnections === 0);
+      late.shift()!();
+    }
+    await bed.stop();
   });
 });
 

@@ -49,7 +49,7 @@ interface Unsigned {
 
 const PLAIN: Unsigned = { headers: {}, body: '{}', region: 'eu-west-1', query: {}, secret: CREDENTIAL.secretAccessKey };
 
-async function signed(part: Partial<Unsigned>, atMs = NOW_MS): Promise<SignedRequest & { readonly body: Buffer }> {
+async function signed(part: Partial<Unsigned>, atMs = NOW_MS): Promise<Sent> {
   const { headers, body, region, query, secret } = { ...PLAIN, ...part };
   const signer = new SignatureV4({
     credentials: { accessKeyId: CREDENTIAL.accessKeyId, secretAccessKey: secret },
@@ -80,16 +80,27 @@ async function signed(part: Partial<Unsigned>, atMs = NOW_MS): Promise<SignedReq
   };
 }
 
-function check(request: SignedRequest & { readonly body: Buffer }, nowMs = NOW_MS): void {
+/** A request as it comes. */
+interface Sent extends SignedRequest {
+  /** Names and values in turn. */
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+}
+
+/** By a verifier that knows nothing yet. */
+function check(request: Sent, nowMs = NOW_MS): void {
   const values = signedValues(request.rawHeaders);
   const terms = readSignatureTerms(request, values, CREDENTIALS, nowMs);
   new SignatureVerifier().verify(request, values, terms, request.body);
 }
 
-function refusal(
-  request: SignedRequest & { readonly body: Buffer },
-  nowMs = NOW_MS,
-): { type: string; message: string } {
+/** By one that may have seen the like of it. */
+function checkAgain(verifier: SignatureVerifier, request: Sent, nowMs = NOW_MS, credentials = CREDENTIALS): void {
+  const values = signedValues(request.rawHeaders);
+  verifier.verify(request, values, verifier.terms(request, values, credentials, nowMs), request.body);
+}
+
+function refusal(request: Sent, nowMs = NOW_MS): { type: string; message: string } {
   try {
     check(request, nowMs);
   } catch (error) {
@@ -100,11 +111,7 @@ function refusal(
 }
 
 /** The request with one of its headers changed, or without it. */
-function withHeader<R extends SignedRequest>(
-  request: R,
-  name: string,
-  change: (value: string) => string | undefined,
-): R {
+function withHeader(request: Sent, name: string, change: (value: string) => string | undefined): Sent {
   const rawHeaders: string[] = [];
   for (let at = 0; at < request.rawHeaders.length; at += 2) {
     const [given, value] = [request.rawHeaders[at]!, request.rawHeaders[at + 1]!];
@@ -247,15 +254,62 @@ describe('a signature', () => {
     let current: Credential = { ...CREDENTIAL, secretAccessKey: 'old' };
     const credentials = { find: () => current };
     const verifier = new SignatureVerifier();
-    const verify = (request: SignedRequest & { readonly body: Buffer }): void => {
-      const values = signedValues(request.rawHeaders);
-      verifier.verify(request, values, readSignatureTerms(request, values, credentials, NOW_MS), request.body);
-    };
+    const verify = (request: Sent): void => checkAgain(verifier, request, NOW_MS, credentials);
     const [old, renewed] = [await signed({ secret: 'old' }), await signed({ secret: 'new' })];
     verify(old);
     current = { ...CREDENTIAL, secretAccessKey: 'new' };
     verify(renewed);
     assert.throws(() => verify(old), DynamoError);
+  });
+
+  test('is judged by a verifier that has seen its like as by one that has not', async () => {
+    const verifier = new SignatureVerifier();
+    const again = (request: Sent, nowMs?: number): void => checkAgain(verifier, request, nowMs);
+    const seen = [await signed({}), await signed({ region: 'us-east-1', body: '{"TableName":"t"}' })];
+    for (const request of seen) for (let times = 0; times < 2; times++) again(request);
+    const late = await signed({ body: '[]' }, NOW_MS + 1_000);
+    again(late, NOW_MS + 1_000);
+    const verdicts = (request: Sent, nowMs = NOW_MS): void => {
+      // The second time it may have been kept.
+      const [plain, ...quick] = [check, again, again].map((judge) => {
+        try {
+          judge(request, nowMs);
+          return 'right';
+        } catch (error) {
+          return `${(error as DynamoError).type}: ${(error as Error).message}`;
+        }
+      });
+      assert.deepEqual(quick, [plain, plain]);
+    };
+    const changes: readonly ((value: string) => string | undefined)[] = [
+      () => undefined,
+      (value) => value.replace(/.$/, (last) => (last === '0' ? '1' : '0')),
+      (value) => `${value}, Signature=${'0'.repeat(64)}`,
+      (value) => `${value}, SignedHeaders=host`,
+      (value) => `${value}, XSignature=${'0'.repeat(64)}`,
+      (value) => value.replace('AKID', 'nobody'),
+      (value) => value.replace('eu-west-1', 'us-east-1'),
+      (value) => value.replaceAll(', ', ','),
+      (value) => value.replace('0131', '0130'),
+      (value) => value.replace(/(Credential=\S+) (SignedHeaders=\S+), (.*)$/, '$3, $2 $1'),
+      (value) => value.toUpperCase(),
+    ];
+    for (const request of [...seen, late]) {
+      for (const name of ['authorization', 'x-amz-date', 'host', 'x-amz-target']) {
+        for (const change of changes) verdicts(withHeader(request, name, change));
+      }
+      verdicts({ ...request, url: '/?x-amz-signature=a' });
+      verdicts(request, NOW_MS + 20 * 60_000);
+      verdicts(request, NOW_MS - 20 * 60_000);
+      verdicts({ ...request, body: Buffer.from('{}x') });
+    }
+    const midnightMs = Date.parse('2026-02-01T00:00:00Z');
+    const evening = await signed({}, midnightMs - 1_000);
+    again(evening, midnightMs);
+    verdicts(
+      withHeader(evening, 'x-amz-date', () => '20260201T000001Z'),
+      midnightMs,
+    );
   });
 
   test('never ends in anything but an exception of the service, whatever the headers are', () => {
