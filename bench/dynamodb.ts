@@ -1,7 +1,8 @@
 /**
  * `npm run bench:dynamodb`: the core workloads of YCSB and single requests, signed and over HTTP, on a kvorum cluster of three beside dynalite, which
- * keeps everything in the memory of one process, on this machine, in one run. The systems take turns, round by round. Then where the CPU time of a request
- * goes on a node. Everything is on loopback and ends by itself; the figures are kept in bench/results.
+ * keeps everything in the memory of one process and looks at no signature, on this machine, in one run. The systems take turns, round by round, under the
+ * same load of the same process. Then where the CPU time of a request goes on a node. Everything is on loopback and ends by itself; the figures are kept in
+ * bench/results.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
@@ -14,6 +15,7 @@ import { KEY, RequestSigner } from './dynamodb/signed-request.ts';
 import { DYNAMO_MEASURES, type DynamoMeasure, operationsOf, tableName } from './dynamodb/ycsb.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
 import { machine, rotated } from './machine.ts';
+import { cpuUsOf } from './process-cpu.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 
 interface DynamoOptions {
@@ -35,11 +37,19 @@ const START_TIMEOUT_MS = 30_000;
 const QUICK_RECORDS = 200;
 const MEASURES = Object.keys(DYNAMO_MEASURES) as DynamoMeasure[];
 
+/** A system that is up. */
+interface Started {
+  /** Where clients connect to. */
+  readonly ports: readonly number[];
+  /** Processes that clients talk to, and those behind them. */
+  readonly asked: readonly number[];
+  readonly behind: readonly number[];
+}
+
 /** What is needed of a system. */
 interface Target {
   readonly system: DynamoSystem;
-  /** @returns where clients connect to */
-  start(): Promise<readonly number[]>;
+  start(): Promise<Started>;
   stop(): Promise<void>;
 }
 
@@ -54,7 +64,7 @@ class KvorumTarget implements Target {
     this.through = through;
   }
 
-  async start(): Promise<readonly number[]> {
+  async start(): Promise<Started> {
     const flags = {
       'dynamodb.port': await freePortRange(NODES),
       'dynamodb.accessKeyId': KEY.accessKeyId,
@@ -65,7 +75,12 @@ class KvorumTarget implements Target {
     const members = await this.nodes.members();
     const leader = members[0]!.groups.at(-1)!.leader;
     const chosen = members.filter(({ nodeId }) => this.through === 'all' || nodeId === leader);
-    return chosen.map(({ addresses }) => portOf(addresses.dynamodb!));
+    const behind = members.filter((member) => !chosen.includes(member));
+    return {
+      ports: chosen.map(({ addresses }) => portOf(addresses.dynamodb!)),
+      asked: chosen.map(({ pid }) => pid),
+      behind: behind.map(({ pid }) => pid),
+    };
   }
 
   async stop(): Promise<void> {
@@ -83,7 +98,7 @@ class DynaliteTarget implements Target {
     this.scratch = scratch;
   }
 
-  async start(): Promise<readonly number[]> {
+  async start(): Promise<Started> {
     const port = await freePortRange(1);
     const program = import.meta.resolve('dynalite/cli.js').slice('file://'.length);
     this.server = this.scratch.serve(process.execPath, [program, '--port', String(port), '--createTableMs', '0']);
@@ -91,7 +106,7 @@ class DynaliteTarget implements Target {
     while (!(await answers(port))) {
       if (performance.now() > giveUpMs) throw new Error('dynalite does not answer');
     }
-    return [port];
+    return { ports: [port], asked: [this.server.pid], behind: [] };
   }
 
   async stop(): Promise<void> {
@@ -109,7 +124,8 @@ const answers = (port: number): Promise<boolean> =>
 /** Measures a system once. */
 async function round(target: Target, options: DynamoOptions, samples: DynamoSample[]): Promise<void> {
   const { seconds, connections, records } = options;
-  const ports = await target.start();
+  const { ports, asked, behind } = await target.start();
+  const used = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0);
   try {
     const prepared = new Set<string>();
     for (const measure of options.only ?? MEASURES) {
@@ -121,10 +137,19 @@ async function round(target: Target, options: DynamoOptions, samples: DynamoSamp
         return runHttpLoad({ ports, connections, operations, seconds: length });
       };
       await load(options.quick ? 0.2 : WARM_UP_SECONDS);
-      const { perSecond, p50Ms, p99Ms, clientBusy = Number.NaN } = await load(seconds);
-      samples.push({ measure, system: target.system, perSecond, p50Ms, p99Ms, clientBusy });
+      const before = [used(asked), used(behind), used([process.pid])] as const;
+      const { perSecond, requests, p50Ms, p99Ms, clientBusy = Number.NaN } = await load(seconds);
+      const cpuUs = {
+        asked: (used(asked) - before[0]) / requests,
+        behind: (used(behind) - before[1]) / requests,
+        client: (used([process.pid]) - before[2]) / requests,
+      };
+      samples.push({ measure, system: target.system, perSecond, p50Ms, p99Ms, clientBusy, cpuUs });
       const title = DYNAMO_MEASURES[measure].title;
-      console.error(`  ${target.system.padEnd(8)}  ${title}: ${formatCount(perSecond)}/s, p99 ${p99Ms.toFixed(1)} ms`);
+      const cpu = Object.entries(cpuUs).map(([who, us]) => `${who} ${us.toFixed(0)}`);
+      console.error(
+        `  ${target.system.padEnd(8)}  ${title}: ${formatCount(perSecond)}/s, p99 ${p99Ms.toFixed(1)} ms, µs of CPU a request: ${cpu.join(', ')}`,
+      );
     }
   } finally {
     await target.stop();

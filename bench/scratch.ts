@@ -67,7 +67,10 @@ export class Scratch {
   }
 
   /** Starts a server program. @returns a function that ends it and waits for that */
-  serve(program: string, args: readonly string[]): { readonly kill: (signal?: NodeJS.Signals) => Promise<void> } {
+  serve(
+    program: string,
+    args: readonly string[],
+  ): { readonly pid: number; readonly kill: (signal?: NodeJS.Signals) => Promise<void> } {
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'ignore'], cwd: this.folder });
     this.children.add(child);
     const exited = new Promise<void>((resolve) => {
@@ -75,6 +78,8 @@ export class Scratch {
       child.once('error', () => resolve());
     });
     return {
+      // Without one it could not be started, which whoever waits for it finds out.
+      pid: child.pid ?? 0,
       kill: async (signal = 'SIGKILL') => {
         child.kill(signal);
         await exited;

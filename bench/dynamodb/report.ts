@@ -7,10 +7,21 @@ import { DYNAMO_MEASURES, type DynamoMeasure } from './ycsb.ts';
 
 export type DynamoSystem = 'kvorum' | 'dynalite';
 
+/** Processor time of one request, µs. */
+export interface RequestCpu {
+  /** Of the processes that clients talk to, which are nodes that lead, or all. */
+  readonly asked: number;
+  /** Of the others: followers. */
+  readonly behind: number;
+  /** Of the load generator. */
+  readonly client: number;
+}
+
 /** One load of one round. */
 export interface DynamoSample {
   readonly measure: DynamoMeasure;
   readonly system: DynamoSystem;
+  readonly cpuUs: RequestCpu;
   /** Requests. */
   readonly perSecond: number;
   readonly p50Ms: number;
@@ -24,6 +35,7 @@ export interface DynamoFigures {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly cpuUs: RequestCpu;
 }
 
 export interface DynamoRow {
@@ -58,6 +70,11 @@ function figuresOf(
     perSecond: median(own.map(({ perSecond }) => perSecond)),
     p50Ms: median(own.map(({ p50Ms }) => p50Ms)),
     p99Ms: median(own.map(({ p99Ms }) => p99Ms)),
+    cpuUs: {
+      asked: median(own.map(({ cpuUs }) => cpuUs.asked)),
+      behind: median(own.map(({ cpuUs }) => cpuUs.behind)),
+      client: median(own.map(({ cpuUs }) => cpuUs.client)),
+    },
   };
 }
 
@@ -81,24 +98,40 @@ export function dynamoRows(samples: readonly DynamoSample[]): DynamoRow[] {
   });
 }
 
-const ALIGNS: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'left', 'left'];
+const ALIGNS: readonly Align[] = ['left', ...Array.from({ length: 8 }, (): Align => 'right'), 'left', 'left'];
+const CPU_HEADING = ['µs of CPU a request', 'kvorum', 'followers', 'its client', 'dynalite', 'its client'];
 const STAGE_ALIGNS: readonly Align[] = ['left', ...STAGES.map((): Align => 'right'), 'right'];
 
-/** Two tables: the systems beside each other, and where the time of a request goes. */
+function formatCpu(rows: readonly DynamoRow[]): string {
+  const us = (value: number | undefined): string => value?.toFixed(0) ?? '-';
+  const lines = rows.map(({ title, kvorum, dynalite }) => [
+    title,
+    ...[us(kvorum?.cpuUs.asked), us(kvorum?.cpuUs.behind), us(kvorum?.cpuUs.client)],
+    ...[us(dynalite?.cpuUs.asked), us(dynalite?.cpuUs.client)],
+  ]);
+  return formatTable([CPU_HEADING, ...lines], ['left', 'right', 'right', 'right', 'right', 'right']);
+}
+
+/** Three tables: the systems beside each other, what a request costs each process, and where its time goes on a node. */
 export function formatDynamo(rows: readonly DynamoRow[], profiled: readonly ProfiledMeasure[]): string {
+  const ms = (part: 'p50Ms' | 'p99Ms', figures: DynamoFigures | undefined): string =>
+    figures === undefined ? '-' : formatMs(figures[part]);
   const rate = (figures: DynamoFigures | undefined): string =>
     figures === undefined ? '-' : `${formatCount(figures.perSecond)}/s`;
-  const p99 = (figures: DynamoFigures | undefined): string => (figures === undefined ? '-' : formatMs(figures.p99Ms));
   const times = (ratio: number | undefined): string => (ratio === undefined ? '-' : `${ratio.toFixed(2)}x`);
   const lines = rows.map((row) => [
     row.title,
     ...[rate(row.kvorum), rate(row.dynalite), times(row.ratio)],
-    ...[p99(row.kvorum), p99(row.dynalite), times(row.p99Ratio)],
+    ...[ms('p50Ms', row.kvorum), ms('p50Ms', row.dynalite)],
+    ...[ms('p99Ms', row.kvorum), ms('p99Ms', row.dynalite), times(row.p99Ratio)],
     row.bar ?? '-',
     row.passed === undefined ? '-' : row.passed ? 'pass' : 'FAIL',
   ]);
-  const heading = ['measure', 'kvorum', 'dynalite', 'ratio', 'p99 kvorum', 'p99 dynalite', 'ratio', 'bar', 'verdict'];
-  const table = formatTable([heading, ...lines], ALIGNS);
+  const heading = [
+    ...['measure', 'kvorum', 'dynalite', 'ratio', 'p50 kvorum', 'p50 dynalite'],
+    ...['p99 kvorum', 'p99 dynalite', 'ratio', 'bar', 'verdict'],
+  ];
+  const table = `${formatTable([heading, ...lines], ALIGNS)}\n\n${formatCpu(rows)}`;
   if (profiled.length === 0) return table;
   const shares = profiled.map(({ measure, stages }) => [
     DYNAMO_MEASURES[measure].title,

@@ -10,7 +10,7 @@ export type StageTimes = { readonly [S in Stage]: number };
 
 /** First match wins. Whatever matches nothing belongs to who has called it. */
 const PLACES: readonly (readonly [pattern: RegExp, stage: Stage])[] = [
-  [/adapter\/dynamodb\/wire\/(signature|credentials)\./, 'sigv4'],
+  [/adapter\/dynamodb\/wire\/(signature|signing-key|credentials)\./, 'sigv4'],
   [/adapter\/dynamodb\/(wire\/(json-body|typed-tree)|values\/wire|validation\/|model\/)/, 'json'],
   [/adapter\/dynamodb\/expressions\//, 'expression'],
   [/adapter\/dynamodb\/wire\//, 'http'],
