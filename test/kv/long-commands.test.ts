@@ -229,6 +229,31 @@ describe('a command that writes and touches too many rows', () => {
   });
 });
 
+describe('commands of one turn that each take their time', () => {
+  test('are not all evaluated in it, though they touch few rows', () => {
+    const bed = bedOf();
+    const slow = (at: number) =>
+      ask(bed, {
+        evaluate: (view) => {
+          touch(view, 99);
+          bed.clock.advance(25);
+          view.put(bytes(`x${at}`), bytes('1'), NEVER);
+        },
+      });
+    const outcomes = Array.from({ length: 8 }, (_, at) => slow(at));
+    assert.equal(
+      outcomes.filter(({ evaluations }) => evaluations > 0).length,
+      4,
+      'a look at the second, the time of two more',
+    );
+    for (let turn = 0; turn < 4; turn++) {
+      bed.settle();
+      bed.scheduler.passTurn();
+    }
+    for (const { error, isDone } of outcomes) assert.deepEqual([error, isDone], [undefined, true]);
+  });
+});
+
 describe('a command that only reads and reads many rows', () => {
   test('is answered from rows that are read beforehand', async () => {
     const bed = bedOf();

@@ -33,7 +33,7 @@ export interface ExecutorLimits {
    */
   readonly maxRowsPerCommand: number;
   /**
-   * Rows that all commands of a turn may read and write together, and how long they may take after the first thousand: what comes then waits for the
+   * Rows that all commands of a turn may read and write together, and how long they may take after the first hundred: what comes then waits for the
    * next turn, in order.
    */
   readonly maxRowsPerTurn: number;
