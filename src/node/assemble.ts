@@ -89,6 +89,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const consensus = buildConsensus(parts);
   const data = buildDataPlane(parts, consensus);
   const control = buildControlPlane(parts, consensus, data);
+  data.clusterState.set(control.clusterState);
   const { messages, tracking } = buildMessages(parts, control.clusterState);
   await data.open();
   await consensus.start();

@@ -6,7 +6,7 @@
 import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
 import { redisExpiryWork } from '../adapter/redis/index.ts';
 import { LoadRecorder } from '../cluster/index.ts';
-import { RouteEngine } from '../distribution/index.ts';
+import { type ClusterState, featureStanding, RouteEngine } from '../distribution/index.ts';
 import {
   createKvService,
   createReplicaReads,
@@ -58,6 +58,8 @@ export interface DataPlane {
   readonly txnClient: TxnClient;
   readonly txnCounters: TxnCounters;
   readonly transactions: TransactionRunner;
+  /** What the node is told of its cluster; set before it is started. */
+  readonly clusterState: Later<() => ClusterState | undefined>;
   /** Opens the replicas that the node has, and those that its cluster is founded with; before the engine is started. */
   open(): Promise<void>;
   start(): void;
@@ -75,6 +77,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   const host = new Later<GroupHost>('the host of replicas');
   const reconciler = new Later<ReplicaReconciler>('the reconciler of replicas');
   const resolver = new Later<LockResolver>('the resolver of locks');
+  const clusterState = new Later<() => ClusterState | undefined>('what is known of the cluster');
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self, keys: KEYSPACES_OF_ADAPTERS });
   const storagePressure = new StoragePressure(
@@ -93,6 +96,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     scheduler,
     random,
     excuse: () => standing.excuse(),
+    streamsAnswers: () => featureStanding(clusterState.get()(), 'forward.streams').kind === 'active',
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
     expiryWork: redisExpiryWork(random),
@@ -132,7 +136,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   running.add(spanning.resolver);
   running.add(spanning.reads);
   return {
-    ...{ kv, routes, recorder, storagePressure, storeActivity, notesChanges, fitness },
+    ...{ kv, routes, recorder, storagePressure, storeActivity, notesChanges, fitness, clusterState },
     ...spanning,
     host: replicas.host,
     reconciler: reconciler.get(),

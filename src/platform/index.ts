@@ -54,6 +54,7 @@ export {
   timestampOf,
   timestampOfMs,
 } from './timestamp.ts';
+export { TurnGathering } from './turn-gathering.ts';
 export {
   type GroupId,
   groupId,

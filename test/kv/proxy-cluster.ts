@@ -16,11 +16,11 @@ export class ProxyCluster {
   readonly wire = new Wire();
   readonly nodes = new Map<number, ReturnType<ProxyCluster['add']>>();
 
-  constructor(count = 3, limits: Partial<ProxyLimits> = {}) {
-    for (let id = 1; id <= count; id++) this.nodes.set(id, this.add(id, limits));
+  constructor(count = 3, limits: Partial<ProxyLimits> = {}, streamsAnswers = () => false) {
+    for (let id = 1; id <= count; id++) this.nodes.set(id, this.add(id, limits, streamsAnswers));
   }
 
-  private add(id: number, limits: Partial<ProxyLimits>) {
+  private add(id: number, partial: Partial<ProxyLimits>, streamsAnswers: () => boolean) {
     const belief = { serving: false, leader: undefined as number | undefined, term: 1, hosts: true };
     const replica = {
       isServing: () => belief.serving,
@@ -35,7 +35,9 @@ export class ProxyCluster {
     };
     const { clock, scheduler } = this;
     const network = this.wire.end(id);
-    const proxy = new LeaderProxy({ network, directory, clock, scheduler, random: new SeededRandom(id), limits });
+    const random = new SeededRandom(id);
+    const limits = { gatherTurns: 0, ...partial };
+    const proxy = new LeaderProxy({ network, directory, clock, scheduler, random, limits, streamsAnswers });
     return { belief, proxy };
   }
 

@@ -12,7 +12,7 @@ import { type CatalogState, loadCatalog } from '../../src/distribution/catalog/c
 import { CATALOG_END, CATALOG_START } from '../../src/distribution/contract/catalog-keys.ts';
 import type { KeyRules } from '../../src/distribution/index.ts';
 import { LeaderUnavailableError, NotOwnerError } from '../../src/kv/contract/errors.ts';
-import type { ForwardHandler, KvService } from '../../src/kv/contract/service.ts';
+import { type ForwardHandler, type KvService, wholeAnswer } from '../../src/kv/contract/service.ts';
 import type { KeyView, Operation, ScanPage, ScanRequest } from '../../src/kv/contract/view.ts';
 import { groupId, hlcTimestamp, KvorumError } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
@@ -274,7 +274,7 @@ export class FakeCatalogCluster {
         if (delivery === 'answer lost' || isDone) return;
         const isRetryable = error instanceof KvorumError && ['redirect', 'wait'].includes(error.disposition);
         if (!isRetryable) {
-          finish(error, reply);
+          finish(error, reply && wholeAnswer(reply));
           return;
         }
         isSent = false;

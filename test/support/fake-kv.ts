@@ -6,7 +6,7 @@
 import { headLengthOf } from '../../src/adapter/redis/keys/keyspace.ts';
 import type { ChangeListener } from '../../src/kv/contract/changes.ts';
 import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
-import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
+import { type ForwardHandler, type KeyStretch, type KvService, wholeAnswer } from '../../src/kv/contract/service.ts';
 import type { KvTransaction } from '../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
 import { AwaitedKeys, WaitEndedError } from '../../src/kv/contract/waiting.ts';
@@ -511,7 +511,7 @@ export class FakeKv implements KvService {
     const handler = this.leaderOf(group)?.handlers.get(service);
     const arrive = () => {
       if (handler === undefined) done(new LeaderUnavailableError('no leader in time'), undefined);
-      else handler(Buffer.from(payload), done);
+      else handler(Buffer.from(payload), (error, reply) => done(error, reply && wholeAnswer(reply)));
     };
     if (this.forwardTakesMs === 0) setImmediate(arrive);
     else this.time.after(this.forwardTakesMs, arrive);

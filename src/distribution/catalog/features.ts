@@ -39,6 +39,12 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   'nodes.drain': { bit: 10, description: 'nodes are taken out of service and put back, which the catalog remembers' },
   backups: { bit: 11, description: 'nodes store copies of groups for backups outside of the cluster' },
   'backups.archive': { bit: 12, description: 'nodes store changes of groups for restores of any moment' },
+  'reads.points': {
+    bit: 13,
+    description: 'leaders tell replicas how far they must have come to answer reads themselves',
+  },
+  'forward.streams': { bit: 14, description: 'large answers of leaders to other nodes come in streams of their own' },
+  'redis.chains': { bit: 15, description: 'a connection has several batches of commands to one leader under way' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

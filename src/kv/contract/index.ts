@@ -51,7 +51,7 @@ export {
   type ReadStats,
   type ReplicasOf,
 } from './reads.ts';
-export type { ForwardHandler, KeyStretch, KvService } from './service.ts';
+export { type AnswerBytes, type ForwardHandler, type KeyStretch, type KvService, wholeAnswer } from './service.ts';
 export type { KvTransaction, TransactionOptions, TransactionStarter, Transactions } from './transactions.ts';
 export {
   type Absences,

@@ -7,10 +7,16 @@ import type { ChangeListener } from './changes.ts';
 import type { LeaderUnavailableError } from './errors.ts';
 import type { LiveValue, Operation, ScanPage, ScanRequest } from './view.ts';
 
+/** An answer's bytes: in one piece, or in parts that follow each other where putting them together would copy much. */
+export type AnswerBytes = Buffer | readonly Buffer[];
+
+/** An answer in one piece. */
+export const wholeAnswer = (answer: AnswerBytes): Buffer => (Buffer.isBuffer(answer) ? answer : Buffer.concat(answer));
+
 /** Leader-side end of a proxied request: decode, run, answer once with the protocol's own bytes or with an error. */
 export type ForwardHandler = (
   payload: Buffer,
-  answer: (error: Error | undefined, reply: Buffer | undefined) => void,
+  answer: (error: Error | undefined, reply: AnswerBytes | undefined) => void,
 ) => void;
 
 /** A stretch of the key space that belongs to one group. */

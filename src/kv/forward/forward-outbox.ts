@@ -1,5 +1,15 @@
-/** Requests and replies on their way to other nodes: everything of a turn to one node shares a frame. */
-import type { Clock, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+/**
+ * Requests and replies on their way to other nodes: everything of a turn to one node shares a frame. Replies leave at the end of their turn;
+ * requests that are fewer than usual wait some turns for the rest.
+ */
+import {
+  type Clock,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Scheduler,
+  TurnGathering,
+} from '../../platform/index.ts';
 import { encodeFrame, type ForwardReply, type ForwardRequest, messageBytes } from './forward-codec.ts';
 
 const REPLY_RETRY_MS: Millis = 5;
@@ -15,6 +25,8 @@ export interface ForwardOutboxOptions<Request extends Outgoing> {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly maxFrameBytes: number;
+  /** See `ProxyLimits`. */
+  readonly gatherTurns: number;
   /** Replies that wait because a connection's queue is full; older ones are then dropped. */
   readonly maxUnsentReplyBytes: number;
   /** The message of a request, with a fresh id. */
@@ -26,10 +38,14 @@ export interface ForwardOutboxOptions<Request extends Outgoing> {
 }
 
 interface Box<Request> {
+  readonly gathering: TurnGathering;
   requests: Request[];
   replies: ForwardReply[];
   unsentReplyBytes: number;
-  isFlushScheduled: boolean;
+  /** The requests leave by themselves. */
+  areRequestsLeaving: boolean;
+  /** And so do the replies. */
+  areRepliesLeaving: boolean;
 }
 
 export class ForwardOutbox<Request extends Outgoing> {
@@ -43,7 +59,9 @@ export class ForwardOutbox<Request extends Outgoing> {
   send(peer: NodeId, request: Request): void {
     const box = this.box(peer);
     box.requests.push(request);
-    this.scheduleFlush(peer, box);
+    if (box.areRequestsLeaving) return;
+    box.areRequestsLeaving = true;
+    this.awaitEndOfTurn(peer, box);
   }
 
   reply(peer: NodeId, reply: ForwardReply): void {
@@ -53,25 +71,36 @@ export class ForwardOutbox<Request extends Outgoing> {
     while (box.unsentReplyBytes > this.options.maxUnsentReplyBytes && box.replies.length > 1) {
       box.unsentReplyBytes -= messageBytes(box.replies.shift()!);
     }
-    this.scheduleFlush(peer, box);
+    if (box.areRepliesLeaving) return;
+    box.areRepliesLeaving = true;
+    this.options.scheduler.endOfTurn(() => this.flushReplies(peer, box));
   }
 
   private box(peer: NodeId): Box<Request> {
     let box = this.boxes.get(peer);
     if (box === undefined) {
-      box = { requests: [], replies: [], unsentReplyBytes: 0, isFlushScheduled: false };
+      box = {
+        gathering: new TurnGathering(this.options.gatherTurns),
+        requests: [],
+        replies: [],
+        unsentReplyBytes: 0,
+        areRequestsLeaving: false,
+        areRepliesLeaving: false,
+      };
       this.boxes.set(peer, box);
     }
     return box;
   }
 
-  private scheduleFlush(peer: NodeId, box: Box<Request>): void {
-    if (box.isFlushScheduled) return;
-    box.isFlushScheduled = true;
+  private awaitEndOfTurn(peer: NodeId, box: Box<Request>): void {
     this.options.scheduler.endOfTurn(() => {
-      box.isFlushScheduled = false;
+      if (box.gathering.waitsFor(box.requests.length)) {
+        this.options.scheduler.nextTurn(() => this.awaitEndOfTurn(peer, box));
+        return;
+      }
+      box.gathering.begin();
+      box.areRequestsLeaving = false;
       this.flushRequests(peer, box);
-      this.flushReplies(peer, box);
     });
   }
 
@@ -122,6 +151,7 @@ export class ForwardOutbox<Request extends Outgoing> {
       for (; from < to; from++) box.unsentReplyBytes -= messageBytes(box.replies[from]!);
     }
     box.replies = box.replies.slice(from);
-    if (box.replies.length > 0) scheduler.after(REPLY_RETRY_MS, () => this.flushReplies(peer, box));
+    box.areRepliesLeaving = box.replies.length > 0;
+    if (box.areRepliesLeaving) scheduler.after(REPLY_RETRY_MS, () => this.flushReplies(peer, box));
   }
 }

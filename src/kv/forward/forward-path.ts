@@ -64,16 +64,16 @@ export class GroupPath {
    * @param hint fresher than all else
    */
   target(hint: NodeId | undefined, nowMs: Millis): Target | undefined {
-    const leader = this.directory.replica(this.groupId)?.leader();
-    const isDeserted = this.isDeserted(leader !== undefined, nowMs);
+    const replica = this.directory.replica(this.groupId);
+    const leader = replica?.leader();
+    const isDeserted = replica === undefined || this.isDeserted(leader !== undefined, nowMs);
     const node = hint ?? leader?.nodeId ?? (isDeserted ? (this.learned ?? this.member()) : undefined);
     if (node === undefined || node === this.self) return undefined;
     return { node, identity: isDeserted ? SOMEBODY : identityOf(node, leader?.term ?? 0) };
   }
 
-  /** Nobody here can be expected to learn who leads. */
+  /** The replica here cannot be expected to learn who leads. */
   private isDeserted(knowsLeader: boolean, nowMs: Millis): boolean {
-    if (this.directory.replica(this.groupId) === undefined) return true;
     if (knowsLeader) this.leaderlessMs = undefined;
     else this.leaderlessMs ??= nowMs;
     return this.leaderlessMs !== undefined && nowMs - this.leaderlessMs >= DESERTED_MS;

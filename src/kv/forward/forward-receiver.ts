@@ -4,12 +4,12 @@
  */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
-import { type ForwardHandler, LeaderUnavailableError } from '../contract/index.ts';
-import { type ForwardReply, type ForwardRequest, ForwardStatus } from './forward-codec.ts';
+import { type AnswerBytes, type ForwardHandler, LeaderUnavailableError } from '../contract/index.ts';
+import type { AnsweredRequest } from './answer-streams.ts';
+import type { ForwardReply, ForwardRequest } from './forward-codec.ts';
 import type { ForwardCounters } from './forward-counters.ts';
 import { statusOf } from './forward-errors.ts';
 import type { GroupDirectory } from './forward-path.ts';
-import type { ForwardDone } from './forward-types.ts';
 
 /** Nodes that a request may have crossed when it comes in: the one that took it from its client. */
 const MAX_HOPS = 1;
@@ -26,7 +26,12 @@ export interface ForwardReceiverOptions {
   /** Who leads a group that has no replica here, as far as is known. */
   readonly leaderOf: (group: GroupId) => NodeId | undefined;
   readonly reply: (peer: NodeId, reply: ForwardReply) => void;
+  /** The same with the bytes of a handler. */
+  readonly answer: (peer: NodeId, request: AnsweredRequest, answer: AnswerBytes) => void;
 }
+
+/** How a handler ends. */
+type HandlerDone = (error: Error | undefined, answer: AnswerBytes | undefined) => void;
 
 export class ForwardReceiver {
   private readonly options: ForwardReceiverOptions;
@@ -44,14 +49,14 @@ export class ForwardReceiver {
   }
 
   /** Runs a handler; whatever it throws is an answer. */
-  run(service: string, payload: Buffer, answer: ForwardDone): void {
+  run(service: string, payload: Buffer, answer: HandlerDone): void {
     const handler = this.handlers.get(service);
     if (handler === undefined) {
       answer(new LeaderUnavailableError(`the leader has no service ${service}`), undefined);
       return;
     }
     let isAnswered = false;
-    const once: ForwardDone = (error, reply) => {
+    const once: HandlerDone = (error, reply) => {
       if (isAnswered) return;
       isAnswered = true;
       answer(error, reply);
@@ -65,7 +70,7 @@ export class ForwardReceiver {
 
   /** Answers a request of another node; one that was received before is dropped. */
   receive(from: NodeId, request: ForwardRequest): void {
-    const { directory, self, minRemainingMs, leaderOf, reply } = this.options;
+    const { directory, self, minRemainingMs, leaderOf, reply, answer } = this.options;
     const { received } = this.options.counters;
     if (this.isDuplicate(from, request)) {
       received.duplicate++;
@@ -86,12 +91,9 @@ export class ForwardReceiver {
       refuse(new NotLeaderError(leader === self ? undefined : leader));
     } else {
       received.run++;
-      this.run(request.service, request.payload, (error, answer) => {
+      this.run(request.service, request.payload, (error, bytes) => {
         if (error !== undefined) refuse(error);
-        else {
-          const body = answer ?? NO_BYTES;
-          reply(from, { kind: 'reply', epoch, id, status: ForwardStatus.Ok, leaderHint: undefined, body });
-        }
+        else answer(from, request, bytes ?? NO_BYTES);
       });
     }
   }

@@ -16,6 +16,13 @@ export interface ProxyLimits {
   readonly maxForwardBytes: number;
   /** Replies that wait because a connection's queue is full; older ones are then dropped and time out at the other side. */
   readonly maxUnsentReplyBytes: number;
+  /**
+   * Requests to a node that are fewer than usual wait up to this many turns for the rest: clients that were answered together are just sending
+   * their next commands, and a frame costs its sender and its receiver as much as some ten requests in it. One request alone never waits.
+   */
+  readonly gatherTurns: number;
+  /** A larger answer goes in a stream of its own, where the other side knows them: setting one up costs some milliseconds. */
+  readonly streamFromBytes: number;
   /** Several messages share a frame up to this size; a larger message has its own. */
   readonly maxFrameBytes: number;
   readonly backoffBaseMs: Millis;
@@ -32,6 +39,8 @@ export const DEFAULT_PROXY_LIMITS: ProxyLimits = {
   maxForwards: 65_536,
   maxForwardBytes: 1024 * 1024 * 1024,
   maxUnsentReplyBytes: 256 * 1024 * 1024,
+  gatherTurns: 3,
+  streamFromBytes: 4 * 1024 * 1024,
   maxFrameBytes: 1024 * 1024,
   backoffBaseMs: 25,
   backoffCapMs: 250,
@@ -48,6 +57,8 @@ export interface LeaderProxyOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: Partial<ProxyLimits>;
+  /** Whether every node takes large answers in streams; left out: none does. */
+  readonly streamsAnswers?: () => boolean;
   /** Why this node reaches nobody; undefined when it is part of its cluster as far as it knows. */
   readonly excuse?: () => string | undefined;
 }
@@ -68,6 +79,8 @@ export interface Forward {
   /** Where it goes at the end of the turn, and was sent then. */
   target: Target | undefined;
   isProbe: boolean;
+  /** Parts of its answer have come: more are waited for until then, whatever the deadline says. */
+  arrivingUntilMs: Millis;
   /** Where it was sent, while an answer is awaited. */
   sentTo: NodeId | undefined;
   sentMs: Millis;

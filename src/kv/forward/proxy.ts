@@ -20,12 +20,26 @@ import {
 } from '../../platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../raftengine/index.ts';
 import { isHeldBack } from '../admission/index.ts';
-import { type ForwardHandler, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../contract/index.ts';
+import {
+  type AnswerBytes,
+  type ForwardHandler,
+  LeaderUnavailableError,
+  NotOwnerError,
+  RangeBusyError,
+  wholeAnswer,
+} from '../contract/index.ts';
+import { type AnsweredRequest, AnswerStreams, type AwaitedAnswer, answerLength } from './answer-streams.ts';
 import { Departures } from './departures.ts';
 import { RetryBudget } from './forward-breaker.ts';
-import { decodeFrame, type ForwardMessage, type ForwardReply, type ForwardRequest } from './forward-codec.ts';
+import {
+  decodeFrame,
+  type ForwardMessage,
+  type ForwardReply,
+  type ForwardRequest,
+  ForwardStatus,
+} from './forward-codec.ts';
 import { ForwardCounters } from './forward-counters.ts';
-import { errorOf } from './forward-errors.ts';
+import { errorOf, statusOf } from './forward-errors.ts';
 import { ForwardOutbox } from './forward-outbox.ts';
 import { type GroupDirectory, GroupPath } from './forward-path.ts';
 import { ForwardReceiver } from './forward-receiver.ts';
@@ -40,6 +54,8 @@ import {
 
 /** Deadlines, and whether waiting requests may go on, are looked at this often. */
 const SWEEP_MS: Millis = 25;
+/** An answer of which a part has come is waited for so much longer. */
+const ARRIVING_MS: Millis = 1000;
 
 export class LeaderProxy {
   /** Nodes that stop in good order; those that leave are sent nothing. */
@@ -54,6 +70,8 @@ export class LeaderProxy {
   private readonly outbox: ForwardOutbox<Forward>;
   private readonly budget: RetryBudget;
   private readonly receiver: ForwardReceiver;
+  private readonly streams: AnswerStreams;
+  private readonly streamsAnswers: () => boolean;
   private readonly paths = new Map<GroupId, GroupPath>();
   /** Requests that wait for a leader, in order, by group. */
   private readonly waiting = new Map<GroupPath, Forward[]>();
@@ -88,6 +106,7 @@ export class LeaderProxy {
       clock,
       scheduler,
       maxFrameBytes: this.limits.maxFrameBytes,
+      gatherTurns: this.limits.gatherTurns,
       maxUnsentReplyBytes: this.limits.maxUnsentReplyBytes,
       message: (forward, remainingMs) => this.messageOf(forward, remainingMs),
       onSent: (forward, id, peer) => {
@@ -101,6 +120,16 @@ export class LeaderProxy {
       },
       onRefused: (forwards, peer) => this.refused(forwards, peer),
     });
+    this.streamsAnswers = options.streamsAnswers ?? (() => false);
+    this.streams = new AnswerStreams({
+      network,
+      maxBytes: this.limits.maxUnsentReplyBytes,
+      onFailed: (peer, { epoch, id }) => {
+        const lost = statusOf(new OutcomeUnknownError('the answer could not be sent'));
+        this.outbox.reply(peer, { kind: 'reply', epoch, id, ...lost });
+      },
+      awaited: (from, request) => this.awaited(from, request),
+    });
     this.receiver = new ForwardReceiver({
       self: network.self,
       directory: options.directory,
@@ -108,6 +137,7 @@ export class LeaderProxy {
       counters: this.counters,
       leaderOf: (group) => this.leaderOf(group),
       reply: (peer, message) => this.outbox.reply(peer, message),
+      answer: (peer, request, answer) => this.answer(peer, request, answer),
     });
     this.departures = new Departures({ network, clock, scheduler, unanswered: (peer) => this.unansweredBy(peer) });
     network.onFrame('forward', (from, frame) => this.receive(from, frame));
@@ -180,6 +210,7 @@ export class LeaderProxy {
       hint: undefined,
       target: undefined,
       isProbe: false,
+      arrivingUntilMs: 0,
       sentTo: undefined,
       sentMs: 0,
       asked: [],
@@ -319,8 +350,9 @@ export class LeaderProxy {
 
   private runLocally(forward: Forward): void {
     forward.sentTo = this.network.self;
-    const done: ForwardDone = (error, reply) => this.conclude(forward, error, reply, undefined);
-    this.receiver.run(forward.service, forward.payload, done);
+    this.receiver.run(forward.service, forward.payload, (error, reply) =>
+      this.conclude(forward, error, reply === undefined ? undefined : wholeAnswer(reply), undefined),
+    );
   }
 
   /** An answer came: done, or certainly not proposed and therefore tried again. */
@@ -380,10 +412,39 @@ export class LeaderProxy {
     }
   }
 
+  private answer(peer: NodeId, { epoch, id }: AnsweredRequest, answer: AnswerBytes): void {
+    if (answerLength(answer) > this.limits.streamFromBytes && this.streamsAnswers()) {
+      this.streams.send(peer, { epoch, id }, answer);
+      return;
+    }
+    const ok = { status: ForwardStatus.Ok, leaderHint: undefined };
+    this.outbox.reply(peer, { kind: 'reply', epoch, id, ...ok, body: wholeAnswer(answer) });
+  }
+
+  /** The request that an answer is for, if it waits for one of that node. */
+  private answeredBy(from: NodeId, { epoch, id }: AnsweredRequest): Forward | undefined {
+    const forward = epoch === this.epoch ? this.sent.get(id) : undefined;
+    return forward?.sentTo === from ? forward : undefined;
+  }
+
+  private awaited(from: NodeId, request: AnsweredRequest): AwaitedAnswer | undefined {
+    const forward = this.answeredBy(from, request);
+    if (forward === undefined || forward.isDone) return undefined;
+    return {
+      arriving: () => {
+        forward.arrivingUntilMs = this.clock.monotonicMs() + ARRIVING_MS;
+        return !forward.isDone;
+      },
+      arrived: (answer) => {
+        this.sent.delete(request.id);
+        this.conclude(forward, undefined, answer, from);
+      },
+    };
+  }
+
   private receiveReply(from: NodeId, reply: ForwardReply): void {
-    if (reply.epoch !== this.epoch) return;
-    const forward = this.sent.get(reply.id);
-    if (forward === undefined || forward.sentTo !== from) return;
+    const forward = this.answeredBy(from, reply);
+    if (forward === undefined) return;
     this.sent.delete(reply.id);
     const error = errorOf(reply);
     this.conclude(forward, error, error === undefined ? reply.body : undefined, from);
@@ -407,7 +468,9 @@ export class LeaderProxy {
   private lookAround(): void {
     this.sweep = undefined;
     const nowMs = this.clock.monotonicMs();
-    for (const forward of this.forwards) if (nowMs >= forward.deadlineMs) this.giveUp(forward, nowMs);
+    for (const forward of this.forwards) {
+      if (nowMs >= forward.deadlineMs && nowMs >= forward.arrivingUntilMs) this.giveUp(forward, nowMs);
+    }
     for (const [id, forward] of this.sent) if (forward.isDone) this.sent.delete(id);
     for (const [path, waiting] of [...this.waiting]) this.goOn(path, waiting, nowMs);
     if (this.forwards.size > 0) this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.lookAround());

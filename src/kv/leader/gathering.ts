@@ -4,10 +4,8 @@
  * their next command: an entry waits for them, a few turns where that is enough, and on a slow disk up to half of what a commit takes, since the
  * wait saves a whole one. Where they do not come in time, because processing takes longer than the disk, nobody waits.
  */
-import type { Millis } from '../../platform/index.ts';
+import { type Millis, TurnGathering } from '../../platform/index.ts';
 
-/** What is left of the usual number of commands from one smaller entry to the next. */
-const USUAL_DECAY = 0.98;
 /** Share of the time that commits take. */
 const PATIENCE = 1 / 2;
 /** Below it a timer, which is no finer than a millisecond, would cost more than the wait saves. */
@@ -21,10 +19,7 @@ const LAST_SHARE = 1 / 8;
 export class Gathering {
   private readonly maxTurns: number;
   private readonly nowMs: () => Millis;
-  /** Turns that the open entry has waited. */
-  private turns = 0;
-  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
-  private usual = 0;
+  private readonly turns: TurnGathering;
   /** Commands of the last entry, and those that came while it was on its way: about what will come again. */
   private crowd = 0;
   private commitMs: Millis = 0;
@@ -37,16 +32,12 @@ export class Gathering {
   constructor(maxTurns: number, nowMs: () => Millis) {
     this.maxTurns = maxTurns;
     this.nowMs = nowMs;
+    this.turns = new TurnGathering(maxTurns);
   }
 
   /** True when an entry of so many commands should wait for one turn more. */
   waitsFor(commands: number): boolean {
-    if (commands < this.usual && this.turns < this.maxTurns) {
-      this.turns++;
-      return true;
-    }
-    this.usual = Math.max(commands, Math.floor(this.usual * USUAL_DECAY));
-    return false;
+    return this.turns.waitsFor(commands);
   }
 
   /** How long an entry of so many commands, which waits for no further turn, should wait for others; 0: it leaves. */
@@ -67,7 +58,7 @@ export class Gathering {
     if (this.waitsSinceMs !== undefined && this.resting === 0) this.nextRest = FIRST_REST;
     else if (this.resting > 0) this.resting--;
     this.waitsSinceMs = undefined;
-    this.turns = 0;
+    this.turns.begin();
     return this.nowMs();
   }
 

@@ -75,6 +75,8 @@ export interface KvServiceOptions {
   readonly random: Random;
   /** Why this node reaches nobody; undefined when it is part of its cluster as far as it knows. */
   readonly excuse?: () => string | undefined;
+  /** Whether every node takes large answers in streams; left out: none does. */
+  readonly streamsAnswers?: () => boolean;
   readonly limits?: {
     readonly executor?: Partial<ExecutorLimits>;
     readonly proxy?: Partial<ProxyLimits>;
@@ -154,6 +156,8 @@ interface Hosted {
   readonly store: GroupStore;
   readonly replica: LocalReplica;
   readonly stateMachine: GroupStateMachine;
+  /** Whether this node is a member by these; each command that is sent on asks. */
+  membership: { readonly conf: object; readonly isMember: boolean } | undefined;
   readonly stopMaintenance: () => Promise<void>;
 }
 
@@ -186,6 +190,7 @@ class LocalKvService implements NodeKvService {
       random,
       limits: options.limits?.proxy ?? {},
       ...(options.excuse === undefined ? {} : { excuse: options.excuse }),
+      ...(options.streamsAnswers === undefined ? {} : { streamsAnswers: options.streamsAnswers }),
       directory: {
         replica: (group) => this.memberReplica(group),
         members: (group) => options.membersOf(group),
@@ -228,7 +233,8 @@ class LocalKvService implements NodeKvService {
     executor.txns.onLockMet((lock) => this.options.onLockMet?.(raft.groupId, lock));
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
     const stopMaintenance = this.maintenance.add({ executor, store });
-    this.hosted.set(raft.groupId, { raft, executor, store, replica, stateMachine, stopMaintenance });
+    const membership = undefined;
+    this.hosted.set(raft.groupId, { raft, executor, store, replica, stateMachine, membership, stopMaintenance });
     return executor;
   }
 
@@ -300,10 +306,13 @@ class LocalKvService implements NodeKvService {
   private memberReplica(group: GroupId): LocalReplica | undefined {
     const hosted = this.hosted.get(group);
     if (hosted === undefined) return undefined;
-    const { voters, votersOutgoing, learners } = hosted.stateMachine.applied().conf;
-    const { nodeId } = this;
-    const isMember = voters.includes(nodeId) || votersOutgoing.includes(nodeId) || learners.includes(nodeId);
-    return isMember ? hosted.replica : undefined;
+    const { conf } = hosted.stateMachine.applied();
+    if (hosted.membership?.conf !== conf) {
+      const { voters, votersOutgoing, learners } = conf;
+      const isMember = [voters, votersOutgoing, learners].some((nodes) => nodes.includes(this.nodeId));
+      hosted.membership = { conf, isMember };
+    }
+    return hosted.membership.isMember ? hosted.replica : undefined;
   }
 
   private hostedExecutor(group: GroupId): GroupExecutor {

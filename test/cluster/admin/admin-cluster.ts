@@ -13,7 +13,7 @@ import {
 import { DEFAULT_RETENTION } from '../../../src/distribution/catalog/change-log.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
-import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
+import { type ForwardHandler, wholeAnswer } from '../../../src/kv/contract/service.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
 import { type GroupId, groupId, KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { emptyDurable, ListMachine } from '../../support/list-machine.ts';
@@ -223,7 +223,7 @@ export class AdminCluster {
       this.handlers.get(leader.id)!(payload, (error, reply) => {
         const isRetried = error instanceof KvorumError && ['redirect', 'wait'].includes(error.disposition);
         if (isRetried) scheduler.after(20, attempt);
-        else done(error, reply);
+        else done(error, reply && wholeAnswer(reply));
       });
     };
     scheduler.after(1, attempt);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/contract/reads.ts';
-import type { ForwardHandler, KvService } from '../../../src/kv/contract/service.ts';
+import { type ForwardHandler, type KvService, wholeAnswer } from '../../../src/kv/contract/service.ts';
 import { GroupRouter } from '../../../src/kv/forward/group-router.ts';
 import type { GroupExecutor } from '../../../src/kv/leader/executor.ts';
 import {
@@ -60,7 +60,8 @@ function asking() {
   const client = new ReadIndexClient({
     kv: {
       forward: (_group, _service, payload, _deadlineMs, done) => {
-        answers.push((error) => (error === undefined ? handler!(payload, done) : done(error, undefined)));
+        const answered: Parameters<ForwardHandler>[1] = (error, reply) => done(error, reply && wholeAnswer(reply));
+        answers.push((error) => (error === undefined ? handler!(payload, answered) : done(error, undefined)));
       },
     },
     claims: { accept: (notice, heardMs) => notices.push({ notice, heardMs }) },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
-import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
+import { type ForwardHandler, wholeAnswer } from '../../../src/kv/contract/service.ts';
 import type { LockFacts, TxnGroup } from '../../../src/kv/contract/txn.ts';
 import { createTxnClient, serveTxns } from '../../../src/kv/txn/coordinator-client.ts';
 import {
@@ -141,7 +141,8 @@ describe('the service for transactions', () => {
     const client = createTxnClient({
       kv: {
         servesLocally: () => true,
-        forward: (_group, _service, payload, _deadlineMs, done) => handler!(payload, done),
+        forward: (_group, _service, payload, _deadlineMs, done) =>
+          handler!(payload, (error, reply) => done(error, reply && wholeAnswer(reply))),
       },
       local: () => group('here', new NotLeaderError(undefined)),
       clock: new SystemClock(),
