@@ -8,12 +8,12 @@
  * a pause. On a machine where nodes and load share the cores it is the CPU time that tells: the gain that three nodes would have on
  * cores of their own is what a read costs the leader over what it costs the busiest of the three.
  */
-import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { ClusterMember } from '../cmd/cluster/index.ts';
+import { cpuSecondsOf } from './cpu.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
 
@@ -24,21 +24,12 @@ const KEYS = 10_000;
 const VALUE = 'x'.repeat(100);
 /** `$100`, the value, and two line ends. */
 const REPLY_BYTES = VALUE.length + 8;
-/** Linux counts CPU time in hundredths of a second. */
-const TICKS_PER_SECOND = 100;
 
 const seconds = Number(process.argv[2] ?? 5);
 
 interface Usage {
   readonly cpuSeconds: number;
   readonly frames: number;
-}
-
-/** CPU time of a process of this machine. */
-function cpuSecondsOf(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 async function framesOf(member: ClusterMember): Promise<number> {

@@ -34,10 +34,18 @@ export interface CommandLoad {
   readonly mostCommands?: number;
 }
 
-/** Figures of one load on `127.0.0.1:port`: first a short run that warms up and tells how many commands fill the time. */
-export function redisBenchmark(scratch: Scratch, port: number, spec: LoadSpec): Promise<LoadFigures> {
+/**
+ * Figures of one load on `127.0.0.1:port`: first a short run that warms up and tells how many commands fill the time.
+ * @param more arguments of redis-benchmark, in front
+ */
+export function redisBenchmark(
+  scratch: Scratch,
+  port: number,
+  spec: LoadSpec,
+  more: readonly string[] = [],
+): Promise<LoadFigures> {
   const { clients, pipeline, keyCount, seconds } = spec;
-  const args = ['-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation]];
+  const args = [...more, '-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation]];
   return calibrated(scratch, port, { args, clients, pipeline, keyCount, seconds });
 }
 

@@ -1,0 +1,289 @@
+/**
+ * `npm run bench:through -- --rounds 3 --seconds 4`: what does it cost that any node may be asked? Three nodes in processes of their own.
+ * - One group: the same load at its leader and through a follower, by turns. Commands a second, CPU time a command of the two nodes together, frames
+ *   between nodes and their bytes.
+ * - Three groups, as `npm start` founds a cluster: all clients on one node, beside redis-server, which syncs every write.
+ * - The same three groups with clients that know the cluster and go to each key's leader, beside one group at its leader.
+ *
+ * Ratios are of one round, in which the two take turns; shown are the smallest, the middle and the largest over the rounds. On a machine where others are at
+ * work only CPU time, frames and bytes tell anything.
+ */
+import { Command, InvalidArgumentError } from 'commander';
+import { Redis } from 'ioredis';
+import { formatCount, formatTable } from '../cmd/cli/table.ts';
+import type { ClusterMember } from '../cmd/cluster/index.ts';
+import { cpuSecondsOf } from './cpu.ts';
+import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
+import { MANY_KEYS, ONE_KEY } from './peers/peer.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { redisBenchmark } from './peers/redis-benchmark.ts';
+import { median } from './report.ts';
+import { freePortRange, Scratch } from './scratch.ts';
+
+const NODES = 3;
+const CLIENTS = 50;
+
+interface Load {
+  readonly title: string;
+  readonly operation: 'set' | 'get';
+  readonly pipeline: number;
+  readonly keyCount: number;
+}
+
+const HOT: readonly Load[] = [
+  { title: 'SET', operation: 'set', pipeline: 1, keyCount: ONE_KEY },
+  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: ONE_KEY },
+  { title: 'GET', operation: 'get', pipeline: 1, keyCount: ONE_KEY },
+  { title: 'GET -P 16', operation: 'get', pipeline: 16, keyCount: ONE_KEY },
+];
+const MANY: readonly Load[] = [
+  { title: 'SET', operation: 'set', pipeline: 1, keyCount: MANY_KEYS },
+  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: MANY_KEYS },
+  { title: 'GET', operation: 'get', pipeline: 1, keyCount: MANY_KEYS },
+];
+
+interface BenchOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmUp: number;
+  readonly folder?: string;
+  readonly only?: string;
+}
+
+/** What the nodes have done since they began. */
+interface Work {
+  readonly commands: number;
+  readonly cpuSeconds: readonly number[];
+  readonly frames: number;
+  readonly frameBytes: number;
+}
+
+/** What one load was. */
+interface Measured {
+  readonly perSecond: number;
+  /** By node, microseconds a command. */
+  readonly cpuMicros: readonly number[];
+  readonly framesPerCommand: number;
+  readonly bytesPerCommand: number;
+}
+
+/** A cluster and what it takes to measure it. */
+class MeasuredCluster {
+  readonly nodes: LocalNodes;
+  readonly members: readonly ClusterMember[];
+  private readonly scratch: Scratch;
+
+  private constructor(scratch: Scratch, nodes: LocalNodes, members: readonly ClusterMember[]) {
+    this.scratch = scratch;
+    this.nodes = nodes;
+    this.members = members;
+  }
+
+  static async start(scratch: Scratch, groups: number): Promise<MeasuredCluster> {
+    const clusterPort = await freePortRange(NODES);
+    const nodes = await startLocalNodes(scratch, { nodes: NODES, groups, flags: { 'redis.clusterPort': clusterPort } });
+    const cluster = new MeasuredCluster(scratch, nodes, await nodes.members());
+    cluster.clusterPort = clusterPort;
+    return cluster;
+  }
+
+  /** Of the first node, for clients that know the cluster. */
+  clusterPort = 0;
+
+  /** The leader of the last group, which has data; then the others. */
+  get byRole(): readonly [ClusterMember, ClusterMember, ClusterMember] {
+    const leaderId = this.members[0]!.groups.at(-1)!.leader;
+    const leader = this.members.find(({ nodeId }) => nodeId === leaderId)!;
+    const [one, other] = this.members.filter((member) => member !== leader);
+    return [leader, one!, other!];
+  }
+
+  async load(member: ClusterMember, load: Load, seconds: number): Promise<Measured> {
+    const before = await this.work();
+    const { perSecond } = await redisBenchmark(this.scratch, portOf(member.addresses.redis), {
+      ...load,
+      clients: CLIENTS,
+      seconds,
+    });
+    const after = await this.work();
+    const commands = after.commands - before.commands;
+    return {
+      perSecond,
+      cpuMicros: after.cpuSeconds.map((spent, at) => ((spent - before.cpuSeconds[at]!) * 1e6) / commands),
+      framesPerCommand: (after.frames - before.frames) / commands,
+      bytesPerCommand: (after.frameBytes - before.frameBytes) / commands,
+    };
+  }
+
+  /** Commands a second of clients that go to the leader of each key. */
+  async loadAware(load: Load, seconds: number): Promise<number> {
+    const { perSecond } = await redisBenchmark(this.scratch, this.clusterPort, { ...load, clients: CLIENTS, seconds }, [
+      '--cluster',
+    ]);
+    return perSecond;
+  }
+
+  private async work(): Promise<Work> {
+    const counted = await Promise.all(this.members.map((member) => countersOf(member)));
+    const sum = (pick: (one: Counters) => number): number => counted.reduce((total, one) => total + pick(one), 0);
+    return {
+      commands: sum(({ commands }) => commands),
+      cpuSeconds: this.members.map(({ nodeId }) => cpuSecondsOf(this.nodes.cluster.process(nodeId)!.pid!)),
+      frames: sum(({ frames }) => frames),
+      frameBytes: sum(({ frameBytes }) => frameBytes),
+    };
+  }
+}
+
+interface Counters {
+  readonly commands: number;
+  readonly frames: number;
+  readonly frameBytes: number;
+}
+
+async function countersOf(member: ClusterMember): Promise<Counters> {
+  const text = await (await fetch(`http://${member.addresses.metrics}/metrics`)).text();
+  const sumOf = (name: string): number => {
+    const lines =
+      text.match(new RegExp(`^${name}\\{[^}]*lane="forward"[^}]*direction="sent"[^}]*\\} (\\d+)`, 'gm')) ?? [];
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  };
+  const client = new Redis(portOf(member.addresses.redis), '127.0.0.1');
+  const stats = await client.info('stats');
+  client.disconnect();
+  return {
+    commands: Number(/total_commands_processed:(\d+)/.exec(stats)![1]),
+    frames: sumOf('kvorum_network_frames_total'),
+    frameBytes: sumOf('kvorum_network_bytes_total'),
+  };
+}
+
+const two = (value: number): string => value.toFixed(2);
+const spread = (values: readonly number[]): string =>
+  `${two(median(values))}x (${two(Math.min(...values))} to ${two(Math.max(...values))})`;
+const micros = (values: readonly number[]): string => median(values).toFixed(1);
+
+/** At the leader, and through a follower. */
+async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<void> {
+  const cluster = await MeasuredCluster.start(scratch, 0);
+  const [leader, follower] = cluster.byRole;
+  const placeOf = (member: ClusterMember): number => cluster.members.indexOf(member);
+  const both = ({ cpuMicros }: Measured): number => cpuMicros[placeOf(leader)]! + cpuMicros[placeOf(follower)]!;
+  const rows = [
+    [
+      'one group, 50 clients',
+      'at the leader',
+      'through a follower',
+      'ratio',
+      'CPU leader',
+      'CPU asked',
+      'CPU ratio',
+      'frames',
+      'bytes',
+    ],
+  ];
+  for (const load of HOT) {
+    for (const member of [leader, follower]) await cluster.load(member, load, warmUp);
+    const direct: Measured[] = [];
+    const through: Measured[] = [];
+    for (let round = 0; round < rounds; round++) {
+      direct.push(await cluster.load(leader, load, seconds));
+      through.push(await cluster.load(follower, load, seconds));
+    }
+    rows.push([
+      load.title,
+      `${formatCount(median(direct.map(({ perSecond }) => perSecond)))}/s`,
+      `${formatCount(median(through.map(({ perSecond }) => perSecond)))}/s`,
+      spread(through.map(({ perSecond }, round) => perSecond / direct[round]!.perSecond)),
+      micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(leader)]!)),
+      micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(follower)]!)),
+      spread(through.map((measured, round) => both(measured) / both(direct[round]!))),
+      two(median(through.map(({ framesPerCommand }) => framesPerCommand))),
+      median(through.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
+    ]);
+  }
+  await cluster.nodes.stop();
+  console.log(`\n${formatTable(rows)}`);
+  console.log('CPU in microseconds a command, through a follower; its ratio is of both nodes together.');
+}
+
+/** All clients on one node of a cluster with three groups, and clients that know the cluster. */
+async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<void> {
+  const redis = new RedisPeer(scratch);
+  await redis.start();
+  const cluster = await MeasuredCluster.start(scratch, 3);
+  const alone = await MeasuredCluster.start(scratch, 0);
+  const asked = cluster.members[0]!;
+  const [leader] = alone.byRole;
+  const spec = (load: Load, forSeconds: number) => ({ ...load, clients: CLIENTS, seconds: forSeconds });
+  const rows = [
+    [
+      'three groups, 100,000 keys',
+      'one node asked',
+      'to redis',
+      'CPU by node',
+      'frames',
+      'bytes',
+      'aware clients',
+      'to one group',
+    ],
+  ];
+  for (const load of MANY) {
+    await cluster.load(asked, load, warmUp);
+    await cluster.loadAware(load, warmUp);
+    await alone.load(leader, load, warmUp);
+    await redis.load(spec(load, warmUp));
+    const here: Measured[] = [];
+    const peers: number[] = [];
+    const aware: number[] = [];
+    const single: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      here.push(await cluster.load(asked, load, seconds));
+      peers.push((await redis.load(spec(load, seconds))).perSecond);
+      aware.push(await cluster.loadAware(load, seconds));
+      single.push((await alone.load(leader, load, seconds)).perSecond);
+    }
+    rows.push([
+      load.title,
+      `${formatCount(median(here.map(({ perSecond }) => perSecond)))}/s`,
+      spread(here.map(({ perSecond }, round) => perSecond / peers[round]!)),
+      cluster.members.map((_, at) => micros(here.map(({ cpuMicros }) => cpuMicros[at]!))).join(', '),
+      two(median(here.map(({ framesPerCommand }) => framesPerCommand))),
+      median(here.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
+      `${formatCount(median(aware))}/s`,
+      spread(aware.map((perSecond, round) => perSecond / single[round]!)),
+    ]);
+  }
+  await cluster.nodes.stop();
+  await alone.nodes.stop();
+  await redis.stop();
+  console.log(`\n${formatTable(rows)}`);
+}
+
+const atLeastOne = (text: string): number => {
+  const value = Number(text);
+  if (!(value >= 1 && value <= 100)) throw new InvalidArgumentError('It must be a number from 1 to 100.');
+  return value;
+};
+
+const program = new Command('npm run bench:through --')
+  .description('Measures what it costs to ask a node that does not lead.')
+  .option('-r, --rounds <count>', 'rounds of each load', atLeastOne, 3)
+  .option('-s, --seconds <seconds>', 'length of each load', atLeastOne, 4)
+  .option(
+    '-w, --warm-up <seconds>',
+    'each load before its first round: code that is compiled as it runs takes that long',
+    atLeastOne,
+    6,
+  )
+  .option('--only <part>', 'one (group) or three (groups)')
+  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)');
+program.parse();
+const options = program.opts<BenchOptions>();
+const scratch = new Scratch(options.folder);
+try {
+  if (options.only !== 'three') await oneGroup(scratch, options);
+  if (options.only !== 'one') await threeGroups(scratch, options);
+} finally {
+  await scratch.clean();
+}
