@@ -17,8 +17,8 @@ import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
 import { MANY_KEYS, ONE_KEY } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { redisBenchmark } from './peers/redis-benchmark.ts';
-import { median } from './report.ts';
 import { freePortRange, Scratch } from './scratch.ts';
+import { median } from './spread.ts';
 
 const NODES = 3;
 const CLIENTS = 50;

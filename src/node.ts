@@ -314,6 +314,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      points: node.reads.points,
       messages: node.messages,
       tracking: node.tracking,
       asideEvaluator: evaluator,

@@ -45,6 +45,7 @@ export {
   timeOf,
 } from './client/index.ts';
 export {
+  type AnswerBytes,
   AwaitedKeys,
   type BackfillPage,
   type CapturePage,
@@ -124,6 +125,8 @@ export { ForwardingSpanClient, serveSpans } from './ranges/index.ts';
 export {
   createReplicaReads,
   encodeToken,
+  type PointReads,
+  type PointView,
   ReadSession,
   ReadSnapshot,
   type ReplicaReads,

@@ -240,6 +240,18 @@ const READS: readonly MetricDeclaration[] = [
     'Questions to leaders how far a replica has to be',
     ({ reads }) => reads.indexRounds,
   ),
+  single(
+    'counter',
+    'kvorum_read_point_rounds_total',
+    'Questions to leaders how far they are committed, for linearizable reads here',
+    ({ reads }) => reads.pointRounds,
+  ),
+  single(
+    'counter',
+    'kvorum_read_point_reads_total',
+    'Linearizable reads that replicas here answered',
+    ({ reads }) => reads.pointReads,
+  ),
 ];
 
 const TXN: readonly MetricDeclaration[] = [

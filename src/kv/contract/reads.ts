@@ -86,6 +86,10 @@ export interface ReadStats {
   readonly lockRedirects: number;
   /** Questions to leaders how far a replica has to have come; each serves all reads that waited for it. */
   readonly indexRounds: number;
+  /** Questions to leaders for read points. */
+  readonly pointRounds: number;
+  /** Linearizable reads that replicas of this node have answered at those. */
+  readonly pointReads: number;
 }
 
 /** Nodes with a replica of a group. */

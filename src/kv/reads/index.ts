@@ -3,6 +3,8 @@
  * snapshots over groups, ReadIndex.
  */
 
+export type { PointView } from './point-view.ts';
+export type { PointReads } from './read-points.ts';
 export { createReplicaReads, type ReplicaReads } from './replica-reads.ts';
 export { ReadSession, type SessionSource } from './session.ts';
 export { ReadSnapshot } from './snapshot.ts';

@@ -87,7 +87,7 @@ export class ReplicaReader implements SessionSource {
     this.limits = { ...DEFAULT_READ_LIMITS, ...options.limits };
   }
 
-  stats(): ReadStats {
+  stats(): Omit<ReadStats, 'pointRounds' | 'pointReads'> {
     const { counters } = this;
     const kinds = Object.values(counters.kinds);
     return {

@@ -23,6 +23,7 @@ import { type ClosableGroup, GroupCloser } from './closer.ts';
 import { ClosedExchange } from './exchange.ts';
 import { type AnsweringGroup, leaderReads, serveReads } from './leader-endpoint.ts';
 import { type IndexedGroup, ReadIndexClient, serveReadIndex } from './read-index.ts';
+import { type PointReads, type PointReplica, ReadPoints, serveReadPoints } from './read-points.ts';
 import { type ReadLimits, ReplicaReader } from './reader.ts';
 import type { SessionSource } from './session.ts';
 import { type ReadSnapshot, type SnapshotOptions, SnapshotReader } from './snapshot.ts';
@@ -72,6 +73,8 @@ export interface ReplicaReads extends SessionSource {
   /** True when a read of the group can be tried here. */
   mayServe(group: GroupId): boolean;
   stats(): ReadStats;
+  /** Linearizable reads of groups that are led elsewhere, from the replicas here. */
+  readonly points: PointReads;
   /** Names the cluster in tokens. */
   cluster(): bigint;
   start(): void;
@@ -123,8 +126,13 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     periodMs,
     onError: options.onError,
   });
+  const pointReplica = (group: GroupId): PointReplica | undefined => {
+    const one = hosted.get(group);
+    return one === undefined ? undefined : { raft: one.raft, executor: one.executor, state: one };
+  };
   serveReads(kv, answering);
   serveReadIndex(kv, indexed);
+  serveReadPoints(kv, pointReplica);
   const askLeader = leaderReads(kv, answering);
   const reader = new ReplicaReader({
     claims,
@@ -139,6 +147,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     cluster: options.cluster,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
+  const points = new ReadPoints({ kv, replicaOf: pointReplica, clock, scheduler });
   const { random, oracleTs, cluster } = options;
   const router = new GroupRouter({ kv, clock, scheduler, random });
   const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, elapsed, cluster });
@@ -148,8 +157,9 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     readAt: (request) => reader.readAt(request),
     readNow: (group, keys, demand, kind) => reader.readNow(group, keys, demand, kind),
     elapsedMs: () => elapsed.elapsedMs(),
+    points,
     mayServe: (group) => reader.mayServe(group),
-    stats: () => reader.stats(),
+    stats: () => ({ ...reader.stats(), pointRounds: points.rounds, pointReads: points.reads }),
     cluster: options.cluster,
     start: () => exchange.start(),
     stop: () => exchange.stop(),

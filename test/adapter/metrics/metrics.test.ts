@@ -112,7 +112,10 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
       overBudget: 0,
     },
     txn: new TxnCounters(),
-    reads: { counters: new ReadCounters(), served: 0, forwarded: 0, lockRedirects: 0, indexRounds: 0 },
+    reads: {
+      counters: new ReadCounters(),
+      ...{ served: 0, forwarded: 0, lockRedirects: 0, indexRounds: 0, pointRounds: 0, pointReads: 0 },
+    },
     oracle: { requests: 0, timestamps: 0, failures: 0, belowLocal: 0, inversions: 0 },
     shadow: { samples: 0, failures: 0, belowLocal: 0, maxBehindMs: 0, inversions: 0 },
     dynamodb: {

@@ -245,6 +245,7 @@ export class ClusterNode {
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      points: node.reads.points,
       messages: node.messages,
       tracking: node.tracking,
       clusterSettings: clusterSettings({ ...node, clock, scheduler }),

@@ -29,6 +29,7 @@ const REPLICATION = 'src/raftengine/core/replication.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
 const STATE_MACHINE = 'src/kv/apply/state-machine.ts';
 const RECOVERY = 'src/raftengine/log/recovery.ts';
+const READ_POINTS = 'src/kv/reads/read-points.ts';
 
 /** Those of a cluster whose ranges stay where they are. */
 const RESTING_MUTANTS: readonly SimMutant[] = [
@@ -75,6 +76,15 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     name: 'lease-kept-in-transfer',
     breaks: 'a leader that hands over goes on to use its lease',
     mutations: [{ file: 'src/raftengine/core/lease.ts', find: 'this.voided = true;', replace: '' }],
+  },
+  {
+    name: 'point-unreached',
+    breaks: 'a replica answers at a read point that it has not come to (workload register and partitions alone)',
+    only: ['--workload', 'register', '--fault', 'partition'],
+    mutations: [
+      { file: READ_POINTS, find: 'here.state.stateMachine.applied().index >= index', replace: 'true' },
+      { file: READ_POINTS, find: 'return applied >= index && store', replace: 'return store' },
+    ],
   },
   {
     name: 'scan-unconfirmed',

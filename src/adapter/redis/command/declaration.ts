@@ -72,7 +72,13 @@ export interface FoundKeys {
 }
 
 /** Features of the cluster that commands wait for. */
-export type RedisFeature = 'redis.collections' | 'redis.messaging' | 'redis.streams' | 'redis.acl';
+export type RedisFeature =
+  | 'redis.collections'
+  | 'redis.messaging'
+  | 'redis.streams'
+  | 'redis.acl'
+  | 'redis.chains'
+  | 'reads.points';
 
 /** What is known of a command apart from how it runs. */
 export interface CommandDeclaration {

@@ -49,7 +49,7 @@ export {
   VerbatimReply,
 } from './reply.ts';
 export { bulkIn, errorTextIn, integerIn, splitArrayReply } from './reply-reader.ts';
-export { encodeReply, ReplyWriter } from './reply-writer.ts';
+export { encodeReply, encodeReplyParts, ReplyWriter } from './reply-writer.ts';
 export { ProtocolError, RespParser, splitInline } from './resp-parser.ts';
 export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 export { SERVER_VERSION } from './version.ts';

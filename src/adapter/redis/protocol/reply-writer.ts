@@ -217,8 +217,11 @@ const isArray = (reply: Reply): reply is readonly Reply[] => Array.isArray(reply
 /** Of all replies that are encoded by themselves: a slab for each would cost more than what is in it. */
 let shared = new ReplyWriter();
 
-/** One reply as bytes, which nobody writes again. Those of several small replies are in one memory: whoever keeps one for long keeps that. */
-export function encodeReply(reply: Reply, resp: 2 | 3): Buffer {
+/**
+ * One reply as bytes, which nobody writes again, in parts that follow each other. Those of several small replies are in one memory: whoever keeps
+ * one for long keeps that.
+ */
+export function encodeReplyParts(reply: Reply, resp: 2 | 3): Buffer[] {
   try {
     shared.write(reply, resp);
   } catch (error) {
@@ -226,6 +229,11 @@ export function encodeReply(reply: Reply, resp: 2 | 3): Buffer {
     shared = new ReplyWriter();
     throw error;
   }
-  const segments = shared.take();
-  return segments.length === 1 ? segments[0]! : Buffer.concat(segments);
+  return shared.take();
+}
+
+/** The same in one piece. */
+export function encodeReply(reply: Reply, resp: 2 | 3): Buffer {
+  const parts = encodeReplyParts(reply, resp);
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }

@@ -1,18 +1,20 @@
 /** The leader's end of forwarded requests: decodes them, runs them through the same command table, answers with RESP bytes. */
-import { type KvService, RangeBusyError } from '../../../kv/index.ts';
+import { type AnswerBytes, type KvService, RangeBusyError } from '../../../kv/index.ts';
 import { assertNever, type GroupId } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest, ScriptCaller } from '../command/index.ts';
 import { decodeStorageKey } from '../keys/index.ts';
-import { ErrorReply, encodeReply, errorText, globMatches, type Reply } from '../protocol/index.ts';
+import { BEHIND, ErrorReply, encodeReplyParts, errorText, globMatches, type Reply } from '../protocol/index.ts';
 import { typeNameOf } from '../values/index.ts';
+import { BatchChains, Chain } from './batch-chains.ts';
 import {
   decodeMessage,
+  type EncodedAnswer,
   encodeAnswers,
   encodeCountAnswer,
   encodePageAnswer,
   FORWARD_SERVICE,
-  type ForwardedAnswer,
+  type ForwardedBatchMessage,
   isReturnable,
 } from './forwarded-command.ts';
 import { type GroupRequest, isRefusal, type RequestOwner, type SlowEvaluation } from './group-request.ts';
@@ -26,10 +28,11 @@ export interface EndpointEnvironment {
   unexpected(error: unknown): void;
 }
 
-type Answer = (error: Error | undefined, reply: Buffer | undefined) => void;
+type Answer = (error: Error | undefined, reply: AnswerBytes | undefined) => void;
 
 /** Starts to serve forwarded requests of this node's groups. */
 export function serveForwarded(environment: EndpointEnvironment): void {
+  const chains = new BatchChains();
   environment.kv.onForward(FORWARD_SERVICE, (payload, answer) => {
     const batch = new ForwardedBatch(environment, answer);
     try {
@@ -41,7 +44,7 @@ export function serveForwarded(environment: EndpointEnvironment): void {
       });
       switch (message.kind) {
         case 'batch':
-          batch.run(message.group, message.requests);
+          batch.run(message, chains.join(message));
           break;
         case 'page':
           settle(answerPage(environment.kv, message.group, message.page), answer);
@@ -79,15 +82,16 @@ async function answerPage(kv: KvService, group: GroupId, page: PageRequest): Pro
 const UNANSWERED = new RangeBusyError('the request was not run');
 
 /**
- * Runs the requests of one message in order and answers when the last one is settled. Once the group has refused one, the
+ * Runs the requests of one message in order and answers when the last one is settled. Once the group has refused one of its chain, the
  * later ones are refused too, so that they cannot overtake it.
  */
 class ForwardedBatch implements RequestOwner {
-  firstRefused = Number.POSITIVE_INFINITY;
+  private chain = new Chain();
   private readonly environment: EndpointEnvironment;
   private readonly answer: Answer;
-  private answers: ForwardedAnswer[] = [];
-  private readonly slow = new Map<number, readonly SlowEvaluation[]>();
+  private answers: EncodedAnswer[] = [];
+  /** What took long, by place; undefined for nearly all. */
+  private slow: Map<number, readonly SlowEvaluation[]> | undefined;
   private missing = 0;
   private notLed: NotLeaderError | undefined;
   private anyOther = false;
@@ -97,24 +101,46 @@ class ForwardedBatch implements RequestOwner {
     this.answer = answer;
   }
 
-  run(group: GroupId, requests: readonly GroupRequest[]): void {
+  get source(): object {
+    return this.chain;
+  }
+
+  get firstRefused(): number {
+    return this.chain.firstRefused;
+  }
+
+  set firstRefused(order: number) {
+    this.chain.firstRefused = order;
+  }
+
+  /** @param chain that the batch is part of; undefined: it may not run, because what came before it is not known to have run */
+  run({ group, requests }: ForwardedBatchMessage, chain: Chain | undefined): void {
+    if (chain === undefined || requests.length === 0) {
+      this.answer(undefined, encodeAnswers(requests.map(() => BEHIND)));
+      return;
+    }
+    this.chain = chain;
     this.missing = requests.length;
-    this.answers = new Array<ForwardedAnswer>(requests.length).fill(UNANSWERED);
-    if (requests.length === 0) this.answer(undefined, encodeAnswers([]));
+    this.answers = new Array<EncodedAnswer>(requests.length).fill(UNANSWERED);
+    const before = chain.length - requests.length;
+    for (const request of requests) request.order += before;
     for (const request of requests) this.environment.kv.submit(group, request);
   }
 
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
     if (error instanceof NotLeaderError) this.notLed = error;
     else this.anyOther = true;
-    if (request.slow !== undefined) this.slow.set(request.token, request.slow);
+    if (request.slow !== undefined) {
+      this.slow ??= new Map();
+      this.slow.set(request.token, request.slow);
+    }
     if (isReturnable(error)) {
       this.answers[request.token] = error;
       this.firstRefused = Math.min(this.firstRefused, request.order);
     } else {
       if (error !== undefined) this.environment.unexpected(error);
       const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, !request.isRepeatable));
-      this.answers[request.token] = encodeReply(outcome, request.resp);
+      this.answers[request.token] = encodeReplyParts(outcome, request.resp);
     }
     if (--this.missing > 0) return;
     // When nothing at all was proposed, the layer below follows the redirect on its own.

@@ -4,7 +4,7 @@
  *
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
-import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
+import { type AnswerBytes, decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
 import {
   ByteReader,
   ByteWriter,
@@ -38,7 +38,7 @@ export const FORWARD_SERVICE = 'redis';
 const FORMAT = 3;
 
 /** Wire values: never renumber. */
-const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4 } as const;
+const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4, ChainedBatch: 5 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } as const;
 /** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
 const WITH_THRESHOLDS = 0x80;
@@ -50,9 +50,32 @@ const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Oth
 
 const MICROS_PER_MS = 1_000;
 
+/** For a node that does not want to know how long evaluations took. */
+const TELL_NOTHING = 0xffff_ffff_ffff_ffffn;
+
+/**
+ * Where a batch stands among those of one source that are under way together. Only a leader that has run all before it without refusing any may run it.
+ * Part of the feature `redis.chains`.
+ */
+export interface ChainPlace {
+  /** Whole number below 2^48: of one connection's way to one group, on one node, in one life of it. */
+  readonly source: number;
+  /** Requests before it; 0 begins a chain. */
+  readonly place: number;
+}
+
+/** Requests of one group, in their order. */
+export interface ForwardedBatchMessage {
+  readonly kind: 'batch';
+  readonly group: GroupId;
+  readonly requests: readonly GroupRequest[];
+  /** Undefined: nothing else of its source is under way. */
+  readonly chain: ChainPlace | undefined;
+}
+
 /** What a leader is asked. */
 export type ForwardedMessage =
-  | { readonly kind: 'batch'; readonly group: GroupId; readonly requests: readonly GroupRequest[] }
+  | ForwardedBatchMessage
   | { readonly kind: 'page'; readonly group: GroupId; readonly page: PageRequest }
   | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
 
@@ -65,11 +88,14 @@ function header(kind: number, group: GroupId): ByteWriter {
 }
 
 /** Encodes requests of one group, in the order in which they must run. */
-export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): Buffer {
+export function encodeBatch(group: GroupId, requests: readonly GroupRequest[], chain?: ChainPlace): Buffer {
   const tellFromMs = tellsFrom(requests[0]);
   const isMeasured = tellFromMs !== Number.POSITIVE_INFINITY;
-  const writer = header(isMeasured ? MessageKind.MeasuredBatch : MessageKind.Batch, group);
+  const measuredKind = isMeasured ? MessageKind.MeasuredBatch : MessageKind.Batch;
+  const writer = header(chain === undefined ? measuredKind : MessageKind.ChainedBatch, group);
   if (isMeasured) writer.u64(BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
+  else if (chain !== undefined) writer.u64(TELL_NOTHING);
+  if (chain !== undefined) writer.u53(chain.source).u32(chain.place);
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);
   return writer.finishView();
@@ -169,18 +195,20 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
   const group = groupId(reader.u32());
   switch (kind) {
     case MessageKind.Batch:
-    case MessageKind.MeasuredBatch: {
-      const tellFromMs = kind === MessageKind.Batch ? Number.POSITIVE_INFINITY : Number(reader.u64()) / MICROS_PER_MS;
+    case MessageKind.MeasuredBatch:
+    case MessageKind.ChainedBatch: {
+      const tellFromMs = kind === MessageKind.Batch ? Number.POSITIVE_INFINITY : decodeTellFrom(reader);
+      const isChained = kind === MessageKind.ChainedBatch;
+      const chain = isChained ? { source: reader.u53(), place: reader.u32() } : undefined;
       const requests: GroupRequest[] = [];
       const count = reader.u32();
-      // Thresholds are those of the node that a client is connected to, not of the one that evaluates.
-      const usual = { ...environment, settings: { ...environment.settings, encodings: DEFAULT_ENCODINGS } };
+      const usual = withUsualEncodings(environment.settings);
       for (let token = 0; token < count; token++) {
-        const request = decodeRequest(reader, usual, token);
+        const request = decodeRequest(reader, environment, usual, token);
         request.tellFromMs = tellFromMs;
         requests.push(request);
       }
-      return { kind: 'batch', group, requests };
+      return { kind: 'batch', group, requests, chain };
     }
     case MessageKind.Page: {
       const start = reader.view();
@@ -197,10 +225,33 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
   }
 }
 
-function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token: number): GroupRequest {
+/** They change when somebody configures the node: each is copied once. */
+const usualEncodings = new WeakMap<EvaluationSettings, EvaluationSettings>();
+
+/** Thresholds are those of the node that a client is connected to, not of the one that evaluates. */
+function withUsualEncodings(settings: EvaluationSettings): EvaluationSettings {
+  let usual = usualEncodings.get(settings);
+  if (usual === undefined) {
+    usual = { ...settings, encodings: DEFAULT_ENCODINGS };
+    usualEncodings.set(settings, usual);
+  }
+  return usual;
+}
+
+function decodeTellFrom(reader: ByteReader): Millis {
+  const micros = reader.u64();
+  return micros === TELL_NOTHING ? Number.POSITIVE_INFINITY : Number(micros) / MICROS_PER_MS;
+}
+
+function decodeRequest(
+  reader: ByteReader,
+  environment: DecodeEnvironment,
+  usual: EvaluationSettings,
+  token: number,
+): GroupRequest {
   const kind = reader.u8();
   const resp = reader.u8() === 3 ? 3 : 2;
-  const { settings: usual, owner } = environment;
+  const { owner } = environment;
   const ofNode = (kind & WITH_THRESHOLDS) === 0 ? usual : { ...usual, encodings: decodeThresholds(reader) };
   const ofUser = (kind & WITH_CALLER) === 0 ? ofNode : { ...ofNode, caller: environment.readCaller(reader.view()) };
   const settings = (kind & WITH_CLIENT) === 0 ? ofUser : { ...ofUser, quietClient: reader.u53() };
@@ -280,7 +331,10 @@ export const isReturnable = (error: unknown): error is Refusal =>
   (error.disposition === 'redirect' || error.disposition === 'wait' || error.disposition === 'restart') &&
   !SETTLED_CODES.has(error.code);
 
-function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined): void {
+/** The same on its way out: a reply in parts that follow each other. */
+export type EncodedAnswer = readonly Buffer[] | Refusal;
+
+function encodeStatus(writer: ByteWriter, answer: Refusal | undefined): void {
   if (answer instanceof NotOwnerError) {
     writer.u8(AnswerStatus.NotOwner);
     writer.u32(answer.hint ?? 0);
@@ -365,20 +419,49 @@ function encodeSlow(writer: ByteWriter, slow: readonly SlowEvaluation[]): void {
 const decodeSlow = (reader: ByteReader): SlowEvaluation[] =>
   Array.from({ length: reader.u32() }, () => ({ at: reader.u32(), tookMs: Number(reader.u64()) / MICROS_PER_MS }));
 
+/** Parts of replies from this size on are not copied. */
+const PASSED_ON_BYTES = 64 * 1024;
+/** Of an answer beside its reply, about. */
+const STATUS_BYTES = 16;
+
 /**
  * Encodes the answers to a batch, in the order of its requests.
  * @param slow only for a node that has asked for it
  */
-export function encodeAnswers(answers: readonly ForwardedAnswer[], slow: SlowInBatch = new Map()): Buffer {
-  const writer = new ByteWriter(256);
+export function encodeAnswers(answers: readonly EncodedAnswer[], slow?: SlowInBatch): AnswerBytes {
+  const done: Buffer[] = [];
+  let writer = new ByteWriter(roomFor(answers));
   writer.u32(answers.length);
-  for (const [place, answer] of answers.entries()) {
-    const slowHere = slow.get(place);
-    if (slowHere !== undefined && Buffer.isBuffer(answer)) encodeSlow(writer, slowHere);
-    else encodeStatus(writer, answer);
-    if (Buffer.isBuffer(answer)) writer.bytes(answer);
+  for (let place = 0; place < answers.length; place++) {
+    const answer = answers[place]!;
+    if (answer instanceof Error) {
+      encodeStatus(writer, answer);
+      continue;
+    }
+    const slowHere = slow?.get(place);
+    if (slowHere === undefined) writer.u8(AnswerStatus.Reply);
+    else encodeSlow(writer, slowHere);
+    writer.u32(answer.reduce((sum, { length }) => sum + length, 0));
+    for (const part of answer) {
+      if (part.length < PASSED_ON_BYTES) writer.raw(part);
+      else {
+        done.push(writer.finishView(), part);
+        writer = new ByteWriter(256);
+      }
+    }
   }
-  return writer.finishView();
+  return done.length === 0 ? writer.finishView() : [...done, writer.finishView()];
+}
+
+/** As many bytes as the answers take that are copied, about. */
+function roomFor(answers: readonly EncodedAnswer[]): number {
+  let bytes = 4;
+  for (const answer of answers) {
+    bytes += STATUS_BYTES;
+    if (answer instanceof Error) continue;
+    for (const { length } of answer) if (length < PASSED_ON_BYTES) bytes += length;
+  }
+  return bytes;
 }
 
 /**
@@ -388,7 +471,10 @@ export function encodeAnswers(answers: readonly ForwardedAnswer[], slow: SlowInB
 export function decodeAnswers(bytes: Buffer, tookLong?: TookLong): ForwardedAnswer[] {
   const reader = new ByteReader(bytes, 'a forwarded answer', RangeError);
   const refusals = new RefusalDecoder(tookLong);
-  return Array.from({ length: reader.u32() }, (_, place) => refusals.read(reader, place) ?? reader.view());
+  const count = reader.u32();
+  const answers: ForwardedAnswer[] = [];
+  for (let place = 0; place < count; place++) answers.push(refusals.read(reader, place) ?? reader.view());
+  return answers;
 }
 
 /** Encodes one page of keys, or why there is none. */

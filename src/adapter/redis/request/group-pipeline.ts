@@ -1,20 +1,22 @@
 /**
  * The way of one connection's requests to one group, in order. While this node leads the group they go straight to it.
- * Otherwise they are forwarded in batches, one batch under way at a time: two batches could overtake each other when one
- * is redirected, and a pipelined `SET a 1`, `SET a 2` would end as 1.
+ * Otherwise they are forwarded in batches. Two batches could overtake each other when one is redirected, and a pipelined `SET a 1`,
+ * `SET a 2` would end as 1: so those that are under way together are a chain (`batch-chains.ts`), which a leader runs in order or refuses; where
+ * some node does not know chains, one batch is under way at a time. A batch of nothing but small reads is answered by the replica of this
+ * node, once the leader has told it how far it must have come; from the first read on that it cannot answer the batch is forwarded.
  *
  * A request that comes back without having run (this node or the other does not lead, the group does not own the keys or
  * may not serve them now) stalls the pipeline: nothing leaves any more, and when everything under way has come back, all that
  * did not run goes to the connection in its order, which finds out where it belongs now (`rerouting.ts`).
  */
-import { type KvService, NotOwnerError, OvertakenError } from '../../../kv/index.ts';
+import { type KvService, NotOwnerError, OvertakenError, type PointReads, type PointView } from '../../../kv/index.ts';
 import { type Clock, type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
 import { type CommandSpec, isLibrariesLent, isRunAlone } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
-import { decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
-import { CommandRequest, Fate, type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
+import { type ChainPlace, decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
+import { Fate, type GroupRequest, type QueuedData, type RequestOwner, type RequestWeight } from './group-request.ts';
 
 /** Most requests and roughly most argument bytes of a batch: large enough to fill a frame, small enough to share a link. */
 const MAX_BATCH_REQUESTS = 1024;
@@ -36,6 +38,8 @@ const LONG_READ_MS: Millis = 25_000;
 const SHORT_VALUES: ReadonlySet<string> = new Set(['string', 'bitmap', 'hyperloglog']);
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
+/** Batches of a chain that are under way together: what comes then gathers, and leaves with the next. */
+const MAX_UNDER_WAY = 4;
 
 /** What a group pipeline needs from its connection. */
 export interface GroupPipelineOwner {
@@ -50,6 +54,10 @@ export interface GroupPipelineEnvironment {
   readonly kv: KvService;
   readonly clock: Clock;
   readonly commandTimeoutMs: Millis;
+  /** Reads from replicas of this node; undefined: there are none. */
+  readonly points: PointReads | undefined;
+  /** A number for what sends chains of batches, see `ChainPlace`; undefined while some node does not know them. */
+  newChainSource(): number | undefined;
 }
 
 /** A read whose outcome is unknown has no outcome: it is simply asked again. */
@@ -68,7 +76,10 @@ export class GroupPipeline implements RequestOwner {
   private queue: GroupRequest[] = [];
   /** Requests that this node's executor has. */
   private localCount = 0;
-  private isBatchUnderWay = false;
+  private batchesUnderWay = 0;
+  /** What batches that follow those under way are part of; undefined: none may follow. */
+  private chain: ChainPlace | undefined;
+  private chainSource: number | undefined;
   /** A batch leaves at the end of this turn. */
   private isBatchScheduled = false;
   private isStalled = false;
@@ -85,7 +96,7 @@ export class GroupPipeline implements RequestOwner {
   submit(request: GroupRequest): void {
     request.fate = Fate.Pending;
     this.entered.push(request);
-    const mayRunHere = !this.isStalled && !this.isBatchUnderWay && this.queue.length === 0 && !request.mustForward;
+    const mayRunHere = !this.isStalled && this.batchesUnderWay === 0 && this.queue.length === 0 && !request.mustForward;
     if (mayRunHere && this.environment.kv.servesLocally(this.group)) {
       this.localCount++;
       this.environment.kv.submit(this.group, request);
@@ -126,17 +137,17 @@ export class GroupPipeline implements RequestOwner {
   /** What is to be done now that something has come in or come back. */
   private advance(): void {
     if (this.isStalled) {
-      if (this.localCount === 0 && !this.isBatchUnderWay) this.drain();
+      if (this.localCount === 0 && this.batchesUnderWay === 0) this.drain();
       return;
     }
     this.trim();
     // What this node's executor has goes first: it may come back.
-    if (this.queue.length === 0 || this.isBatchUnderWay || this.isBatchScheduled || this.localCount > 0) return;
+    if (this.queue.length === 0 || !this.mayLeave || this.isBatchScheduled || this.localCount > 0) return;
     this.isBatchScheduled = true;
     // Everything that the connection received in this turn goes into one batch.
     queueMicrotask(() => {
       this.isBatchScheduled = false;
-      this.forwardBatch();
+      this.forwardBatches();
     });
   }
 
@@ -182,25 +193,74 @@ export class GroupPipeline implements RequestOwner {
     this.owner.groupDrained(returned.reverse());
   }
 
-  private forwardBatch(): void {
-    const batch = this.takeBatch();
-    if (batch.length === 0) return;
-    this.isBatchUnderWay = true;
-    this.environment.kv.forward(
-      this.group,
-      FORWARD_SERVICE,
-      encodeBatch(this.group, batch),
-      Math.max(...batch.map((request) => request.deadlineMs)),
-      (error, answer) => {
-        this.isBatchUnderWay = false;
-        this.batchAnswered(batch, error, answer);
-        if (this.isStalled) this.advance();
-        else {
-          this.trim();
-          this.forwardBatch();
-        }
-      },
-    );
+  /** Whether another batch may leave now. */
+  private get mayLeave(): boolean {
+    return this.batchesUnderWay === 0 || (this.chain !== undefined && this.batchesUnderWay < MAX_UNDER_WAY);
+  }
+
+  private forwardBatches(): void {
+    while (this.queue.length > 0 && this.mayLeave && !this.isStalled) this.forwardBatch(this.takeBatch());
+  }
+
+  private forwardBatch(batch: readonly GroupRequest[]): void {
+    const isAlone = this.batchesUnderWay++ === 0;
+    if (isAlone) this.chain = undefined;
+    const { points } = this.environment;
+    if (isAlone && points?.mayReadAtPoint(this.group) === true && batch.every(({ isPointRead }) => isPointRead)) {
+      points.readAtPoint(this.group, (view) => this.readBatch(batch, view));
+    } else this.sendBatch(batch);
+  }
+
+  private sendBatch(batch: readonly GroupRequest[]): void {
+    const { kv, newChainSource } = this.environment;
+    if (this.batchesUnderWay === 1) {
+      this.chainSource ??= newChainSource();
+      this.chain = this.chainSource === undefined ? undefined : { source: this.chainSource, place: 0 };
+    }
+    const payload = encodeBatch(this.group, batch, this.chain);
+    if (this.chain !== undefined) this.chain = { ...this.chain, place: this.chain.place + batch.length };
+    kv.forward(this.group, FORWARD_SERVICE, payload, latestDeadline(batch), (error, answer) => {
+      this.batchesUnderWay--;
+      this.batchAnswered(batch, error, answer);
+      this.goOn();
+    });
+  }
+
+  private goOn(): void {
+    if (this.isStalled) this.advance();
+    else {
+      this.trim();
+      this.forwardBatches();
+    }
+  }
+
+  /** Answers reads in their order as far as the replica here can, and leaves the others to the leader. */
+  private readBatch(batch: readonly GroupRequest[], view: PointView | undefined): void {
+    let answered = 0;
+    while (view !== undefined && answered < batch.length && this.readHere(batch[answered]!, view)) answered++;
+    if (answered > 0) this.answeredMs = this.environment.clock.monotonicMs();
+    if (answered < batch.length) {
+      this.sendBatch(batch.slice(answered));
+      return;
+    }
+    this.batchesUnderWay--;
+    this.goOn();
+  }
+
+  /** @returns false when the leader has to answer */
+  private readHere(request: GroupRequest, view: PointView): boolean {
+    view.begin();
+    let reply: Reply | undefined;
+    let error: Error | undefined;
+    try {
+      reply = request.evaluate(view);
+    } catch (thrown) {
+      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
+    if (view.isStopped) return false;
+    if (error === undefined) request.emitEffects();
+    this.finish(request, error, reply);
+    return true;
   }
 
   private takeBatch(): GroupRequest[] {
@@ -211,10 +271,10 @@ export class GroupPipeline implements RequestOwner {
     const hasRoom = (): boolean => count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES && args < MAX_BATCH_ARGUMENTS;
     while (count < this.queue.length && hasRoom()) {
       const request = this.queue[count++]!;
-      const size = sizeOf(request);
-      request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(size, commandTimeoutMs));
-      bytes += size.bytes;
-      args += size.count;
+      const weight = weightOf(request);
+      request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(weight, commandTimeoutMs));
+      bytes += weight.argumentBytes;
+      args += weight.argumentCount;
     }
     return this.queue.splice(0, count);
   }
@@ -239,36 +299,38 @@ export class GroupPipeline implements RequestOwner {
   }
 }
 
+const latestDeadline = (batch: readonly GroupRequest[]): Millis =>
+  batch.reduce((latestMs, { deadlineMs }) => Math.max(latestMs, deadlineMs), 0);
+
 /** Gives a request its deadline when it has none: it keeps it wherever it goes. */
 export function setDeadline(request: GroupRequest, commandTimeoutMs: Millis): void {
   if (request.deadlineMs !== 0) return;
-  request.deadlineMs = request.startedMs + patienceMs(sizeOf(request), commandTimeoutMs);
+  request.deadlineMs = request.startedMs + patienceMs(weightOf(request), commandTimeoutMs);
 }
 
-interface RequestSize {
-  readonly bytes: number;
-  /** Arguments. */
-  readonly count: number;
-  readonly isLong: boolean;
-}
-
-const patienceMs = ({ bytes, count, isLong }: RequestSize, commandTimeoutMs: Millis): Millis =>
-  commandTimeoutMs + bytes / MIN_BYTES_PER_MS + count / MIN_ARGUMENTS_PER_MS + (isLong ? LONG_READ_MS : 0);
+const patienceMs = ({ argumentBytes, argumentCount, readsMuch }: RequestWeight, commandTimeoutMs: Millis): Millis =>
+  commandTimeoutMs +
+  argumentBytes / MIN_BYTES_PER_MS +
+  argumentCount / MIN_ARGUMENTS_PER_MS +
+  (readsMuch ? LONG_READ_MS : 0);
 
 /** Whether a command may read all of a collection. */
-const readsMuch = ({ flags, group }: CommandSpec): boolean =>
+const mayReadMuch = ({ flags, group }: CommandSpec): boolean =>
   flags.includes('readonly') && !flags.includes('fast') && !SHORT_VALUES.has(group);
 
-function sizeOf(request: GroupRequest): RequestSize {
-  let bytes = 0;
-  let count = 0;
-  let isLong = false;
-  const commands =
-    request instanceof CommandRequest ? [request] : request instanceof TransactionRequest ? request.commands : [];
+function weightOf(request: GroupRequest): RequestWeight {
+  request.weight ??= weigh(request.commands);
+  return request.weight;
+}
+
+function weigh(commands: readonly QueuedData[]): RequestWeight {
+  let argumentBytes = 0;
+  let argumentCount = 0;
+  let readsMuch = false;
   for (const { spec, args } of commands) {
-    isLong ||= readsMuch(spec);
-    count += args.length;
-    for (const arg of args) bytes += arg.length;
+    readsMuch ||= mayReadMuch(spec);
+    argumentCount += args.length;
+    for (const arg of args) argumentBytes += arg.length;
   }
-  return { bytes, count, isLong };
+  return { argumentBytes, argumentCount, readsMuch };
 }

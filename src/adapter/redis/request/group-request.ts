@@ -60,6 +60,8 @@ export interface RequestOwner {
    * comes behind it is refused without being evaluated, so that nothing overtakes it.
    */
   firstRefused: number;
+  /** What its requests are in order with; left out: with each other. */
+  readonly source?: object;
   /** Called exactly once a submission. */
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
 }
@@ -80,6 +82,13 @@ export interface SlowEvaluation {
   /** Which of the request's commands it is. */
   readonly at: number;
   readonly tookMs: Millis;
+}
+
+/** What a request brings along, and whether it may read all of a collection. */
+export interface RequestWeight {
+  readonly argumentBytes: number;
+  readonly argumentCount: number;
+  readonly readsMuch: boolean;
 }
 
 /** Where a request is on its way; see `GroupPipeline`. */
@@ -115,6 +124,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   /** When the owner gives up on finding a leader or an owner of the keys, monotonic; 0 until it had to look for one. */
   deadlineMs: Millis = 0;
   fate: Fate = Fate.Pending;
+  weight: RequestWeight | undefined;
   /** Why it was given back the last time, and by which group. */
   refusal: Error | undefined;
   refusedBy: GroupId | undefined;
@@ -131,6 +141,8 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   tellFromMs: Millis | undefined;
   /** The evaluations of the last attempt that took long, here or where it ran; undefined for nearly all. */
   slow: SlowEvaluation[] | undefined;
+  /** A replica may answer it: it reads a few rows of keys that it names, and nobody has to note that it did. */
+  isPointRead = false;
   /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
   mustForward = false;
   abstract readonly isWrite: boolean;
@@ -162,7 +174,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   /** Requests of one owner run in order where they share a key. */
   get source(): object {
-    return this.owner;
+    return this.owner.source ?? this.owner;
   }
 
   /** Storage keys that it reads or writes; a fresh list. */

@@ -1,6 +1,6 @@
 /** The Redis port of a node. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
-import type { KvService, SessionSource } from '../../../kv/index.ts';
+import type { KvService, PointReads, SessionSource } from '../../../kv/index.ts';
 import {
   type Clock,
   listenOn,
@@ -61,6 +61,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
   readonly reads?: SessionSource;
+  /** Linearizable reads from replicas of this node; left out: all are left to the leaders. */
+  readonly points?: PointReads;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
   /** Keys that clients keep, and what other nodes tell of changes; left out: there is no other node. */
@@ -154,6 +156,7 @@ function openState(options: RedisServiceOptions): ServerState {
     describeClient: (client) => clientLine(client, options.clock.monotonicMs()),
     transactions: options.transactions,
     reads: options.reads,
+    points: options.points,
     asideEvaluator: options.asideEvaluator,
     debug: options.debug,
     loop: options.loop,

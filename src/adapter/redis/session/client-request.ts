@@ -1,11 +1,12 @@
 /** The one place where a client's command becomes a request. */
 import type { ResolvedCommand } from '../command/index.ts';
 import { CommandRequest, type RequestOwner, type Route } from '../request/index.ts';
+import { readsLittle } from './command-kinds.ts';
 import type { Session } from './session.ts';
 
 /** @param given the arguments as the client has sent them @param token the owner's own name for the request */
 export function requestOf(
-  { server, db, resp, tracking, access }: Session,
+  { server, db, resp, tracking, access, readsUnnoticed }: Session,
   command: ResolvedCommand,
   given: readonly Buffer[],
   { firstKey, firstStorageKey }: Route,
@@ -14,5 +15,8 @@ export function requestOf(
 ): CommandRequest {
   const settings = tracking.settingsFor(access.settingsFor([command]));
   const { spec, args } = server.atIngress(command.spec, given);
-  return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
+  const options = { spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey };
+  const request = new CommandRequest(options);
+  request.isPointRead = readsUnnoticed && readsLittle(spec);
+  return request;
 }

@@ -7,6 +7,10 @@ const publishes = ({ name }: CommandSpec): boolean => name === 'publish' || name
 export const mayChange = (spec: CommandSpec, args: readonly Buffer[], multi: { writes(): boolean }): boolean =>
   mayWrite(spec, args) || publishes(spec) || (spec.name === 'exec' && multi.writes());
 
+/** It reads a few rows of keys that it names, and nothing else. */
+export const readsLittle = ({ flags, writes }: CommandSpec): boolean =>
+  flags.includes('readonly') && flags.includes('fast') && writes === undefined;
+
 /** It reads or writes keys, calls what does, or publishes: clients that watch others with MONITOR may not, as if they were replicas. */
 export const touchesKeys = (spec: CommandSpec): boolean =>
   spec.flags.includes('write') ||

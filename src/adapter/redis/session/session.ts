@@ -134,6 +134,11 @@ export class Session implements ClientSession, TransactionClient {
     return !this.server.kv.servesLocally(route!.group!);
   }
 
+  /** Nobody counts what it reads, and nobody has to tell it when that changes. */
+  get readsUnnoticed(): boolean {
+    return !this.tracking.isOn && this.server.settings.frequencies === undefined;
+  }
+
   get isListening(): boolean {
     return this.resp === 2 && this.subscriptions.isActive;
   }

@@ -1,6 +1,6 @@
 /** What the connections of one server share. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
-import type { ChangeListener, KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
+import type { ChangeListener, KvService, PointReads, SessionSource, TransactionRunner } from '../../../kv/index.ts';
 import {
   assertNever,
   type Clock,
@@ -103,6 +103,8 @@ export interface ServerStateOptions {
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
+  /** Linearizable reads from replicas of this node; undefined leaves all to the leaders. */
+  readonly points?: PointReads | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator?: AsideEvaluator | undefined;
   /** Hears what is evaluated; undefined: nobody wants to know. */
@@ -123,6 +125,9 @@ export interface ServerStateOptions {
 
 /** A node's clients have ids that begin with the number of the node: 10000000001 is the first client of node 1. */
 const CLIENT_IDS_A_NODE = 10_000_000_000;
+
+/** See `newChainSource`. */
+const CHAIN_SOURCES_A_NODE = 2 ** 32;
 
 const ACTIVE: FeatureStanding = { kind: 'active' };
 
@@ -147,6 +152,7 @@ export class ServerState implements ServerContext {
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
   readonly reads: SessionSource | undefined;
+  private readonly pointReads: PointReads | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator: AsideEvaluator | undefined;
   private readonly askFeature: (feature: RedisFeature) => FeatureStanding;
@@ -191,6 +197,7 @@ export class ServerState implements ServerContext {
   clusterPort: number | undefined;
   private pause: Pause | undefined;
   private lastClientId = 0;
+  private lastChainSource: number;
   private readonly warnedMs = new Map<string, Millis>();
   /** Connections with replies to write at the end of this turn's callbacks. */
   private toFlush: Flushed[] = [];
@@ -236,6 +243,7 @@ export class ServerState implements ServerContext {
     this.handOver = () => options.handOver();
     this.transactions = options.transactions;
     this.reads = options.reads;
+    this.pointReads = options.points;
     this.asideEvaluator = options.asideEvaluator;
     this.describeClient = (client) => options.describeClient(client);
     this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);
@@ -245,6 +253,7 @@ export class ServerState implements ServerContext {
     this.life = Buffer.from(options.random.bytes(8));
     this.runId = options.random.bytes(20).toString('hex');
     this.replicationId = this.runId;
+    this.lastChainSource = options.random.bytes(4).readUInt32BE(0);
     this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
     this.startupBytes = process.memoryUsage.rss();
@@ -322,6 +331,18 @@ export class ServerState implements ServerContext {
     if (standing.kind === 'active') this.activeFeatures.add(feature);
     return standing;
   }
+
+  /** Linearizable reads from replicas of this node; undefined while all are left to the leaders. */
+  get points(): PointReads | undefined {
+    return this.standingOf('reads.points').kind === 'active' ? this.pointReads : undefined;
+  }
+
+  /** Numbers of one life of a node, and those of others, are far apart; see `ChainPlace`. */
+  readonly newChainSource = (): number | undefined => {
+    if (this.standingOf('redis.chains').kind !== 'active') return undefined;
+    this.lastChainSource = (this.lastChainSource + 1) >>> 0;
+    return this.kv.nodeId * CHAIN_SOURCES_A_NODE + this.lastChainSource;
+  };
 
   changeReplicationId(): void {
     this.replicationId = this.random.bytes(20).toString('hex');

@@ -42,7 +42,7 @@ const get = (encodings: EncodingThresholds, token = 0): CommandRequest =>
 
 const callers = new Callers(new CommandTable(dataCommands));
 
-const decoded = (bytes: Buffer, own: EncodingThresholds) => {
+const decodedBatch = (bytes: Buffer, own: EncodingThresholds) => {
   const environment = {
     settings: settingsWith(own),
     owner: OWNER,
@@ -50,9 +50,11 @@ const decoded = (bytes: Buffer, own: EncodingThresholds) => {
     readCaller: (bytes: Buffer) => callers.decode(bytes),
   };
   const message = decodeMessage(bytes, environment);
-  assert.equal(message.kind, 'batch');
-  return message.kind === 'batch' ? message.requests : [];
+  assert.ok(message.kind === 'batch');
+  return message;
 };
+
+const decoded = (bytes: Buffer, own: EncodingThresholds) => decodedBatch(bytes, own).requests;
 
 const lengthAnd = (bytes: Buffer): string => bytes.length.toString(16).padStart(8, '0') + bytes.toString('hex');
 
@@ -65,6 +67,17 @@ describe('a forwarded batch', () => {
     assert.equal(encoded(DEFAULT_ENCODINGS), compact(`${header} 00 03 ${command}`));
     const thresholds = [1, 2, 3, 4, 5].map((one) => `000000000000000${one}`).join('');
     assert.equal(encoded(THRESHOLDS), compact(`${header} 80 03 ${thresholds} 0020000000000000 ${command}`));
+  });
+
+  test('says where it stands in a chain', () => {
+    const chain = { source: 0x0003_0000_0001, place: 258 };
+    const bytes = Buffer.from(encodeBatch(groupId(7), [get(DEFAULT_ENCODINGS)], chain));
+    const command = '00 03 01 00000002 00000003 474554 00000001 6b';
+    const spaced = `03 05 00000007 ffffffffffffffff 0000000300000001 00000102 00000001 ${command}`;
+    assert.equal(bytes.toString('hex'), spaced.replaceAll(' ', ''));
+    const message = decodedBatch(bytes, DEFAULT_ENCODINGS);
+    assert.deepEqual(message.chain, chain);
+    assert.equal(message.requests[0]!.tellFromMs, Number.POSITIVE_INFINITY);
   });
 
   test('asks how long evaluations took, unless nobody wants to know or the leader could not tell', () => {
@@ -85,7 +98,7 @@ describe('a forwarded batch', () => {
 
   test('is answered with what took long in front of the reply', () => {
     const slow = new Map([[1, [{ at: 2, tookMs: 12.345 }]]]);
-    const bytes = Buffer.from(encodeAnswers([Buffer.from('+A'), Buffer.from('+B')], slow));
+    const bytes = Buffer.from(encodeAnswers([[Buffer.from('+A')], [Buffer.from('+B')]], slow) as Buffer);
     const tail = `06 00000001 00000002 ${'3039'.padStart(16, '0')} 00000002 2b42`.replaceAll(' ', '');
     assert.equal(bytes.toString('hex'), `0000000200000000022b41${tail}`);
     const told: unknown[] = [];

@@ -302,7 +302,8 @@ describe('a range that is being handed over', () => {
     client.send(Buffer.concat(Array.from({ length: count }, () => request('INCR', 'n'))));
     const untilMs = performance.now() + 400;
     await eventually(() => performance.now() > untilMs, 'a while');
-    assert.ok(leaderKv.submitted <= 2 * 1024 + 600, `${leaderKv.submitted} requests in 400 ms`);
+    // All that was under way before anything was refused, one round, and probes.
+    assert.ok(leaderKv.submitted <= count + 1024 + 600, `${leaderKv.submitted} requests in 400 ms`);
     state.fenced = undefined;
     assert.deepEqual(
       await client.readMany(count),
