@@ -5,8 +5,8 @@
  * - Three groups, as `npm start` founds a cluster: all clients on one node, beside redis-server, which syncs every write.
  * - The same three groups with clients that know the cluster and go to each key's leader, beside one group at its leader.
  *
- * Ratios are of one round, in which the two take turns; shown are the smallest, the middle and the largest over the rounds. On a machine where others are at
- * work only CPU time, frames and bytes tell anything.
+ * Ratios are of one round, in which the two take turns; shown are the smallest, the middle and the largest over the rounds. Bars are not judged where they
+ * lie far apart. On a machine where others are at work only CPU time, frames and bytes tell anything.
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { Redis } from 'ioredis';
@@ -18,29 +18,45 @@ import { MANY_KEYS, ONE_KEY } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { redisBenchmark } from './peers/redis-benchmark.ts';
 import { freePortRange, Scratch } from './scratch.ts';
-import { median } from './spread.ts';
+import { areQuiet, median, QUIET_ADVICE, rangeOf, verdictOf } from './spread.ts';
 
 const NODES = 3;
 const CLIENTS = 50;
+
+/** What a ratio must be. */
+interface Bar {
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
 
 interface Load {
   readonly title: string;
   readonly operation: 'set' | 'get';
   readonly pipeline: number;
   readonly keyCount: number;
+  /** Through a follower to at the leader, and the CPU time of both nodes; or one of three nodes asked, to redis-server. */
+  readonly bars: { readonly rate?: Bar; readonly cpu?: Bar };
 }
 
 const HOT: readonly Load[] = [
-  { title: 'SET', operation: 'set', pipeline: 1, keyCount: ONE_KEY },
-  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: ONE_KEY },
-  { title: 'GET', operation: 'get', pipeline: 1, keyCount: ONE_KEY },
-  { title: 'GET -P 16', operation: 'get', pipeline: 16, keyCount: ONE_KEY },
+  {
+    title: 'SET',
+    operation: 'set',
+    pipeline: 1,
+    keyCount: ONE_KEY,
+    bars: { rate: { atLeast: 0.85 }, cpu: { atMost: 1.25 } },
+  },
+  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: ONE_KEY, bars: {} },
+  { title: 'GET', operation: 'get', pipeline: 1, keyCount: ONE_KEY, bars: {} },
+  { title: 'GET -P 16', operation: 'get', pipeline: 16, keyCount: ONE_KEY, bars: {} },
 ];
 const MANY: readonly Load[] = [
-  { title: 'SET', operation: 'set', pipeline: 1, keyCount: MANY_KEYS },
-  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: MANY_KEYS },
-  { title: 'GET', operation: 'get', pipeline: 1, keyCount: MANY_KEYS },
+  { title: 'SET', operation: 'set', pipeline: 1, keyCount: MANY_KEYS, bars: { rate: { atLeast: 0.35 } } },
+  { title: 'SET -P 16', operation: 'set', pipeline: 16, keyCount: MANY_KEYS, bars: { rate: { atLeast: 0.22 } } },
+  { title: 'GET', operation: 'get', pipeline: 1, keyCount: MANY_KEYS, bars: { rate: { atLeast: 0.7 } } },
 ];
+/** Clients that know the cluster, to one group at its leader. */
+const AWARE_BAR: Bar = { atLeast: 0.95 };
 
 interface BenchOptions {
   readonly rounds: number;
@@ -159,8 +175,18 @@ async function countersOf(member: ClusterMember): Promise<Counters> {
 }
 
 const two = (value: number): string => value.toFixed(2);
-const spread = (values: readonly number[]): string =>
-  `${two(median(values))}x (${two(Math.min(...values))} to ${two(Math.max(...values))})`;
+
+/** Ratios of rounds, and whether their median meets a bar. */
+function judged(ratios: readonly number[], bar: Bar | undefined): string {
+  const shown = `${rangeOf(ratios, two)}x`;
+  if (bar === undefined) return shown;
+  const { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = bar;
+  const ratio = median(ratios);
+  const isQuiet = ratios.length > 1 && areQuiet(ratios);
+  const text = bar.atLeast === undefined ? `<= ${two(atMost)}` : `>= ${two(atLeast)}`;
+  return `${shown} ${verdictOf(ratio >= atLeast && ratio <= atMost, isQuiet)} (${text})`;
+}
+
 const micros = (values: readonly number[]): string => median(values).toFixed(1);
 
 /** At the leader, and through a follower. */
@@ -194,10 +220,16 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
       load.title,
       `${formatCount(median(direct.map(({ perSecond }) => perSecond)))}/s`,
       `${formatCount(median(through.map(({ perSecond }) => perSecond)))}/s`,
-      spread(through.map(({ perSecond }, round) => perSecond / direct[round]!.perSecond)),
+      judged(
+        through.map(({ perSecond }, round) => perSecond / direct[round]!.perSecond),
+        load.bars.rate,
+      ),
       micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(leader)]!)),
       micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(follower)]!)),
-      spread(through.map((measured, round) => both(measured) / both(direct[round]!))),
+      judged(
+        through.map((measured, round) => both(measured) / both(direct[round]!)),
+        load.bars.cpu,
+      ),
       two(median(through.map(({ framesPerCommand }) => framesPerCommand))),
       median(through.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
     ]);
@@ -246,12 +278,18 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
     rows.push([
       load.title,
       `${formatCount(median(here.map(({ perSecond }) => perSecond)))}/s`,
-      spread(here.map(({ perSecond }, round) => perSecond / peers[round]!)),
+      judged(
+        here.map(({ perSecond }, round) => perSecond / peers[round]!),
+        load.bars.rate,
+      ),
       cluster.members.map((_, at) => micros(here.map(({ cpuMicros }) => cpuMicros[at]!))).join(', '),
       two(median(here.map(({ framesPerCommand }) => framesPerCommand))),
       median(here.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
       `${formatCount(median(aware))}/s`,
-      spread(aware.map((perSecond, round) => perSecond / single[round]!)),
+      judged(
+        aware.map((perSecond, round) => perSecond / single[round]!),
+        AWARE_BAR,
+      ),
     ]);
   }
   await cluster.nodes.stop();
@@ -284,6 +322,7 @@ const scratch = new Scratch(options.folder);
 try {
   if (options.only !== 'three') await oneGroup(scratch, options);
   if (options.only !== 'one') await threeGroups(scratch, options);
+  console.log(`\n${QUIET_ADVICE}`);
 } finally {
   await scratch.clean();
 }

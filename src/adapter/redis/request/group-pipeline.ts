@@ -13,10 +13,11 @@ import { type KvService, NotOwnerError, OvertakenError, type PointReads, type Po
 import { type Clock, type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
-import { type CommandSpec, isLibrariesLent, isRunAlone } from '../command/index.ts';
+import { isLibrariesLent, isRunAlone } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
 import { type ChainPlace, decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
-import { Fate, type GroupRequest, type QueuedData, type RequestOwner, type RequestWeight } from './group-request.ts';
+import { Fate, type GroupRequest, type RequestOwner } from './group-request.ts';
+import { type RequestWeight, weigh } from './request-weight.ts';
 
 /** Most requests and roughly most argument bytes of a batch: large enough to fill a frame, small enough to share a link. */
 const MAX_BATCH_REQUESTS = 1024;
@@ -35,7 +36,6 @@ const MIN_ARGUMENTS_PER_MS = 5;
  * nothing else takes it.
  */
 const LONG_READ_MS: Millis = 25_000;
-const SHORT_VALUES: ReadonlySet<string> = new Set(['string', 'bitmap', 'hyperloglog']);
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
 /** Batches of a chain that are under way together: what comes then gathers, and leaves with the next. */
@@ -314,23 +314,7 @@ const patienceMs = ({ argumentBytes, argumentCount, readsMuch }: RequestWeight, 
   argumentCount / MIN_ARGUMENTS_PER_MS +
   (readsMuch ? LONG_READ_MS : 0);
 
-/** Whether a command may read all of a collection. */
-const mayReadMuch = ({ flags, group }: CommandSpec): boolean =>
-  flags.includes('readonly') && !flags.includes('fast') && !SHORT_VALUES.has(group);
-
 function weightOf(request: GroupRequest): RequestWeight {
   request.weight ??= weigh(request.commands);
   return request.weight;
-}
-
-function weigh(commands: readonly QueuedData[]): RequestWeight {
-  let argumentBytes = 0;
-  let argumentCount = 0;
-  let readsMuch = false;
-  for (const { spec, args } of commands) {
-    readsMuch ||= mayReadMuch(spec);
-    argumentCount += args.length;
-    for (const arg of args) argumentBytes += arg.length;
-  }
-  return { argumentBytes, argumentCount, readsMuch };
 }

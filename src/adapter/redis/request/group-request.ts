@@ -51,6 +51,7 @@ import {
 import { NOBODY } from '../tracking/index.ts';
 import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
+import type { RequestWeight } from './request-weight.ts';
 import { WrittenRowsView } from './written-rows-view.ts';
 
 /** Who is told about a request's outcome. */
@@ -82,13 +83,6 @@ export interface SlowEvaluation {
   /** Which of the request's commands it is. */
   readonly at: number;
   readonly tookMs: Millis;
-}
-
-/** What a request brings along, and whether it may read all of a collection. */
-export interface RequestWeight {
-  readonly argumentBytes: number;
-  readonly argumentCount: number;
-  readonly readsMuch: boolean;
 }
 
 /** Where a request is on its way; see `GroupPipeline`. */
