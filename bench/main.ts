@@ -5,6 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { counted } from '../src/platform/index.ts';
 import { machine, rotated } from './machine.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
@@ -222,7 +223,7 @@ async function main(options: BenchOptions): Promise<number> {
   else {
     console.log(`\n${formatReport(rows)}\n`);
     console.log(
-      `Medians of ${rounds} round${rounds === 1 ? '' : 's'}, ${seconds} s each load, 100-byte values, everything on one machine.`,
+      `Medians of ${counted(rounds, 'round')}, ${seconds} s each load, 100-byte values, everything on one machine.`,
     );
     if (rows.some(({ bar }) => bar?.isQuiet === false)) console.log(QUIET_ADVICE);
     for (const [system, busy] of run.clientBusy) {

@@ -1,6 +1,7 @@
 /** A proxy in front of a Redis and a cluster that is to take its place. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { counted } from '../../src/platform/index.ts';
 import type { ReplyValue, Upstream } from '../redis/index.ts';
 import { type ClientHost, ProxyClient } from './client.ts';
 import { type Described, placesOf } from './commands.ts';
@@ -130,13 +131,15 @@ export class RedisProxy implements ClientHost {
     if (!(await this.quiet())) {
       const count = this.underWay();
       this.resume();
-      throw new ModeChangeError(`${count} commands are not answered after ${drainMs / 1000} s; nothing was changed`);
+      throw new ModeChangeError(
+        `no answer after ${drainMs / 1000} s to ${counted(count, 'command')}; nothing was changed`,
+      );
     }
     if (this.mirror !== undefined && !(await this.mirror.drained(drainMs))) {
       const { behind } = this.mirror;
       this.resume();
       throw new ModeChangeError(
-        `the second side is ${behind} commands behind after ${drainMs / 1000} s; nothing was changed`,
+        `the second side is ${counted(behind, 'command')} behind after ${drainMs / 1000} s; nothing was changed`,
       );
     }
   }

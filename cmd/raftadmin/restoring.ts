@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type ArchiveSource, restoreArchive } from '../../src/node/index.ts';
-import { nodeId, physicalMs, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
+import { counted, nodeId, physicalMs, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
 import type { Session } from './session.ts';
 import { formatMoment, parseId, parseNodeId, parseNodeIds } from './values.ts';
 
@@ -55,7 +55,7 @@ export async function restoreCluster(
       at: moment.toString(),
       ...{ incarnation, floorMs, rows },
     },
-    `${dataFolder} holds ${groups.length} groups for node ${flags.nodeId}, as of ${formatMoment(physicalMs(moment))}; incarnation ${incarnation}. ` +
+    `${dataFolder} holds ${counted(groups.length, 'group')} for node ${flags.nodeId}, as of ${formatMoment(physicalMs(moment))}; incarnation ${incarnation}. ` +
       `Start it with: kvorum server --node-id ${flags.nodeId} --data-folder ${dataFolder} --cluster-name ${flags.clusterName}`,
   );
 }

@@ -1,5 +1,5 @@
 /** Certificates in use, renewed from their files while the process runs. */
-import type { Clock } from '../platform/index.ts';
+import { type Clock, counted } from '../platform/index.ts';
 import { type CertificateFiles, type Certificates, type CertificateUse, readCertificates } from './certificates.ts';
 import type { Refreshable } from './file-refresher.ts';
 
@@ -58,6 +58,6 @@ export class CertificateStore implements LiveCertificates, Refreshable {
     const leftMs = this.certificates.expiresAtMs - this.clock.nowMs();
     if (leftMs > WARN_BEFORE_MS) return undefined;
     const days = Math.floor(leftMs / DAY_MS);
-    return `the certificate in ${this.files.cert} expires in ${days === 1 ? '1 day' : `${days} days`}; put a new one in its place`;
+    return `the certificate in ${this.files.cert} expires in ${counted(days, 'day')}; put a new one in its place`;
   }
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { parsePlace } from '../../../src/backup/index.ts';
 import type { ArchiveView } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatDuration, formatMoment, formatTime, parseDuration, parseLongDuration } from '../values.ts';
@@ -112,10 +113,11 @@ export function archiveText(view: ArchiveView): string {
     const kept = `the past is kept for it for ${formatDuration(holdMs)}`;
     lines.push(`changes are archived every ${formatDuration(everyMs)} at ${place}; ${who}; ${kept}`);
   }
-  if (chain !== '') lines.push(`${chain}: ${steps} steps, ${versions} versions, up to ${formatMoment(untilMs)}`);
+  if (chain !== '')
+    lines.push(`${chain}: ${counted(steps, 'step')}, ${counted(versions, 'version')}, up to ${formatMoment(untilMs)}`);
   if (sinceMs > 0) lines.push(`moments from ${formatMoment(sinceMs)} to ${formatMoment(untilMs)} can be restored`);
   else if (chain !== '') lines.push('no moment can be restored by it yet: it leads on from no backup');
-  if (failures > 0) lines.push(`${failures} attempts at the next step failed: ${problem}`);
+  if (failures > 0) lines.push(`${counted(failures, 'attempt')} at the next step failed: ${problem}`);
   if (broken !== undefined) {
     lines.push(
       `the one before broke off ${formatTime(broken.atMs)}, and leads up to ${formatMoment(broken.untilMs)}: ${broken.why}`,

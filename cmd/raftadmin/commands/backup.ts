@@ -14,7 +14,7 @@ import {
 } from '../../../src/backup/index.ts';
 import type { BackupsView } from '../../../src/cluster/index.ts';
 import { backupSource, momentSource } from '../../../src/node/index.ts';
-import { type HlcTimestamp, physicalMs, SystemRandom } from '../../../src/platform/index.ts';
+import { counted, type HlcTimestamp, physicalMs, SystemRandom } from '../../../src/platform/index.ts';
 import { pooledCompression } from '../../../src/store/index.ts';
 import { progressBar } from '../../cli/bar.ts';
 import { CommandFailure } from '../../cli/failure.ts';
@@ -142,7 +142,7 @@ async function waitFor(session: Session, id: string): Promise<void> {
       const { groups, bytes, newBytes, begunMs, doneMs, place } = last;
       session.outcome(
         last,
-        `backup ${id} of ${groups} groups is at ${place}: ${formatBytes(bytes)}, of which ${formatBytes(newBytes)} were new, ` +
+        `backup ${id} of ${counted(groups, 'group')} is at ${place}: ${formatBytes(bytes)}, of which ${formatBytes(newBytes)} were new, ` +
           `in ${formatDuration(doneMs - begunMs)}`,
       );
       return;
@@ -167,7 +167,7 @@ function progressOf({
   // Groups count, since those that were not begun have no bytes yet.
   const share = groups === 0 ? 0 : Math.min(1, (groupsDone + (bytes === 0 ? 0 : doneBytes / bytes)) / (groups + 1));
   const again = attempt > 1 ? `, attempt ${attempt} after: ${problem}` : '';
-  return `${progressBar(share)}  ${groupsDone} of ${groups} groups, ${formatBytes(doneBytes)} of ${formatBytes(bytes)}${again}`;
+  return `${progressBar(share)}  ${groupsDone} of ${counted(groups, 'group')}, ${formatBytes(doneBytes)} of ${formatBytes(bytes)}${again}`;
 }
 
 function addStatus(backup: Command, declare: Declare): void {
@@ -197,7 +197,7 @@ function statusText({ isActive, running, last, failed, cleaned, archive, ...sche
   if (failed !== undefined)
     lines.push(`last one that was given up: ${failed.id}, ${formatTime(failed.atMs)}: ${failed.problem}`);
   if (cleaned !== undefined) {
-    const what = `${cleaned.removed} backups and ${cleaned.objects} objects (${formatBytes(cleaned.bytes)}) were taken away`;
+    const what = `${counted(cleaned.removed, 'backup')} and ${counted(cleaned.objects, 'object')} (${formatBytes(cleaned.bytes)}) taken away`;
     lines.push(`last clean-up: ${formatTime(cleaned.atMs)}, ${cleaned.problem || what}`);
   }
   lines.push(scheduleText(schedule), archiveText(archive));
@@ -344,13 +344,15 @@ function addVerify(backup: Command, declare: Declare): void {
         if (problems.length > 0) {
           for (const problem of problems) session.note(problem);
           throw new CommandFailure(
-            `backup ${one.id} is damaged: ${problems.length} problems, and it must not be restored`,
+            `backup ${one.id} is damaged: ${counted(problems.length, 'problem')}, and it must not be restored`,
           );
         }
         session.outcome(
           { backup: shownBackup(one), ...check, ...(changes && { changes }) },
-          `backup ${one.id} is sound: ${one.groups.length} groups, ${objects} objects, ${rows} rows, ${formatBytes(bytes)}` +
-            (changes === undefined ? '' : `, and ${changes.steps} steps with ${changes.versions} versions behind it`),
+          `backup ${one.id} is sound: ${counted(one.groups.length, 'group')}, ${counted(objects, 'object')}, ${counted(rows, 'row')}, ${formatBytes(bytes)}` +
+            (changes === undefined
+              ? ''
+              : `, and behind it ${counted(changes.steps, 'step')} with ${counted(changes.versions, 'version')}`),
         );
       });
     },
@@ -434,10 +436,10 @@ function addDelete(backup: Command, declare: Declare): void {
       });
       session.progressDone();
       const { removed, steps, objects, bytes } = done;
-      const changes = steps === 0 ? '' : `, ${steps} steps of archives of changes`;
+      const changes = steps === 0 ? '' : `, ${counted(steps, 'step')} of archives of changes`;
       session.outcome(
         done,
-        `${removed.length} backups${changes} and ${objects} objects were deleted: ${formatBytes(bytes)}`,
+        `deleted ${counted(removed.length, 'backup')}${changes} and ${counted(objects, 'object')}: ${formatBytes(bytes)}`,
       );
     },
   );
@@ -470,7 +472,7 @@ function addRewrap(backup: Command, declare: Declare): void {
         const count = await BackupPlace.rewrap(store, keys, retired, new SystemRandom());
         session.outcome(
           { keys: count, name: keys.name, retired },
-          `${count} keys at ${store.place} are wrapped by key ${keys.name}${retired ? ', and by no other' : ''}`,
+          `key ${keys.name} wraps ${counted(count, 'key')} at ${store.place}${retired ? ', and no other does' : ''}`,
         );
       } finally {
         await store.close();

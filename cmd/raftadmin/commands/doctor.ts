@@ -1,6 +1,7 @@
 /** `doctor`: what is slow, uneven or forgotten, although it works. */
 import type { Command } from 'commander';
 import type { HealthProblem, NodeExamination } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatMs } from '../../cli/table.ts';
 import type { Column } from '../output.ts';
@@ -56,7 +57,7 @@ export function addDoctorCommand(program: Command, declare: Declare): void {
       }
       if (session.format !== 'table' || problems.length > 0) session.rows(report, PROBLEM_COLUMNS, problems);
       const critical = problems.filter(({ severity }) => severity === 'critical').length;
-      if (critical > 0) throw new CommandFailure(`${critical} critical problem${critical === 1 ? '' : 's'}`);
+      if (critical > 0) throw new CommandFailure(counted(critical, 'critical problem'));
     },
   );
 }

@@ -1,6 +1,7 @@
 /** `members`, `add_learner`, `promote`, `remove`, `transfer_leader`: who belongs to a group and who leads it. */
 import { type Command, Option } from 'commander';
 import type { GroupMembers, Member, MembershipResult } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { progressBar } from '../../cli/bar.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
@@ -53,7 +54,8 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
       session.rows(reply.groups, COLUMNS, rows);
       const unknown = reply.groups.filter(({ problem }) => problem !== '');
       for (const { groupId, problem } of unknown) session.note(`group ${groupId}: ${problem}`);
-      if (unknown.length > 0) throw new CommandFailure(`the members of ${unknown.length} groups are not known`);
+      if (unknown.length > 0)
+        throw new CommandFailure(`the members of ${counted(unknown.length, 'group')} are not known`);
     },
   );
 

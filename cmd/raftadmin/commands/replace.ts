@@ -1,6 +1,7 @@
 /** `replace`: another node takes the place of a dead one, in all of its groups. */
 import { type Command, Option } from 'commander';
 import type { ReplacedGroup, ReplaceStatus } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { progressBar } from '../../cli/bar.ts';
 import { formatCount } from '../../cli/table.ts';
 import type { Column } from '../output.ts';
@@ -79,10 +80,10 @@ function describe({ stage, groups, message }: ReplaceStatus): string {
   const end = stage === 'REMOVE' ? 'removed' : 'done';
   const count = groups.filter(({ state }) => state === end).length;
   const lag = groups.reduce((sum, { lagEntries, state }) => sum + (state === 'learner' ? lagEntries : 0), 0);
-  const behind = stage === 'CATCH_UP' ? `, ${formatCount(lag)} entries behind` : '';
+  const behind = stage === 'CATCH_UP' ? `, ${counted(lag, 'entry', formatCount(lag))} behind` : '';
   const bar = progressBar(groups.length === 0 ? 0 : count / groups.length);
   // What a learner that catches up is told every time is no problem.
   const stuck = groups.find(({ problem, lagEntries }) => problem !== '' && lagEntries === 0);
   const why = stuck === undefined ? '' : `; group ${stuck.groupId}: ${stuck.problem}`;
-  return `${stage} ${bar}, ${count} of ${groups.length} groups${behind}${why}`;
+  return `${stage} ${bar}, ${count} of ${counted(groups.length, 'group')}${behind}${why}`;
 }

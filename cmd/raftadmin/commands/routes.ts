@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { redisKeyspace } from '../../../src/adapter/redis/index.ts';
 import type { RouteView } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { formatEnd, formatStart } from '../keys.ts';
 import { type Column, renderJson, renderRows } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
@@ -94,7 +95,7 @@ function addList(routes: Command, declare: Declare): void {
         found.push(...page.routes);
       }
       session.rows({ ...newest, routes: found }, COLUMNS, found);
-      if (session.format === 'table') session.line(`version ${newest.version}, ${found.length} routes`);
+      if (session.format === 'table') session.line(`version ${newest.version}, ${counted(found.length, 'route')}`);
     },
   );
 }
@@ -154,7 +155,7 @@ function addSplits(routes: Command, declare: Declare): void {
       const result = await session.cluster.call('BatchSplit', { keys: wanted, batchId, ...version(flags) });
       session.outcome(
         { ...result, batchId: batchId.toString('hex') },
-        `${wanted.length} cuts in version ${result.version}: ${result.routeIds.length} routes`,
+        `${counted(wanted.length, 'cut')} in version ${result.version}: ${counted(result.routeIds.length, 'route')}`,
       );
     },
   );

@@ -10,7 +10,7 @@ import {
   saveArchive,
   verifyArchive,
 } from '../../../src/node/index.ts';
-import { type GroupId, groupId, SystemDisk } from '../../../src/platform/index.ts';
+import { counted, type GroupId, groupId, SystemDisk } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { packageVersion } from '../../cli/version.ts';
 import type { Column } from '../output.ts';
@@ -139,7 +139,7 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
         session.progressDone();
         session.outcome(
           shown(archive),
-          `${archive.groups.length} groups were saved to ${folder}: ${sumOf(archive, 'rows')} rows, ${formatBytes(sumOf(archive, 'bytes'))}`,
+          `saved ${counted(archive.groups.length, 'group')} to ${folder}: ${counted(sumOf(archive, 'rows'), 'row')}, ${formatBytes(sumOf(archive, 'bytes'))}`,
         );
       } finally {
         nodes.close();
@@ -164,11 +164,14 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
       const { archive, problems } = check;
       if (problems.length > 0) {
         for (const problem of problems) session.note(problem);
-        throw new CommandFailure(`${folder} is damaged: ${problems.length} problems, and it must not be restored`);
+        throw new CommandFailure(
+          `${folder} is damaged: ${counted(problems.length, 'problem')}, and it must not be restored`,
+        );
       }
       session.outcome(
         { ...check, archive: shown(archive) },
-        `${folder} is sound: ${archive?.groups.length} groups, ${check.segments} segments, ${check.rows} rows, ${formatBytes(check.bytes)}`,
+        `${folder} is sound: ${counted(archive?.groups.length ?? 0, 'group')}, ${counted(check.segments, 'segment')}, ` +
+          `${counted(check.rows, 'row')}, ${formatBytes(check.bytes)}`,
       );
     },
   );

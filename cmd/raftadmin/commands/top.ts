@@ -1,6 +1,7 @@
 /** `top`: a live view. Nodes tell counters; rates are the differences between two looks. */
 import type { Command } from 'commander';
 import type { ClusterStatus, HotRange, NodeActivity, NodeStatus } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { formatCount } from '../../cli/table.ts';
 import { formatStart } from '../keys.ts';
 import { type Column, renderRows } from '../output.ts';
@@ -212,7 +213,9 @@ function draw(session: Session, look: Look, before: Look | undefined): void {
   }
   const up = status.nodes.filter(({ isReachable }) => isReachable).length;
   const total = nodes.reduce((sum, { commandsPerSecond }) => sum + (commandsPerSecond ?? 0), 0);
-  const heading = `${formatTime(Date.now())}  ${up} of ${nodes.length} nodes up  ${groups.length} groups  ${formatCount(total)} commands/s`;
+  const heading =
+    `${formatTime(Date.now())}  ${up} of ${counted(nodes.length, 'node')} up  ${counted(groups.length, 'group')}  ` +
+    `${formatCount(total)} commands/s`;
   const tables = [renderRows(NODE_COLUMNS, nodes, format), renderRows(GROUP_COLUMNS, groups, format)];
   if (hot.length > 0) tables.push(renderRows(HOT_COLUMNS, hot, format));
   const text = [heading, '', tables.join('\n\n'), ...remarks(status)].join('\n');

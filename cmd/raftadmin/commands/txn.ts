@@ -1,6 +1,7 @@
 /** `txn`: open transactions, and the end of one. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { TxnLock, TxnView } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatEnd, formatKey } from '../keys.ts';
 import type { Column } from '../output.ts';
@@ -67,7 +68,8 @@ function addList(txn: Command, declare: Declare): void {
       session.rows({ ...report, transactions: transactions.map(shown) }, COLUMNS, transactions);
       if (hasMore) session.note(`there are more; --limit shows them`);
       for (const problem of problems) session.note(problem);
-      if (problems.length > 0) throw new CommandFailure(`the locks of ${problems.length} groups are not known`);
+      if (problems.length > 0)
+        throw new CommandFailure(`the locks of ${counted(problems.length, 'group')} are not known`);
     },
   );
 }
@@ -128,7 +130,7 @@ function addResolve(txn: Command, declare: Declare): void {
         : 'is ended by its fate if its locks have run out';
       await session.confirm(`Transaction ${id} ${what}, for good.`);
       const result = await session.cluster.call('ResolveTransaction', { txnId, isForced: flags.force === true });
-      const locks = `${result.endedLocks} lock${result.endedLocks === 1 ? '' : 's'} ended`;
+      const locks = `${counted(result.endedLocks, 'lock')} ended`;
       session.outcome(
         { ...result, txnId: id },
         `transaction ${id} is ${result.fate === 'rolledBack' ? 'rolled back' : result.fate}; ${locks}`,

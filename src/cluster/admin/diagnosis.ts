@@ -3,7 +3,7 @@
  * and sentences are here, measuring is elsewhere. What does not work is `judgeHealth`'s part, which comes first.
  */
 import type { ClusterState } from '../../distribution/index.ts';
-import type { Millis, NodeId } from '../../platform/index.ts';
+import { counted, type Millis, type NodeId } from '../../platform/index.ts';
 import type { ClusterStatus, GroupMembers, HealthProblem, NodeExamination } from '../contract/index.ts';
 import { durationText } from './clock-text.ts';
 
@@ -204,7 +204,7 @@ function weighLeaders({ members, clusterState }: Findings, report: Report): void
   report(
     'warning',
     'cluster',
-    `node ${most[0]} leads ${most[1]} groups and node ${least[0]} leads ${least[1]}; see \`balance\`, or transfer_leader`,
+    `node ${most[0]} leads ${counted(most[1], 'group')} and node ${least[0]} leads ${least[1]}; see \`balance\`, or transfer_leader`,
   );
 }
 

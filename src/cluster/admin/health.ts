@@ -1,5 +1,5 @@
 /** What is broken or about to be, judged from what the nodes said of themselves. Pure. */
-import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
+import { counted, type GroupId, type Millis, type NodeId } from '../../platform/index.ts';
 import type {
   ClusterStatus,
   GroupView,
@@ -55,7 +55,7 @@ export function judgeHealth(
     }
     if (node.service !== undefined && node.service !== 'serving') {
       const leads = node.replicas.filter(({ role }) => role === 'leader').length;
-      const has = `it leads ${leads} groups and has ${node.replicas.length} replicas`;
+      const has = `it leads ${counted(leads, 'group')} and has ${counted(node.replicas.length, 'replica')}`;
       report('warning', subject, `it is ${node.service}: ${has}; \`undrain ${node.nodeId}\` puts it back into service`);
     }
     if (node.routesVersion === 0) report('warning', subject, 'it has no directory of ranges yet and serves no keys');
@@ -109,7 +109,7 @@ function judgeGroup(
     report(
       'critical',
       subject,
-      `${answering.length} of its ${voters.length} voters answer and ${needed} are needed; bring back node ${silent.join(' or ')}`,
+      `of its ${counted(voters.length, 'voter')} ${answering.length} answer, and it takes ${needed}; bring back node ${silent.join(' or ')}`,
     );
     return;
   }
@@ -135,8 +135,9 @@ function judgeGroup(
     );
   }
   for (const { nodeId, replica } of seen) {
-    if ((replica.lagEntries ?? 0) > MAX_LAG_ENTRIES) {
-      report('warning', subject, `the replica on node ${nodeId} is ${replica.lagEntries} entries behind its leader`);
+    const { lagEntries = 0 } = replica;
+    if (lagEntries > MAX_LAG_ENTRIES) {
+      report('warning', subject, `the replica on node ${nodeId} is ${counted(lagEntries, 'entry')} behind its leader`);
     }
   }
 }

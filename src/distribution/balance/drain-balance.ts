@@ -2,7 +2,7 @@
  * Replicas of nodes that are taken out of service go to nodes that have none of their group. Each action takes one off such a node and
  * puts none on one, so draining ends: when nothing is left there, or nothing that has another place.
  */
-import type { NodeId } from '../../platform/index.ts';
+import { counted, type NodeId } from '../../platform/index.ts';
 import { withdrawalOf } from '../catalog/index.ts';
 import type { ClusterState } from '../contract/index.ts';
 import type { BalancePlan, BalanceView } from './actions.ts';
@@ -63,9 +63,11 @@ export function planDrains(view: BalanceView, catalogGroup: number): BalancePlan
       return { actions: [{ kind: 'changeMembership', group: id, add, remove, reason }], notes: [] };
     }
   }
-  if (waiting > 0) return nothing(`${waiting} groups of nodes that are taken out of service are busy`);
+  if (waiting > 0) return nothing(`busy, of nodes that are taken out of service: ${counted(waiting, 'group')}`);
   if (stuck.length > 0) {
-    return nothing(`no node has room for the replicas of ${stuck.length} groups that nodes out of service have`);
+    return nothing(
+      `no node has room for the replicas of ${counted(stuck.length, 'group')} that nodes out of service have`,
+    );
   }
   return nothing('nodes that are taken out of service have no replicas left');
 }

@@ -3,7 +3,7 @@
  * makes the whole better by a measure that cannot go in circles: groups led elsewhere than preferred, then most less fewest
  * leaders of a node, then the counts from the largest on, compared in this order.
  */
-import type { GroupId, NodeId } from '../../platform/index.ts';
+import { counted, type GroupId, type NodeId } from '../../platform/index.ts';
 import type { ClusterState } from '../contract/index.ts';
 import type { BalancePlan, BalanceView, GroupPlacement, TransferAction } from './actions.ts';
 
@@ -118,7 +118,7 @@ export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePl
   const why =
     after[0]! < misplaced
       ? `node ${to} is where its leader should be`
-      : `node ${from} leads ${load.get(from)} groups and node ${to} leads ${load.get(to) ?? 0}`;
+      : `node ${from} leads ${counted(load.get(from)!, 'group')} and node ${to} leads ${load.get(to) ?? 0}`;
   const action: TransferAction = {
     kind: 'transferLeader',
     group: group.id,

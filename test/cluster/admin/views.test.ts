@@ -135,7 +135,7 @@ describe('health', () => {
   test('is critical for a group without a quorum, without a leader, or without a replica', () => {
     const silent = (id: number) => node(id, [], { isReachable: false, problem: 'refused' });
     const lost = problemsOf([node(1, [replica(5)]), silent(2), silent(3)]);
-    assert.match(lost.at(-1)!, /^critical group 5: 1 of its 3 voters answer and 2 are needed; bring back node 2 or 3$/);
+    assert.match(lost.at(-1)!, /^critical group 5: of its 3 voters 1 answer, and it takes 2; bring back node 2 or 3$/);
     const leaderless = problemsOf([1, 2, 3].map((id) => node(id, [replica(5)])));
     assert.match(leaderless[0]!, /^critical group 5: it has no leader now/);
     assert.match(problemsOf([node(1, [])], [], [8])[0]!, /^critical group 8: no node that answers has a replica/);

@@ -3,6 +3,8 @@
  * which most programs' tests and all emulators know, and which list up to ten complaints. Another family of words is another table.
  */
 
+import { counted } from '../../../platform/index.ts';
+
 /** How many complaints one answer has at most. */
 export const MAX_COMPLAINTS = 10;
 
@@ -20,7 +22,7 @@ export const CONSTRAINT_TEXTS = {
   complaint: (shown: string | null, path: string, constraint: string) =>
     `Value ${shown === null ? 'null' : `'${shown}'`} at '${path}' failed to satisfy constraint: ${constraint}`,
   complaints: (complaints: readonly string[]) =>
-    `${complaints.length} validation error${complaints.length === 1 ? '' : 's'} detected: ${complaints.join('; ')}`,
+    `${counted(complaints.length, 'validation error')} detected: ${complaints.join('; ')}`,
   tableMissing: (member: string) => `The parameter '${member}' is required but was not present in the request`,
   tableLength: (member: string) => `${member} must be at least 3 characters long and at most 255 characters long`,
 } as const;
