@@ -28,6 +28,7 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Backups',
   'Replace',
   'Drain',
+  'DrainProgress',
   'Doctor',
   'Time',
   'Transactions',
@@ -123,9 +124,10 @@ export class Cluster {
         if (!(error instanceof AdminCallError)) throw error;
         if (this.options.interrupted.aborted) throw new CommandFailure('stopped; what was begun goes on');
         const failure = this.failureOf(client, error, isRead);
-        const mayGoOn = error.code === undefined ? isRead && !error.isUnknownCall : ELSEWHERE.has(error.code);
+        // A node that does not know the call has done nothing; others may be newer.
+        const mayGoOn = error.isUnknownCall || (error.code === undefined ? isRead : ELSEWHERE.has(error.code));
         if (!mayGoOn) throw failure;
-        if (error.code === undefined) silent.push(failure.message);
+        if (error.code === undefined && !error.isUnknownCall) silent.push(failure.message);
         else answer = failure;
       }
     }

@@ -22,7 +22,11 @@ class Drains extends Orders {
       await operator.call('Drain', { nodeId, action: 'drain' });
       return 'drains';
     }
-    const { isDone } = await operator.call('Drain', { nodeId: drained, action: 'drain' });
+    const { isDone, state } = await operator.call('DrainProgress', { nodeId: drained });
+    if (state === 'serving') {
+      await operator.call('Drain', { nodeId: drained, action: 'drain' });
+      return 'drains';
+    }
     if (!isDone && random.next() < 0.8) return 'waits';
     await operator.call('Drain', { nodeId: drained, action: 'undrain' });
     this.drained = undefined;

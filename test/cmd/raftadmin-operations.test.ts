@@ -40,9 +40,9 @@ describe('operators who', () => {
     const { code, out, err } = await admin('replace 3 4 h:1 --yes');
     assert.equal(code, 0, err);
     assert.equal(out, 'this is said in DONE, in 1 group\n');
-    assert.match(err, /REMOVE \[\.{24}\] 0 %, 0 of 1 groups/);
+    assert.match(err, /REMOVE \[\.{24}\] 0 %, 0 of 1 group\n/);
     assert.match(err, /this is said in AWAIT_NODE/);
-    assert.match(err, /CATCH_UP .* 0 of 1 groups, 250 entries behind/);
+    assert.match(err, /CATCH_UP .* 0 of 1 group, 250 entries behind/);
     const [look, ...steps] = calls('replace').map(([request]) => request);
     const request = { dead: 3, successor: 4, address: 'h:1', mayAnswer: false };
     assert.deepEqual(look, { ...request, isDryRun: true });
@@ -88,22 +88,43 @@ describe('operators who', () => {
     const begun = await admin('drain 3');
     assert.deepEqual(
       [begun.code, begun.out],
-      [0, 'node 3 is draining [........................] 0 %, it leads 2 groups, 4 of its 4 replicas are to go\n'],
+      [0, 'node 3 is draining [........................] 0 %, it leads 2 groups, still to go: 4 of 4 replicas\n'],
     );
     node.backend.drains = [drainStatus('draining', 1, 4), drainStatus('draining', 0, 1), drainStatus('draining', 0, 0)];
     const waited = await admin('drain 3 --wait');
     assert.deepEqual([waited.code, waited.out], [0, 'node 3 is drained\n']);
-    assert.match(waited.err, /draining \[#{18}\.{6}\] 75 %, it leads 0 groups, 1 of its 1 replicas/);
+    assert.match(waited.err, /draining \[#{18}\.{6}\] 75 %, it leads 0 groups, still to go: 1 of 1 replica\n/);
+    // What changes something was said once by each command; the wait only looks.
+    const said = calls('drain').map(([request]) => request);
     assert.deepEqual(
-      calls('drain').map(([request]) => request),
-      Array.from({ length: 4 }, () => ({ nodeId: 3, action: 'drain' })),
+      said,
+      Array.from({ length: 2 }, () => ({ nodeId: 3, action: 'drain' })),
     );
+    assert.deepEqual(calls('drainProgress'), [[3], [3]]);
     assert.equal((await admin('drain 3 --wait --wait-timeout 1ms')).code, 0, 'what is done is done');
     node.backend.drains = [drainStatus('draining', 0, 1)];
     assert.match(
       (await admin('drain 3 --wait --wait-timeout 1ms')).err,
       /the same command goes on where this one ended/,
     );
+  });
+
+  test('wait for a drain that somebody ends hear of it', async () => {
+    node.backend.drains = [drainStatus('draining', 1, 4), drainStatus('serving', 0, 0)];
+    const { code, err } = await admin('drain 3 --wait');
+    assert.equal(code, 1);
+    assert.match(err, /somebody has put node 3 back into service/);
+  });
+
+  test('wait for a decommission say it once more when the last vote has left', async () => {
+    node.backend.drains = [
+      drainStatus('decommissioning', 0, 1),
+      drainStatus('decommissioning', 0, 0, true),
+      { ...drainStatus('removed', 0, 0), message: 'node 3 has left' },
+    ];
+    const { code, out } = await admin('decommission 3 --wait --yes');
+    assert.deepEqual([code, out], [0, 'node 3 has left\n']);
+    assert.deepEqual([calls('drain').length, calls('drainProgress').length], [2, 1]);
   });
 
   test('decommission a node are asked first, and hear why it cannot be', async () => {
@@ -182,7 +203,7 @@ describe('operators who', () => {
       out,
       new RegExp(`${ID} {2}open +13s {2}2023-11-14 22:13:20Z {2}2023-11-14 22:13:30Z \\(over\\) +2 {2}slot:9`),
     );
-    assert.match(err, /group 7: no leader could be reached\nraftadmin: the locks of 1 groups are not known\n$/);
+    assert.match(err, /group 7: no leader could be reached\nraftadmin: the locks of 1 group are not known\n$/);
     assert.deepEqual(calls('transactions'), [[[1, 2], 5, undefined, undefined]]);
     const one = await admin(`txn status ${ID} --primary slot:9`);
     assert.match(one.out, /range +slot:10 +slot:11/);

@@ -74,6 +74,10 @@ describe('raftadmin', () => {
     assert.equal((await admin('health')).code, 0);
     const critical = [{ severity: 'critical' as const, subject: 'group 2', message: 'it has no leader now' }];
     node.backend.healthReport = { ...node.backend.healthReport, isHealthy: false, problems: critical };
+    // Who waits for nothing to be wrong is told what still is.
+    const impatient = await admin('health --wait --wait-timeout 1ms');
+    assert.equal(impatient.code, 1);
+    assert.match(impatient.err, /not done within 0\.0s \(group 2: it has no leader now\)/);
     const { code, out, err } = await admin('health');
     assert.deepEqual([code, err], [1, 'raftadmin: 1 critical problem\n']);
     assert.match(out, /^critical +group 2 +it has no leader now$/m);
@@ -529,7 +533,9 @@ describe('raftadmin', () => {
       old.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (_, bound) => resolve(bound)),
     );
     const { code, err } = await run(['-e', `127.0.0.1:${port}`, 'status']);
+    const newer = await run(['-e', `127.0.0.1:${port},${node.endpoint}`, 'status']);
     old.forceShutdown();
+    assert.equal(newer.code, 0, 'another endpoint knows it');
     assert.equal(code, 1);
     assert.match(err, /does not know this command: what runs there is older; upgrade it/);
   });

@@ -1,7 +1,9 @@
 /** `drain`, `undrain`, `decommission`: a node is taken out of service, put back, or leaves for good. */
 import { type Command, Option } from 'commander';
 import type { DrainAction, DrainStatus } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { progressBar } from '../../cli/bar.ts';
+import { CommandFailure } from '../../cli/failure.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { untilDone } from '../until-done.ts';
 import { parseDuration, parseNodeId } from '../values.ts';
@@ -76,11 +78,21 @@ const waiting = (command: Command): Command =>
     );
 
 async function run(session: Session, nodeId: number, action: DrainAction, flags: Flags): Promise<void> {
-  const step = (): Promise<DrainStatus> => session.cluster.call('Drain', { nodeId, action });
+  // What changes something is said once, and once more where that is due; between, the wait only looks.
+  let isDue = true;
+  const step = async (): Promise<DrainStatus> => {
+    const { cluster } = session;
+    const status = isDue
+      ? await cluster.call('Drain', { nodeId, action })
+      : await cluster.call('DrainProgress', { nodeId });
+    isDue = status.isCallDue;
+    return status;
+  };
   const status =
     flags.wait === true
       ? await untilDone(session, flags.waitTimeout, { step, isDone: ({ isDone }) => isDone, describe })
       : await step();
+  if (status.state === 'serving') throw new CommandFailure(`somebody has put node ${nodeId} back into service`);
   session.outcome(status, status.isDone ? status.message : `node ${nodeId} is ${describe(status)}`);
 }
 
@@ -91,5 +103,5 @@ export function describe({ state, leaders, replicas, movable, replicasBefore, me
   const all = Math.max(1, replicasBefore - (replicas - toMove) + leaders);
   const bar = progressBar(1 - (toMove + leaders) / all);
   const why = message === '' ? '' : `; ${message}`;
-  return `${state} ${bar}, it leads ${leaders} groups, ${toMove} of its ${replicas} replicas are to go${why}`;
+  return `${state} ${bar}, it leads ${counted(leaders, 'group')}, still to go: ${toMove} of ${counted(replicas, 'replica')}${why}`;
 }

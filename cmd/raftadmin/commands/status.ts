@@ -1,10 +1,19 @@
 /** `status`, `health`, `nodes`: how the cluster is. */
-import type { Command } from 'commander';
-import type { ClusterStatus, HealthProblem, NodeStatus, NodeView, ReplicaStatus } from '../../../src/cluster/index.ts';
+import { type Command, Option } from 'commander';
+import type {
+  ClusterStatus,
+  HealthProblem,
+  HealthReport,
+  NodeStatus,
+  NodeView,
+  ReplicaStatus,
+} from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { collectGroupIds, formatBytes, formatDuration, formatTime } from '../values.ts';
+import { untilDone } from '../until-done.ts';
+import { collectGroupIds, formatBytes, formatDuration, formatTime, parseDuration } from '../values.ts';
 
 interface Row {
   readonly node: NodeStatus;
@@ -73,9 +82,20 @@ export function* remarks(status: ClusterStatus): Generator<string> {
   if (status.catalogProblem !== '') yield `the catalog cannot be asked, nodes may be missing: ${status.catalogProblem}`;
 }
 
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-
 const GROUPS = ['[group...]', 'only these groups', collectGroupIds] as const;
+
+interface HealthFlags {
+  readonly wait?: boolean;
+  readonly waitTimeout: number;
+}
+
+/** The first report without a problem. @throws CommandFailure with what is wrong still */
+const well = (session: Session, waitTimeoutMs: number, ask: () => Promise<HealthReport>): Promise<HealthReport> =>
+  untilDone(session, waitTimeoutMs, {
+    step: ask,
+    isDone: ({ problems }) => problems.length === 0,
+    describe: ({ problems }) => problems.map(({ subject, message }) => `${subject}: ${message}`).join('; '),
+  });
 
 /** Adds the commands. */
 export function addStatusCommands(program: Command, declare: Declare): void {
@@ -106,11 +126,19 @@ export function addStatusCommands(program: Command, declare: Declare): void {
   const health = program
     .command('health')
     .summary('what is broken or about to be; exit code 1 when something is not served')
-    .description('Judges what all nodes and the catalog say. Warnings alone leave the exit code at 0.');
+    .description('Judges what all nodes and the catalog say. Warnings alone leave the exit code at 0.')
+    .option('--wait', 'until there is nothing to say, warnings included')
+    .addOption(new Option('--wait-timeout <duration>', 'longest wait').argParser(parseDuration).default(300_000, '5m'));
   declare(
-    examples(health, ['health', 'one line a problem'], ['health || page-somebody', 'for a watchdog']),
-    async (session: Session) => {
-      const report = await session.cluster.call('Health', {});
+    examples(
+      health,
+      ['health', 'one line a problem'],
+      ['health || page-somebody', 'for a watchdog'],
+      ['health --wait', 'between two restarts: everybody is there and has caught up'],
+    ),
+    async (session: Session, flags: HealthFlags) => {
+      const ask = (): Promise<HealthReport> => session.cluster.call('Health', {});
+      const report = flags.wait === true ? await well(session, flags.waitTimeout, ask) : await ask();
       const { problems, nodeCount, groupCount } = report;
       if (session.format === 'json' || problems.length > 0) session.rows(report, PROBLEM_COLUMNS, problems);
       else session.line(`healthy: ${counted(groupCount, 'group')} on ${counted(nodeCount, 'node')}`);

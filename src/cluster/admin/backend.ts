@@ -530,6 +530,10 @@ class ClusterBackend implements AdminBackend {
     return this.operations.drain(request, timeoutMs);
   }
 
+  async drainProgress(node: NodeId, timeoutMs: Millis): Promise<DrainStatus> {
+    return this.operations.drainProgress(node, timeoutMs);
+  }
+
   async doctor(timeoutMs: Millis): Promise<DoctorReport> {
     return this.operations.doctor(timeoutMs);
   }

@@ -11,7 +11,7 @@ import {
   type WithdrawalAim,
   withdrawalOf,
 } from '../../distribution/index.ts';
-import type { Clock, GroupId, Millis, NodeId } from '../../platform/index.ts';
+import { type Clock, counted, type GroupId, type Millis, type NodeId } from '../../platform/index.ts';
 import {
   AdminError,
   type CatalogClient,
@@ -58,21 +58,26 @@ export class DrainOperator {
     const { catalog, clock } = this.options;
     const untilMs = clock.monotonicMs() + timeoutMs;
     let clusterState = await catalog.clusterState(this.left(untilMs));
-    const row = clusterState.nodes.find((node) => node.nodeId === nodeId);
-    if (row === undefined) return notThere(clusterState, nodeId, action);
+    const row = rowOf(clusterState, nodeId);
+    if (row === undefined) return notThere(clusterState, nodeId, action === 'decommission');
     const holdings = await this.holdingsOf(nodeId, untilMs);
     if (action === 'decommission') assertRoom(clusterState, nodeId, holdings);
-    if (action !== 'look') {
-      const replicas = holdings.voterOf.length + holdings.learnerOf.length;
-      await catalog.run({ kind: 'withdrawNode', nodeId, aim: AIMS[action], replicas }, this.left(untilMs));
-      clusterState = await catalog.clusterState(this.left(untilMs));
-    }
-    const withdrawal = withdrawalOf(clusterState, nodeId);
-    if (withdrawal?.aim === 'DECOMMISSIONING' && action !== 'look') {
+    const replicas = holdings.voterOf.length + holdings.learnerOf.length;
+    await catalog.run({ kind: 'withdrawNode', nodeId, aim: AIMS[action], replicas }, this.left(untilMs));
+    clusterState = await catalog.clusterState(this.left(untilMs));
+    if (withdrawalOf(clusterState, nodeId)?.aim === 'DECOMMISSIONING') {
       if (holdings.learnerOf.length > 0) await this.forgetCopies(nodeId, holdings, untilMs);
       else if (holdings.voterOf.length === 0 && holdings.problem === '') return this.removeForGood(row, untilMs);
     }
     return statusOf(clusterState, nodeId, holdings);
+  }
+
+  /** Only looks. @throws AdminError NODE_NOT_FOUND */
+  async progress(nodeId: NodeId, timeoutMs: Millis): Promise<DrainStatus> {
+    const untilMs = this.options.clock.monotonicMs() + timeoutMs;
+    const clusterState = await this.options.catalog.clusterState(this.left(untilMs));
+    if (rowOf(clusterState, nodeId) === undefined) return notThere(clusterState, nodeId, true);
+    return statusOf(clusterState, nodeId, await this.holdingsOf(nodeId, untilMs));
   }
 
   private async holdingsOf(node: NodeId, untilMs: Millis): Promise<Holdings> {
@@ -112,12 +117,16 @@ const removed = (nodeId: NodeId): DrainStatus => ({
   movable: 0,
   replicasBefore: 0,
   message: `node ${nodeId} has left the cluster for good; its process ends by itself, and its data folder can go`,
+  isCallDue: false,
 });
 
-/** @throws AdminError NODE_NOT_FOUND unless that is what was asked for */
-function notThere(clusterState: ClusterState, nodeId: NodeId, action: DrainRequest['action']): DrainStatus {
+const rowOf = ({ nodes }: ClusterState, nodeId: NodeId): NodeRow | undefined =>
+  nodes.find((node) => node.nodeId === nodeId);
+
+/** @throws AdminError NODE_NOT_FOUND unless it may have left for good, and has */
+function notThere(clusterState: ClusterState, nodeId: NodeId, mayHaveLeft: boolean): DrainStatus {
   const isGone = clusterState.removed?.some((each) => each.nodeId === nodeId) === true;
-  if (isGone && action !== 'drain' && action !== 'undrain') return removed(nodeId);
+  if (isGone && mayHaveLeft) return removed(nodeId);
   const known = clusterState.nodes.map((node) => node.nodeId).join(', ');
   throw new AdminError('NODE_NOT_FOUND', `node ${nodeId} is not in the cluster; there are ${known || 'none'}`);
 }
@@ -157,10 +166,12 @@ function statusOf(clusterState: ClusterState, nodeId: NodeId, holdings: Holdings
     replicas,
     movable,
     replicasBefore: Math.max(withdrawal?.replicas ?? replicas, replicas),
+    isCallDue: isDecommissioned && holdings.voterOf.length === 0 && holdings.problem === '',
   };
   if (withdrawal === undefined) return { ...common, isDone: true, message: `node ${nodeId} is in service` };
   if (isEmpty) {
-    const kept = replicas === 0 ? 'has no replicas' : `keeps ${replicas} replicas that no other node has room for`;
+    const kept =
+      replicas === 0 ? 'has no replicas' : `keeps ${counted(replicas, 'replica')} that no other node has room for`;
     return { ...common, isDone: true, message: `node ${nodeId} is drained: it leads nothing and ${kept}` };
   }
   return { ...common, isDone: false, message: holdings.problem };

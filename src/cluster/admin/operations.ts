@@ -119,6 +119,10 @@ export class Operations {
     return this.drains.run(request, timeoutMs);
   }
 
+  drainProgress(node: NodeId, timeoutMs: Millis): Promise<DrainStatus> {
+    return this.drains.progress(node, timeoutMs);
+  }
+
   recover(request: RecoverRequest, timeoutMs: Millis): Promise<RecoverResult> {
     return this.recovery.recover(request, timeoutMs);
   }

@@ -57,14 +57,13 @@ export interface ReplaceStatus {
 }
 
 /**
- * - `look`: only says how it stands.
  * - `drain`: leaders away, then replicas, as far as other nodes have room for them.
  * - `undrain`: back into service; what has left comes back by balancing.
  * - `decommission`: all replicas away, and then the node leaves the cluster for good.
  */
-export type DrainAction = 'look' | 'drain' | 'undrain' | 'decommission';
+export type DrainAction = 'drain' | 'undrain' | 'decommission';
 
-export const DRAIN_ACTIONS: readonly DrainAction[] = ['look', 'drain', 'undrain', 'decommission'];
+export const DRAIN_ACTIONS: readonly DrainAction[] = ['drain', 'undrain', 'decommission'];
 
 /** The same request again is harmless, and says how far it is. */
 export interface DrainRequest {
@@ -88,6 +87,8 @@ export interface DrainStatus {
   readonly replicasBefore: number;
   /** What is waited for, or how it ended. */
   readonly message: string;
+  /** It is decommissioned and has no votes left: the same request once more takes it out for good. */
+  readonly isCallDue: boolean;
 }
 
 /** What a node measured of itself. */

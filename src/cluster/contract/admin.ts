@@ -435,6 +435,8 @@ export interface AdminBackend {
   replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus>;
   /** Takes a node out of service or puts it back, and says how far it is. @throws AdminError NODE_NOT_FOUND, NO_ROOM; CatalogError LAST_NODE */
   drain(request: DrainRequest, timeoutMs: Millis): Promise<DrainStatus>;
+  /** How far a node is out of service; changes nothing. @throws AdminError NODE_NOT_FOUND */
+  drainProgress(node: NodeId, timeoutMs: Millis): Promise<DrainStatus>;
   /** What is slow, uneven or forgotten, beside what health says. */
   doctor(timeoutMs: Millis): Promise<DoctorReport>;
   /** How every group stands in time. */

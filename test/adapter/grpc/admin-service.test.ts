@@ -120,16 +120,18 @@ describe('the admin service', () => {
     assert.deepEqual(await client.call('Drain', drain, 5_000), drainStatus('draining', 0, 2));
     await assert.rejects(
       client.call('Drain', { nodeId: 3, action: 'boil' }, 5_000),
-      /the action is one of look, drain/,
+      /the action is one of drain, undrain/,
     );
+    assert.deepEqual(await client.call('DrainProgress', { nodeId: 3 }, 5_000), drainStatus('draining', 0, 2));
     const recovered = await client.call('Recover', { groupId: 2, isDryRun: true }, 5_000);
     assert.deepEqual([recovered.isDone, recovered.lost, recovered.node], [false, [2, 3], 1]);
     const resolved = await client.call('ResolveTransaction', { txnId: TXN_ID, isForced: true }, 5_000);
     assert.deepEqual(resolved, { txnId: TXN_ID, fate: 'rolledBack', endedLocks: 2, note: '' });
-    assert.deepEqual(backend.calls.slice(-5), [
+    assert.deepEqual(backend.calls.slice(-6), [
       ['transactions', [], 100, TXN_ID, undefined],
       ['replace', order],
       ['drain', drain],
+      ['drainProgress', 3],
       ['recover', { groupId: 2, isDryRun: true }],
       ['resolveTransaction', TXN_ID, true],
     ]);

@@ -296,15 +296,16 @@ export const ROUTES: readonly RouteView[] = [
 ];
 
 /** A node of four replicas. @param left of those that another node has room for */
-export const drainStatus = (state: string, leaders: number, left: number): DrainStatus => ({
+export const drainStatus = (state: string, leaders: number, left: number, isCallDue = false): DrainStatus => ({
   nodeId: nodeId(3),
   state,
-  isDone: leaders + left === 0,
+  isDone: leaders + left === 0 && !isCallDue,
   leaders,
   replicas: left,
   movable: left,
   replicasBefore: 4,
-  message: leaders + left === 0 ? 'node 3 is drained' : '',
+  message: leaders + left === 0 && !isCallDue ? 'node 3 is drained' : '',
+  isCallDue,
 });
 
 export const replaceStatus = (stage: ReplaceStatus['stage'], state: string): ReplaceStatus => ({
@@ -579,8 +580,15 @@ export class FakeBackend implements AdminBackend {
   drains: DrainStatus[] = [drainStatus('draining', 0, 2)];
 
   async drain(request: DrainRequest): Promise<DrainStatus> {
-    const next = this.drains.length > 1 ? this.drains.shift()! : this.drains[0]!;
-    return this.asked(next, 'drain', request);
+    return this.asked(this.nextDrain(), 'drain', request);
+  }
+
+  async drainProgress(node: NodeId): Promise<DrainStatus> {
+    return this.asked(this.nextDrain(), 'drainProgress', node);
+  }
+
+  private nextDrain(): DrainStatus {
+    return this.drains.length > 1 ? this.drains.shift()! : this.drains[0]!;
   }
 
   async replace(request: ReplaceRequest): Promise<ReplaceStatus> {

@@ -21,6 +21,7 @@ const ADMIN: { readonly [Name in keyof AdminCalls | keyof AdminStreams]: Exclude
   ListFeatures: 'read',
   Balance: 'read',
   Backups: 'read',
+  DrainProgress: 'read',
   Gc: 'read',
   Time: 'read',
 

@@ -71,6 +71,7 @@ export interface AdminCalls {
   readonly CreateBackup: [request: requests.CreateBackupRequest, reply: { readonly id: string }];
   readonly Replace: [request: requests.ReplaceRequest, reply: ReplaceStatus];
   readonly Drain: [request: requests.DrainRequest, reply: DrainStatus];
+  readonly DrainProgress: [request: requests.DrainProgressRequest, reply: DrainStatus];
   readonly Doctor: [request: object, reply: DoctorReport];
   readonly Time: [request: object, reply: TsoReport];
   readonly Transactions: [request: requests.TransactionsRequest, reply: TxnsReport];

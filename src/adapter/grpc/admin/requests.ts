@@ -109,6 +109,10 @@ export interface DrainRequest {
   readonly action: string;
 }
 
+export interface DrainProgressRequest {
+  readonly nodeId: number;
+}
+
 export interface ReplaceRequest {
   readonly dead: number;
   readonly successor: number;

@@ -158,6 +158,9 @@ class BackedAdminService implements AdminService {
         if (known === undefined) throw invalid(`the action is one of ${DRAIN_ACTIONS.join(', ')}`);
         return backend.drain({ nodeId: node(nodeId), action: known }, timeoutMs);
       }),
+      DrainProgress: unary<requests.DrainProgressRequest>(({ nodeId }, timeoutMs) =>
+        backend.drainProgress(node(nodeId), timeoutMs),
+      ),
       Doctor: unary((_, timeoutMs) => backend.doctor(timeoutMs)),
       Time: unary((_, timeoutMs) => backend.time(timeoutMs)),
       Transactions: unary<requests.TransactionsRequest>(({ groups, limit, txnId, primary }, timeoutMs) =>
