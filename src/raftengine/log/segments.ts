@@ -61,6 +61,10 @@ export class Segments implements SegmentBytes {
   private readonly opened = new Map<number, Segment>();
   private readonly spares: string[] = [];
   private spareNumber = 0;
+  /** Files that are to go and are still there: a removal waits, or failed. */
+  private readonly unremoved = new Set<string>();
+  /** Removals since the folder was synced. */
+  private hasUnsyncedRemovals = false;
   /** Preparations and releases run one after the other. */
   private background: Promise<unknown> = Promise.resolve();
   private preparing: { readonly sequence: number; readonly size: number; readonly done: Promise<Segment> } | undefined;
@@ -167,13 +171,32 @@ export class Segments implements SegmentBytes {
   discardOlderThan(sequence: number): void {
     this.discardBelow = Math.max(this.discardBelow, sequence);
     this.enqueue(async () => {
-      for (const spare of this.spares.splice(0)) await this.disk.remove(spare);
+      const spares = this.spares.splice(0);
+      this.hasUnsyncedRemovals ||= spares.length > 0;
+      for (const spare of spares) this.unremoved.add(spare);
+      for (const spare of spares) {
+        await this.disk.remove(spare);
+        this.unremoved.delete(spare);
+      }
     }).catch(() => {});
   }
 
-  /** Settles when nothing is made or given back. @throws what a removal failed with */
+  /** Settles when what was given back is gone for good; tries again what failed. @throws what a removal failed with */
   async idle(): Promise<void> {
-    await this.background;
+    await this.background.catch(() => {});
+    if (this.unremoved.size === 0 && !this.hasUnsyncedRemovals) return;
+    await this.enqueue(async () => {
+      for (const path of this.unremoved) {
+        await this.disk.remove(path);
+        this.unremoved.delete(path);
+      }
+      await this.syncRemovals();
+    });
+  }
+
+  private async syncRemovals(): Promise<void> {
+    await this.disk.syncFolder(this.folder);
+    this.hasUnsyncedRemovals = false;
   }
 
   corrupt(sequence: number, position: number, what: string): LogCorruptError {
@@ -207,7 +230,9 @@ export class Segments implements SegmentBytes {
     if (released.length === 0) return;
     for (const segment of released) this.opened.delete(segment.sequence);
     if (this.lastOpened !== undefined && !this.opened.has(this.lastOpened.sequence)) this.lastOpened = undefined;
+    for (const { path } of released) this.unremoved.add(path);
     this.enqueue(async () => {
+      this.hasUnsyncedRemovals = true;
       for (const segment of released) {
         await segment.file.close();
         const isReused = segment.isSealed === this.isSealing && segment.sequence >= this.discardBelow;
@@ -219,8 +244,9 @@ export class Segments implements SegmentBytes {
         } else {
           await this.disk.remove(segment.path);
         }
+        this.unremoved.delete(segment.path);
       }
-      if (this.discardBelow > 0) await this.disk.syncFolder(this.folder);
+      if (this.discardBelow > 0) await this.syncRemovals();
     }).catch(() => {});
   }
 

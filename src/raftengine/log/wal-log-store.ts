@@ -231,7 +231,7 @@ export class WalLogStore implements LogStore {
 
   /**
    * Writes everything that the log holds again, with the newest key, and removes the files that had it. Others write meanwhile. Reading
-   * the entries of one group holds up the event loop.
+   * the entries of one group holds up the event loop. Several calls at a time end each when what was there before it is gone.
    * @throws LogCorruptError when entries cannot be read; LogClosedError, LogWriteError
    */
   async renew(): Promise<void> {
@@ -253,8 +253,13 @@ export class WalLogStore implements LogStore {
     }
     // The segments in between have been given back once a checkpoint was stable that needs none of them.
     while (this.segments.hasOlderThan(first)) await this.roll();
-    this.renewBelow = 0;
-    await this.segments.idle();
+    // A later call goes on.
+    if (this.renewBelow === first) this.renewBelow = 0;
+    try {
+      await this.segments.idle();
+    } catch (error) {
+      throw this.failure ?? new LogWriteError(this.folder, error);
+    }
   }
 
   /** Begins a segment now. */

@@ -1,7 +1,8 @@
 /**
  * The simulated twin of a disk full of LevelDB databases. A batch that was not synced may be lost in a crash together with
- * all later ones (LevelDB's log is a sequence, so what survives is a prefix); a batch whose promise had not settled may
- * have reached the disk or not, as a whole.
+ * all later ones of its log (a log is a sequence, so what survives is a prefix); a batch whose promise had not settled may
+ * have reached the disk or not, as a whole. LevelDB begins another log now and then, and a sync makes stable what is in the
+ * newest one: where `batchesPerLog` says so, what was not synced in an older log may be lost though a later batch was synced.
  *
  * Folders are as on Linux: one is removed file by file, in whatever order its directory has them, and what an interrupted
  * removal leaves opens as LevelDB opens it: without its `.log` it is an older database, without anything that names a
@@ -20,8 +21,16 @@ import type {
 } from './level.ts';
 import { type FrozenRows, RowIterator, rowOf, SimulatedRows } from './simulated-rows.ts';
 
-/** What undoes a batch, in the order to be undone in. */
-type Undo = readonly LevelOperation[];
+/** A batch that a crash may take away. */
+interface UnsyncedBatch {
+  /** Which log it is in. */
+  readonly log: number;
+  readonly operations: readonly LevelOperation[];
+  /** In the order to be undone in. */
+  readonly undo: readonly LevelOperation[];
+  /** It stays; it is kept here because of an older one that may not. */
+  isStable: boolean;
+}
 
 /** What happens to folders, step by step. */
 export type FolderChange =
@@ -44,8 +53,10 @@ class SimulatedFolder {
   rows = new SimulatedRows();
   /** Rows that lie in tables: at each opening LevelDB writes its log out as one. */
   tables: FrozenRows = this.rows.freeze();
-  /** Batches that a crash may take away, oldest first. */
-  unsynced: Undo[] = [];
+  /** Batches since the oldest that a crash may take away, oldest first. */
+  private unsynced: UnsyncedBatch[] = [];
+  private log = 0;
+  private batchesInLog = 0;
   readonly files = new Set<DatabaseFile>(DATABASE_FILES);
 
   /** LevelDB opens what is here of its files. */
@@ -62,6 +73,34 @@ class SimulatedFolder {
     }
     for (const file of DATABASE_FILES) this.files.add(file);
     this.tables = this.rows.freeze();
+  }
+
+  /** @param batchesPerLog after so many another log is begun */
+  apply(operations: readonly LevelOperation[], isSynced: boolean, batchesPerLog: number): void {
+    if (this.batchesInLog++ >= batchesPerLog) {
+      this.log++;
+      this.batchesInLog = 1;
+    }
+    const { log } = this;
+    this.unsynced.push({ log, operations, undo: this.rows.apply(operations), isStable: false });
+    if (!isSynced) return;
+    for (const batch of this.unsynced) batch.isStable ||= batch.log === log;
+    const first = this.unsynced.findIndex(({ isStable }) => !isStable);
+    this.unsynced = first < 0 ? [] : this.unsynced.slice(first);
+  }
+
+  /** Of each log any number of the last batches that were not synced is lost. */
+  lose(random: Random): void {
+    const lost = new Set<UnsyncedBatch>();
+    for (const log of new Set([...this.unsynced.map((batch) => batch.log), this.log])) {
+      const open = this.unsynced.filter((batch) => batch.log === log && !batch.isStable);
+      for (const batch of open.slice(random.int(open.length + 1))) lost.add(batch);
+    }
+    const first = this.unsynced.findIndex((batch) => lost.has(batch));
+    const undone = first < 0 ? [] : this.unsynced.slice(first);
+    for (const { undo } of undone.toReversed()) this.rows.apply(undo);
+    for (const batch of undone) if (!lost.has(batch)) this.rows.apply(batch.operations);
+    this.unsynced = [];
   }
 }
 
@@ -81,14 +120,17 @@ const viewOf = (snapshot: LevelSnapshot): FrozenRows => (snapshot as SimulatedSn
 export class SimulatedLevel implements Level {
   private readonly openFolder: () => Promise<SimulatedFolder>;
   private readonly beforeBatch: (operations: readonly LevelOperation[]) => Promise<void>;
+  private readonly batchesPerLog: () => number;
   private folder: SimulatedFolder | undefined;
 
   constructor(
     openFolder: () => Promise<SimulatedFolder>,
     beforeBatch: (operations: readonly LevelOperation[]) => Promise<void>,
+    batchesPerLog: () => number,
   ) {
     this.openFolder = openFolder;
     this.beforeBatch = beforeBatch;
+    this.batchesPerLog = batchesPerLog;
   }
 
   async open(): Promise<void> {
@@ -122,9 +164,7 @@ export class SimulatedLevel implements Level {
   async batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
     this.live();
     await this.beforeBatch(operations);
-    const folder = this.live();
-    folder.unsynced.push(folder.rows.apply(operations));
-    if (options.sync) folder.unsynced = [];
+    this.live().apply(operations, options.sync, this.batchesPerLog());
   }
 
   chain(): LevelChain {
@@ -162,6 +202,8 @@ export class SimulatedLevels implements LevelFolders {
   private life = 0;
   /** Called before each batch: a test may delay it, or make it fail by throwing. */
   beforeBatch: (operations: readonly LevelOperation[]) => Promise<void> = async () => {};
+  /** After so many batches a database begins another log. */
+  batchesPerLog = Number.POSITIVE_INFINITY;
   /** Called before a database is opened, which takes room on the disk: a test may make it fail by throwing. */
   beforeOpen: (location: string) => void | Promise<void> = () => {};
   /** Called before each step of a rename and of a removal: a test may delay it, make it fail, or crash there, by throwing. */
@@ -181,6 +223,7 @@ export class SimulatedLevels implements LevelFolders {
         return folder;
       },
       (operations) => this.beforeBatch(operations),
+      () => this.batchesPerLog,
     );
     this.opened.push(level);
     return level;
@@ -191,6 +234,7 @@ export class SimulatedLevels implements LevelFolders {
     return new SimulatedLevel(
       async () => this.folderAt(location),
       async () => {},
+      () => this.batchesPerLog,
     );
   }
 
@@ -271,13 +315,7 @@ export class SimulatedLevels implements LevelFolders {
     this.life += 1;
     for (const level of this.opened) level.kill();
     this.opened = [];
-    for (const folder of this.folders.values()) {
-      const survivors = random.int(folder.unsynced.length + 1);
-      for (let at = folder.unsynced.length - 1; at >= survivors; at--) {
-        folder.rows.apply(folder.unsynced[at]!);
-      }
-      folder.unsynced = [];
-    }
+    for (const folder of this.folders.values()) folder.lose(random);
     const stable = random.int(this.unstable.length + 1);
     for (const undo of this.unstable.slice(stable).reverse()) undo();
     this.unstable = [];

@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { groupId, SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
+import {
+  type DiskFile,
+  type DiskOpenOptions,
+  groupId,
+  PassingDisk,
+  SystemDisk,
+  SystemRandom,
+} from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import { encodeSegmentHeader } from '../../../src/raftengine/log/format.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
@@ -73,6 +80,20 @@ const reopened = (bench: WalBench, keys: readonly DataKey[] | undefined, allowsC
         ? undefined
         : { sealing: new DataKeys(keys, bench.machine.random).sealing('log'), allowsClear },
   });
+
+/** Keeps what is to be removed. */
+class StubbornDisk extends PassingDisk {
+  isStubborn = true;
+
+  open(path: string, options?: DiskOpenOptions): Promise<DiskFile> {
+    return this.inner.open(path, options);
+  }
+
+  override async remove(path: string): Promise<void> {
+    if (this.isStubborn && path.endsWith('.wal')) throw Object.assign(new Error('EIO: remove'), { code: 'EIO' });
+    await super.remove(path);
+  }
+}
 
 /** Runs until it settles, while the machine's time passes. */
 async function renewed(store: WalLogStore, bench: WalBench): Promise<void> {
@@ -192,6 +213,38 @@ describe('a log that is written again', () => {
       await renewed(again, bench);
       assert.ok(!(await bytesOf(bench)).includes(SECRET.slice(0, 6)), `seed ${seed}`);
     }
+  });
+
+  test('is written again by each of two calls at a time, the later one of which has more to write', async () => {
+    const bench = new WalBench(8);
+    const quiet = [21, 22].map(groupId);
+    const large = SECRET.repeat(300);
+    const clear = await bench.open();
+    await bench.run(clear.write([append(quiet[0]!, entry(1, 1, large))]));
+    await bench.run(clear.close());
+    const store = await reopened(bench, KEYS, true);
+    const first = store.renew();
+    // Lies where the first call has begun, so the second one has to write it again.
+    const written = store.write([append(quiet[1]!, entry(1, 1, large))]);
+    await bench.run(Promise.all([first, written, store.renew()]));
+    for (const id of quiet) assert.equal(store.group(id).lastIndex(), 1);
+    assert.ok(!(await bytesOf(bench)).includes(SECRET.slice(0, 6)));
+  });
+
+  test('is not done while a file of before cannot be removed, and removes it when it is told again', async () => {
+    const bench = new WalBench(9);
+    const clear = await bench.open();
+    await fill(clear, bench, 1, 60);
+    await bench.run(clear.close());
+    const disk = new StubbornDisk(bench.machine.disk);
+    const store = await bench.open({
+      disk,
+      encryption: { sealing: new DataKeys(KEYS, bench.machine.random).sealing('log'), allowsClear: true },
+    });
+    await assert.rejects(renewed(store, bench), { code: 'LOG_WRITE_FAILED', message: /EIO/ });
+    disk.isStubborn = false;
+    await renewed(store, bench);
+    assert.ok(!(await bytesOf(bench)).includes(SECRET.slice(0, 6)));
   });
 
   test('rewrites a group that is larger than a segment', async () => {
