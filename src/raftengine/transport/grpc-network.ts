@@ -422,6 +422,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
       call.end();
     });
     call.sendMetadata(answerTo(call.metadata, this.identity()));
+    // A node that has just been started waits for those who lead.
+    this.links.get(peer)?.peerIsThere();
   }
 
   private serveStream(call: StreamCall, answer: grpc.sendUnaryData<Buffer>): void {

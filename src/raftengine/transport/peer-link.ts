@@ -130,6 +130,11 @@ export class PeerLink {
     this.cancelTimer = scheduler.after(STALL_CHECK_MS, () => this.checkStall(connection));
   }
 
+  /** The peer has dialled this node, so it is there: it is dialled now, not after the rest. One that refuses this node is let wait. */
+  peerIsThere(): void {
+    if (this.connection === undefined && this.lastRefusal === '') this.connect();
+  }
+
   send(lane: Lane, frame: Buffer): boolean {
     if (!this.isOpen || !this.lanes[lane].push(frame)) return false;
     if (!this.flushPending) {

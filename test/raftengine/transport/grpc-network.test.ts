@@ -5,6 +5,7 @@ import {
   type Lane,
   nodeId,
   type Refusal,
+  type Scheduler,
   SystemClock,
   SystemRandom,
   SystemScheduler,
@@ -40,6 +41,7 @@ interface PeerOptions {
   readonly port?: number;
   /** What the node knows of others from its processes before. */
   readonly kept?: KeptInMemory;
+  readonly scheduler?: Scheduler;
 }
 
 function makePeer(id: number, options: PeerOptions = {}): TestPeer {
@@ -57,7 +59,7 @@ function makePeer(id: number, options: PeerOptions = {}): TestPeer {
     listen: { host: '127.0.0.1', port: options.port ?? 0 },
     clock,
     random,
-    scheduler,
+    scheduler: options.scheduler ?? scheduler,
     logger: { info: () => {}, warn: (facts) => warnings.push(JSON.stringify(facts)) },
   });
   for (const lane of ['control', 'bulk', 'forward'] as const) {
@@ -96,6 +98,32 @@ test('a peer that goes away is told of, and is reached again when it is back', a
   await again.network.start();
   await until(() => a.network.send(nodeId(2), 'bulk', Buffer.from('back')));
   await until(() => again.received.some((frame) => frame.text === 'back'));
+  await stopAll(a, again);
+});
+
+test('a peer that is back and dials is dialled at once, not after the rest that follows a failure', async () => {
+  let rests = false;
+  const resting: Scheduler = {
+    after: (ms, work) => (rests ? () => undefined : scheduler.after(ms, work)),
+    endOfTurn: (work) => scheduler.endOfTurn(work),
+    nextTurn: (work) => scheduler.nextTurn(work),
+  };
+  const a = makePeer(1, { scheduler: resting });
+  const b = makePeer(2);
+  await Promise.all([a.network.start(), b.network.start()]);
+  introduceEach(a, b);
+  await until(() => a.network.isConnected(nodeId(2)));
+  const { port } = b.network;
+  // From here on no rest of the first one ends.
+  rests = true;
+  await b.network.stop();
+  await until(() => !a.network.isConnected(nodeId(2)));
+  const again = makePeer(2, { port });
+  await again.network.start();
+  again.network.setPeer(nodeId(1), `127.0.0.1:${a.network.port}`);
+  await until(() => a.network.send(nodeId(2), 'control', Buffer.from('back')));
+  await until(() => again.received.some((frame) => frame.text === 'back'));
+  rests = false;
   await stopAll(a, again);
 });
 
