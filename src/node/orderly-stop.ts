@@ -10,7 +10,7 @@
  */
 import type { ClusterState } from '../distribution/index.ts';
 import type { Departures } from '../kv/index.ts';
-import type { Clock, Millis, NodeId, Scheduler } from '../platform/index.ts';
+import { type Clock, counted, type Millis, type NodeId, type Scheduler } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import { type HandedOver, handOverAll } from './hand-over.ts';
 import type { Readiness } from './readiness.ts';
@@ -37,6 +37,7 @@ export interface OrderlyStopOptions {
 /** See the top of the file. */
 export class OrderlyStop {
   private readonly options: OrderlyStopOptions;
+  private begunMs: Millis = 0;
 
   constructor(options: OrderlyStopOptions) {
     this.options = options;
@@ -45,11 +46,12 @@ export class OrderlyStop {
   /** Steps 1 and 2. */
   async begin(): Promise<HandedOver> {
     const { departures, groups, mayLead, clock, scheduler, logger } = this.options;
+    this.begunMs = clock.monotonicMs();
     await departures.begin(this.peers(), BEGIN_MS);
     const handed = await handOverAll({ groups, mayLead, clock, scheduler, withinMs: HAND_OVER_MS });
     const facts = { ...handed, tookMs: Math.round(handed.tookMs) };
-    const left = handed.left === 0 ? '' : `, ${handed.left} are left to an election`;
-    logger.info(facts, `the node stops: ${handed.groups} groups were handed over${left}`);
+    const left = handed.left === 0 ? '' : `, left to an election: ${handed.left}`;
+    logger.info(facts, `the node stops: handed over ${counted(handed.groups, 'group')}${left}`);
     return handed;
   }
 
@@ -57,12 +59,20 @@ export class OrderlyStop {
   async takeLeave(): Promise<void> {
     const { departures, groups, mayLead, clock, scheduler, logger } = this.options;
     if (!departures.isStopping) return;
+    this.tell('its clients have their answers');
     // What came back while clients were answered.
     await handOverAll({ groups, mayLead, clock, scheduler, withinMs: LEAVE_MS });
     const peers = this.peers();
     const left = await departures.leave(peers, LEAVE_MS);
     const silent = peers.filter((peer) => !left.includes(peer));
     if (silent.length > 0) logger.info({ silent }, `the node stops: nodes ${silent.join(', ')} did not take leave`);
+    this.tell('its peers have taken leave');
+  }
+
+  /** What has come to pass, and how long after the beginning. */
+  private tell(what: string): void {
+    const { clock, logger } = this.options;
+    logger.info({ sinceBeginMs: Math.round(clock.monotonicMs() - this.begunMs) }, `the node stops: ${what}`);
   }
 
   /** What whoever sends clients here is told. */

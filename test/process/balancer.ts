@@ -16,6 +16,8 @@ export class Balancer {
   private readonly server: Server;
   private readonly open = new Set<Socket>();
   private next = 0;
+  /** When a client connected last, on the clock of `performance`. */
+  connectedMs = 0;
 
   /** @param ports of the nodes, asked for each connection */
   constructor(ports: () => readonly number[]) {
@@ -34,6 +36,7 @@ export class Balancer {
   }
 
   private serve(client: Socket): void {
+    this.connectedMs = performance.now();
     this.keep(client);
     const kept: Buffer[] = [];
     let keptBytes = 0;

@@ -17,12 +17,15 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import type { ProcessNodes } from '../support/process-nodes.ts';
 import { Balancer } from './balancer.ts';
+import { RestartTimeline, type SlowWait } from './restart-timeline.ts';
 
 const TICKETS = 'tickets';
 /** Commands of a client between two rests: a client that never rests shows how much a cluster does, not how long it takes. */
 const BURST = 20;
 const REST_MS = 5;
 const PAGE = 1_000;
+/** Waits from here on are told with what went on meanwhile. */
+const SLOW_MS = 100;
 
 /** Runs one command; a reply as text. */
 type Run = (...command: string[]) => Promise<string>;
@@ -32,16 +35,21 @@ class Caller {
   readonly name: string;
   private readonly run: Run;
   private readonly tickets: number[];
+  private readonly timeline: RestartTimeline;
+  private readonly arrivedMs: () => number;
   acknowledged = 0;
   longestMs = 0;
   /** Which command took that long. */
   longest = '';
   readonly complaints: string[] = [];
 
-  constructor(name: string, run: Run, tickets: number[]) {
+  /** @param arrivedMs when the last command came to the cluster: a program that is started for each takes its time before that */
+  constructor(name: string, run: Run, tickets: number[], timeline: RestartTimeline, arrivedMs: () => number = () => 0) {
     this.name = name;
     this.run = run;
     this.tickets = tickets;
+    this.timeline = timeline;
+    this.arrivedMs = arrivedMs;
   }
 
   async go(isOver: () => boolean): Promise<void> {
@@ -71,7 +79,10 @@ class Caller {
     } catch (error) {
       this.complain(`${command.join(' ')}: ${(error as Error).message.trim()}`);
     }
-    const tookMs = performance.now() - startMs;
+    const endMs = performance.now();
+    const fromMs = Math.max(startMs, this.arrivedMs());
+    const tookMs = endMs - fromMs;
+    this.timeline.waited(`${this.name}: ${command.join(' ')}`, fromMs, endMs);
     if (tookMs > this.longestMs) {
       this.longestMs = tookMs;
       this.longest = command.join(' ');
@@ -113,6 +124,11 @@ export interface RestartReport {
   readonly longestMs: number;
   /** Which command of which client that was. */
   readonly longest: string;
+  /** Half, and all but one of a hundred and of a thousand commands, were answered within this. */
+  readonly percentilesMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+  /** How many took long, and the longest of them. */
+  readonly slowCount: number;
+  readonly slowest: readonly SlowWait[];
   /** Everything that no client should have been told. */
   readonly complaints: readonly string[];
 }
@@ -147,7 +163,9 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
   const port = await balancer.listen();
   const clients: Redis[] = [];
   const tickets: number[] = [];
-  const caller = (name: string, run: Run): Caller => new Caller(name, run, tickets);
+  const timeline = new RestartTimeline(SLOW_MS);
+  const caller = (name: string, run: Run, arrivedMs?: () => number): Caller =>
+    new Caller(name, run, tickets, timeline, arrivedMs);
   /** As it comes: it connects again, and sends again what had no answer. */
   const plain = (name: string): Caller => {
     const client = new Redis(port, '127.0.0.1');
@@ -156,14 +174,21 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
     return caller(name, async (word, ...args) => asText(await client.call(word!, ...args)));
   };
   const callers = ['ioredis 1', 'ioredis 2', 'ioredis 3'].map(plain);
+  // Its connections are told from those of the others by where they come in.
+  const single = new Balancer(() => cluster.nodeIds.map((nodeId) => cluster.redisPort(nodeId)));
   if (options.hasRedisCli) {
     const execute = promisify(execFile);
+    const singlePort = await single.listen();
     callers.push(
-      caller('redis-cli', async (...command) => {
-        const { stdout, stderr } = await execute('redis-cli', ['-p', String(port), '-e', ...command]);
-        if (stderr !== '') throw new Error(stderr);
-        return stdout.replace(/\n$/, '');
-      }),
+      caller(
+        'redis-cli',
+        async (...command) => {
+          const { stdout, stderr } = await execute('redis-cli', ['-p', String(singlePort), '-e', ...command]);
+          if (stderr !== '') throw new Error(stderr);
+          return stdout.replace(/\n$/, '');
+        },
+        () => single.connectedMs,
+      ),
     );
   }
   let isOver = false;
@@ -171,13 +196,18 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
   try {
     await goOn(callers, 5);
     for (const each of callers) each.forgetWaits();
+    timeline.forget();
     for (let nth = 1; nth <= options.restarts; nth++) {
       const nodeId = cluster.nodeIds[nth % cluster.nodeIds.length]!;
       options.onRestart?.(nth, nodeId);
+      timeline.begins(`node ${nodeId} stops`);
       await cluster.shutDown(nodeId);
+      timeline.begins(`node ${nodeId} is down`);
       await goOn(callers, 5);
+      timeline.begins(`node ${nodeId} starts`);
       cluster.revive(nodeId);
       await cluster.ready();
+      timeline.begins(`node ${nodeId} serves`);
       await goOn(callers, 5);
     }
     isOver = true;
@@ -193,8 +223,9 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
     }
   } finally {
     isOver = true;
+    timeline.end();
     for (const client of clients) client.disconnect();
-    balancer.close();
+    for (const each of [balancer, single]) each.close();
   }
   const slowest = callers.reduce((a, b) => (b.longestMs > a.longestMs ? b : a));
   return {
@@ -202,6 +233,13 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
     acknowledged: callers.reduce((sum, { acknowledged }) => sum + 4 * acknowledged, 0),
     longestMs: slowest.longestMs,
     longest: `${slowest.name}: ${slowest.longest}`,
+    percentilesMs: {
+      p50: timeline.percentileMs(50),
+      p99: timeline.percentileMs(99),
+      p999: timeline.percentileMs(99.9),
+    },
+    slowCount: timeline.slowCount,
+    slowest: timeline.slowest(),
     complaints: callers.flatMap(({ complaints }) => complaints),
   };
 }

@@ -18,7 +18,20 @@ const flags = new Command('npm run soak:restarts --')
   .parse()
   .opts<SoakFlags>();
 
-const cluster = await ProcessNodes.start({ groups: Number(flags.groups) });
+/** The steps of stops that nodes have told of, and the longest time that each took, or came after its beginning. */
+function longestSteps(log: readonly string[]): Map<string, number> {
+  const longest = new Map<string, number>();
+  for (const line of log) {
+    const [, json] = /^n\d+ \| (\{.*"the node stops: .*\})$/.exec(line) ?? [];
+    if (json === undefined) continue;
+    const { msg, tookMs, sinceBeginMs } = JSON.parse(json) as { msg: string; tookMs?: number; sinceBeginMs?: number };
+    const step = msg.replace(/handed over \d+ groups?/, 'handed over');
+    longest.set(step, Math.max(longest.get(step) ?? 0, tookMs ?? sinceBeginMs ?? 0));
+  }
+  return longest;
+}
+
+const cluster = await ProcessNodes.start({ groups: Number(flags.groups), logLevel: 'info' });
 try {
   const startMs = performance.now();
   const report = await runRestartRounds(cluster, {
@@ -31,6 +44,12 @@ try {
     `${report.restarts} restarts in ${tookS} s: ${report.acknowledged} commands answered, every write is there once; ` +
       `the longest wait was ${Math.round(report.longestMs)} ms (${report.longest}); ${report.complaints.length} complaints`,
   );
+  const { p50, p99, p999 } = report.percentilesMs;
+  console.log(
+    `waits: half within ${p50.toFixed(1)} ms, 99 % within ${p99.toFixed(1)} ms, 99.9 % within ${p999.toFixed(1)} ms; longer than 100 ms: ${report.slowCount}`,
+  );
+  for (const { what, tookMs, during } of report.slowest) console.log(`  ${Math.round(tookMs)} ms  ${what}: ${during}`);
+  for (const [step, longestMs] of longestSteps(cluster.log)) console.log(`  at most ${longestMs} ms: ${step}`);
   const limitMs = Number(flags.limitMs);
   if (report.complaints.length > 0 || (limitMs > 0 && report.longestMs > limitMs)) {
     console.error(`FAILED:\n  ${report.complaints.slice(0, 20).join('\n  ')}`);
