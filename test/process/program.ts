@@ -3,17 +3,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { until } from '../support/until.ts';
 
-const script = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
-
 export class Program {
   readonly child: ChildProcess;
   output = '';
   code: number | null | undefined;
 
-  constructor(args: readonly string[]) {
+  /** @param environment beside the path */
+  constructor(args: readonly string[], environment: NodeJS.ProcessEnv = {}, name: 'kvorum' | 'raftadmin' = 'kvorum') {
+    const script = fileURLToPath(new URL(`../../cmd/${name}.ts`, import.meta.url));
     this.child = spawn(process.execPath, [script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, ...environment },
     });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.on('data', (chunk) => {
