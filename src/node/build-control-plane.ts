@@ -97,7 +97,7 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   });
   const archive = new GroupArchive({ find: (group) => data.host.get(group), clock, scheduler });
   backups.set(buildBackups(below, catalog, archive, watch, clusterState));
-  data.notesChanges.set(() => backups.get().isArchiving);
+  data.notesChanges.set(() => backups.get().notesChanges());
   const moves = new MoveDriver({
     source: catalog.leader,
     catalog: catalog.client,
@@ -205,6 +205,7 @@ function buildBackups(
     confirmedRoutes: () => confirmedRoutes({ status: () => watch.status, clock, scheduler }),
     pins: storagePressure.pins,
     times: parts.work ?? {},
+    ...(parts.store.compression === undefined ? {} : { compression: parts.store.compression }),
     onError: parts.onBackgroundError,
   });
 }

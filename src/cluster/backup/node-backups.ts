@@ -17,7 +17,7 @@ import type { Cancel, GroupId, HlcTimestamp, Millis, NodeId } from '../../platfo
 import { AdminError, type BackupsView, type CatalogClient } from '../contract/index.ts';
 import { type WorkContext, WorkRunner, type WorkTimes } from '../work/index.ts';
 import { ARCHIVE_FEATURE, archiveViewOf } from './archive-view.ts';
-import { archiveWork, type KnownBackups } from './archive-work.ts';
+import { ARCHIVE_UNIT, archiveWork, type KnownBackups } from './archive-work.ts';
 import { BackupEndpoint, type BackupEndpointOptions } from './endpoint.ts';
 import { ElsewhereError } from './messages.ts';
 import { type BegunBackup, decodeBackupNotes } from './notes.ts';
@@ -67,6 +67,7 @@ export class NodeBackups {
   private asked: AskedBackup | undefined;
   private told: ClusterState | undefined;
   private isToldToArchive = false;
+  private isRunning = false;
   private onBegun: ((backup: BegunBackup) => void) | undefined;
 
   constructor(options: NodeBackupsOptions) {
@@ -105,12 +106,14 @@ export class NodeBackups {
 
   start(): void {
     if (this.options.surroundings === undefined) return;
+    this.isRunning = true;
     this.runner.start();
     this.archiver.start();
   }
 
   /** Settles when nothing of it is under way. */
   async stop(): Promise<void> {
+    this.isRunning = false;
     this.endpoint.stop();
     await Promise.all([this.runner.stop(), this.archiver.stop()]);
   }
@@ -173,14 +176,16 @@ export class NodeBackups {
     };
   }
 
-  /** Whether this node's stores are to note what changes. */
-  get isArchiving(): boolean {
-    const state = this.options.clusterState();
-    // Asked for each entry that is applied.
-    if (state !== this.told) {
-      this.told = state;
-      this.isToldToArchive = this.archiveSettings() !== undefined;
-    }
+  /** Whether this node's stores are to note what changes; asked for each entry that is applied. That it is news begins the archive. */
+  notesChanges(): boolean {
+    const { clusterState, onError } = this.options;
+    const state = clusterState();
+    if (state === this.told) return this.isToldToArchive;
+    const wasTold = this.isToldToArchive;
+    this.told = state;
+    this.isToldToArchive = this.archiveSettings() !== undefined;
+    // One of the nodes gets the lease; nobody waits for the next look.
+    if (this.isToldToArchive && !wasTold && this.isRunning) this.archiver.runNow(ARCHIVE_UNIT).catch(onError);
     return this.isToldToArchive;
   }
 
