@@ -2,8 +2,32 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { startFauxqs } from 'fauxqs';
-import { BackupPlace, getObject, parsePlace, S3Objects } from '../../../src/backup/index.ts';
-import { SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import {
+  BackupPlace,
+  beginChain,
+  type ChangedCluster,
+  ChangeLog,
+  cleanUp,
+  getObject,
+  parsePlace,
+  planMoment,
+  readChanges,
+  S3Objects,
+  type StoredStep,
+  storeChanges,
+  verifyChanges,
+  writeStep,
+} from '../../../src/backup/index.ts';
+import {
+  ByteRateLimit,
+  groupId,
+  hlcTimestamp,
+  SystemClock,
+  SystemRandom,
+  SystemScheduler,
+} from '../../../src/platform/index.ts';
+import { WrappingKeys } from '../../../src/security/index.ts';
+import { pooledCompression } from '../../../src/store/index.ts';
 import { objectStoreContract } from '../../support/object-store-contract.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 
@@ -46,6 +70,76 @@ objectStoreContract(
   },
   11 * MIB,
 );
+
+describe('an archive of changes in a bucket of S3', () => {
+  test('is a chain of steps with their parts, of one step a number, and is cleaned up', async () => {
+    const server = await startServer();
+    const proxy = await FaultyProxy.open(server.port);
+    const store = await openAt(proxy.address);
+    try {
+      const random = new SystemRandom();
+      const keys = WrappingKeys.parse('01'.repeat(32), 'the test');
+      const place = await BackupPlace.write(store, keys, random);
+      const log = new ChangeLog(place);
+      let now = 1_000n;
+      const spans = [{ start: Buffer.alloc(0), end: undefined }];
+      const cluster: ChangedCluster = {
+        firstKey: Buffer.alloc(0),
+        groups: async () => [groupId(1)],
+        point: async () => {
+          now += 10n;
+          return hlcTimestamp(now);
+        },
+        changes: (group, order) => {
+          const pages = async function* () {
+            const commitTs = hlcTimestamp(order.to - 1n);
+            yield [
+              { key: Buffer.from('k'), commitTs, expireTs: hlcTimestamp(0n), value: Buffer.alloc(MIB, order.seq) },
+            ];
+          };
+          const changes = { spans, pages: pages(), confirm: async () => ({ ceilingMs: 1 }) };
+          const limit = new ByteRateLimit(new SystemClock(), new SystemScheduler(), 1 << 30);
+          const { signal } = new AbortController();
+          return storeChanges({ log, group, order, changes, compression: pooledCompression, limit, random, signal });
+        },
+      };
+      const facts = { createdMs: 1, version: 'test', clusterName: 'orders' };
+      const backUp = (id: string) =>
+        place.putManifest({
+          ...facts,
+          id,
+          at: hlcTimestamp(now),
+          catalogVersion: 1,
+          dataKey: place.dataKey?.id,
+          groups: [],
+        });
+      const step = (before: StoredStep) =>
+        writeStep(before, { log, facts, cluster, parallel: 1, random, signal: new AbortController().signal });
+      let end = await beginChain('20260102T030405Z-00000001', { log, facts, cluster });
+      await backUp('20260102T030406Z-00000001');
+      end = await step(end);
+      assert.deepEqual(await step(await log.step(end.step.chain, 0)), end, 'another one of the number is not written');
+      await backUp('20260102T030407Z-00000002');
+      end = await step(end);
+      const read = await BackupPlace.read(store, keys, random);
+      const plan = await planMoment(read, end.step.to, undefined, String);
+      assert.equal(plan.backup.id, '20260102T030407Z-00000002');
+      const found: number[] = [];
+      for await (const page of readChanges(plan, { compression: pooledCompression }))
+        found.push(...page.map(({ value }) => value![0]!));
+      assert.deepEqual(found, [2]);
+      const done = await cleanUp({ place: read, choose: ([oldest]) => [oldest!.id], nowMs: () => 1, random });
+      // The first steps of the chain, and of the second one what the other attempt has left.
+      assert.deepEqual([done.removed.length, done.steps, done.objects], [1, 2, 2]);
+      assert.deepEqual([...(await log.chains()).values()], [[2]]);
+      assert.deepEqual((await verifyChanges(plan, { compression: pooledCompression })).problems, []);
+    } finally {
+      await store.close();
+      await proxy.close();
+      await server.stop();
+    }
+  });
+});
 
 describe('a bucket of S3 behind a network that fails', () => {
   let server: Fauxqs;
