@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BatchChains } from '../../../../src/adapter/redis/request/batch-chains.ts';
 import type { ForwardedBatchMessage } from '../../../../src/adapter/redis/request/forwarded-command.ts';
+import type { RedisServerOptions } from '../../../../src/adapter/redis/server/server.ts';
 import { groupId } from '../../../../src/platform/index.ts';
+import { FakeKv } from '../../../support/fake-kv.ts';
+import { eventually, request, testServers } from '../harness.ts';
+
+const servers = testServers();
 
 const batch = (count: number, source?: number, place = 0): ForwardedBatchMessage => ({
   kind: 'batch',
@@ -43,5 +48,51 @@ describe('a batch of a chain', () => {
     for (let source = 0; source < 16_385; source++) chains.join(batch(1, source));
     assert.equal(chains.join(batch(1, 0, 1)), undefined);
     assert.notEqual(chains.join(batch(1, 1, 1)), undefined);
+  });
+});
+
+describe('a connection to a node that does not lead', () => {
+  /** A client of a node that forwards to another, whose operations complete when the test says so. */
+  const bench = async (features?: RedisServerOptions['features']) => {
+    const leader = new FakeKv({ nodeId: 2 });
+    const kv = new FakeKv({ nodeId: 1, state: leader.state });
+    kv.leader = leader;
+    await servers.start({ kv: leader });
+    const server = await servers.start({ kv, ...(features === undefined ? {} : { features }) });
+    leader.holding = true;
+    const client = await server.connect();
+    const other = await server.connect();
+    /** What was sent before has long been read. */
+    const settle = async (): Promise<void> => {
+      for (let at = 0; at < 5; at++) await other.call('ping');
+    };
+    const send = (at: number): void => client.send(request('append', 'a', String(at)));
+    return { leader, kv, client, send, settle };
+  };
+
+  test('sends a command on while the one before it is under way, a few at a time', async () => {
+    const { leader, kv, client, send, settle } = await bench();
+    for (let at = 1; at <= 4; at++) {
+      send(at);
+      await eventually(() => leader.submitted === at, `command ${at} is sent on`);
+    }
+    send(5);
+    send(6);
+    await settle();
+    assert.equal(kv.forwarded, 4);
+    leader.releaseHeld();
+    assert.deepEqual(await client.readMany(6), [1, 2, 3, 4, 5, 6]);
+    assert.equal(kv.forwarded, 5);
+  });
+
+  test('waits for the one before it where some node does not know chains', async () => {
+    const { leader, kv, client, send, settle } = await bench(() => ({ kind: 'off', lacking: [] }));
+    send(1);
+    await eventually(() => leader.submitted === 1, 'the first is sent on');
+    send(2);
+    await settle();
+    assert.equal(kv.forwarded, 1);
+    leader.releaseHeld();
+    assert.deepEqual(await client.readMany(2), [1, 2]);
   });
 });
