@@ -69,6 +69,8 @@ describe('the command line', () => {
       single.stderr,
       new RegExp(`port ${takenPort} on 127\\.0\\.0\\.1 is taken; choose another one with --redis-port`),
     );
+    const optional = await kvorum(['server', '--redis-port', '0', '--dynamodb-port', String(takenPort)]);
+    assert.match(optional.stderr, /choose another one with --dynamodb-port, or do without: --dynamodb-port=none/);
     const cluster = await kvorum(['cluster', '--metrics-port', String(takenPort - 1)]);
     assert.equal(cluster.code, 1);
     assert.match(cluster.stderr, new RegExp(`port ${takenPort} on 127\\.0\\.0\\.1 is taken; .*--metrics-port`));

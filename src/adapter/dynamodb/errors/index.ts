@@ -2,4 +2,4 @@
 
 export { DynamoError, type DynamoErrorType, serializationError, validationError } from './dynamo-error.ts';
 export { errorMembers, statusOf } from './error-answer.ts';
-export { asDynamoError, isUnforeseen } from './kvorum-errors.ts';
+export { asDynamoError, isConflict, isUnforeseen } from './kvorum-errors.ts';

@@ -63,11 +63,16 @@ const UNFORESEEN: Row = {
   message: 'The request processing has failed because of an unknown error, exception or failure.',
 };
 
+const rowOf = (error: unknown): Row =>
+  error instanceof KvorumError ? (BY_CODE[error.code] ?? BY_DISPOSITION[error.disposition]) : UNFORESEEN;
+
+/** True when others were in the way, and nothing was changed. */
+export const isConflict = (error: unknown): boolean => !(error instanceof DynamoError) && rowOf(error) === CONFLICT;
+
 /** The exception for whatever an operation failed with. */
 export function asDynamoError(error: unknown): DynamoError {
   if (error instanceof DynamoError) return error;
-  const { type, message } =
-    error instanceof KvorumError ? (BY_CODE[error.code] ?? BY_DISPOSITION[error.disposition]) : UNFORESEEN;
+  const { type, message } = rowOf(error);
   return new DynamoError(type, message);
 }
 

@@ -1,5 +1,6 @@
 /** TransactGetItems: up to a hundred items as they were at one moment. */
-import { DynamoError, validationError } from '../errors/index.ts';
+import type { KeyView } from '../../../kv/index.ts';
+import { DynamoError, isConflict, validationError } from '../errors/index.ts';
 import { GET, ProjectedItems, type Projection, readExpressions } from '../expressions/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
 import { rowKeyOf, type TableDescriptor, tableNameOf } from '../tables/index.ts';
@@ -8,7 +9,7 @@ import { TableCosts } from './consumed-capacity.ts';
 import type { ItemStore } from './item-store.ts';
 import { isEmptyKey, placeOfKey } from './key-errors.ts';
 import type { TransactGetItemsInput } from './requests.ts';
-import { canceled, reasonOf } from './transaction-body.ts';
+import { canceled, canceledByOthers, reasonOf } from './transaction-body.ts';
 import { checkFence, fenceOf, readItemRow } from './write-item.ts';
 
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -46,12 +47,14 @@ export function transactGet(
       throw validationError('Transaction request cannot include multiple operations on one item');
     }
     const keys = places.flatMap(({ table, place }) => [rowKeyOf(table, place), fenceOf(table, place)]);
-    const read = await store.read(keys, deadlineMs, (view) =>
+    const body = (view: KeyView): ReadItem[] =>
       places.map(({ table, place }) => {
         checkFence(view, table, place);
         return { table, item: readItemRow(view, table, place) };
-      }),
-    );
+      });
+    const read = await store.read(keys, deadlineMs, body).catch((error: unknown) => {
+      throw isConflict(error) ? canceledByOthers(asked.length) : error;
+    });
     const bytes = read.reduce((sum, { item }) => sum + (item === undefined ? 0 : itemSize(item)), 0);
     if (bytes > MAX_BYTES)
       throw validationError('The total size of the items in a transaction cannot be more than 4 MB');

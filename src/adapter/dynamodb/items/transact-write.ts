@@ -2,13 +2,14 @@
  * TransactWriteItems: up to a hundred changes, all of them or none, over any tables and groups. Where all of its rows are one group's it is one command at the
  * group's leader, as a change by itself is.
  */
-import { type GroupId, hasCode, isOutcomeUnknown } from '../../../platform/index.ts';
-import { DynamoError, validationError } from '../errors/index.ts';
+import { type GroupId, isOutcomeUnknown, type Millis, sleep } from '../../../platform/index.ts';
+import { DynamoError, isConflict, validationError } from '../errors/index.ts';
 import { CONDITIONAL_WRITE, readExpressions, UPDATE } from '../expressions/index.ts';
 import { type AnyOperation, declareOperation, type RequestContext } from '../operation/index.ts';
-import { tableNameOf } from '../tables/index.ts';
+import { type TableDescriptor, tableNameOf } from '../tables/index.ts';
 import { itemSize, readItem, readUnits } from '../values/index.ts';
 import { TableCosts } from './consumed-capacity.ts';
+import { StaleTableError } from './errors.ts';
 import type { BoundChange } from './item-changes.ts';
 import type { ItemStore } from './item-store.ts';
 import { ITEM_SERVICE } from './message-head.ts';
@@ -16,10 +17,12 @@ import { decodeOutcome } from './outcome-message.ts';
 import { otherRequest, type RequestToken, requestToken } from './request-token.ts';
 import type { TransactWriteItem, TransactWriteItemsInput } from './requests.ts';
 import { collectionMetrics } from './single-items.ts';
-import { bindAll, canceled, transactionBody } from './transaction-body.ts';
+import { bindAll, canceledByOthers, transactionBody } from './transaction-body.ts';
 import { encodeTransaction, type NamedChange, type Outcome, readTransactionDone } from './transaction-message.ts';
 
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+/** Before a transaction is tried again of which it is not known whether it was done. */
+const ATTEMPT_GAP_MS: Millis = 50;
 const KINDS = { ConditionCheck: 'check', Put: 'put', Delete: 'delete', Update: 'update' } as const;
 
 export interface TransactPlan {
@@ -101,11 +104,13 @@ const inProgress = (): DynamoError =>
 
 async function doTransaction(
   store: ItemStore,
-  context: RequestContext,
+  { deadlineMs }: RequestContext,
   { changes, token }: Pick<TransactPlan, 'changes' | 'token'>,
 ): Promise<DoneTransaction> {
-  const { deadlineMs } = context;
-  return store.withTables(new Set(changes.map(({ name }) => name)), deadlineMs, async (tables) => {
+  const { clock, scheduler } = store.services;
+  /** What an attempt ended with that may have been done. */
+  let unknown: unknown;
+  const attempt = async (tables: ReadonlyMap<string, TableDescriptor>): Promise<DoneTransaction> => {
     const { bound, keys } = bindAll(changes, tables);
     const allKeys = token === undefined ? keys : [...keys, token.key];
     const body = transactionBody(bound, token);
@@ -118,16 +123,20 @@ async function doTransaction(
       try {
         return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body, remote) };
       } catch (error) {
-        if (hasCode(error, 'CONFLICT')) {
-          const reason = { Code: 'TransactionConflict', Message: 'Transaction is ongoing for the item' };
-          throw canceled(changes.map(() => reason));
-        }
-        // The token's row tells the next attempt what became of this one.
-        const isWorth = token !== undefined && isOutcomeUnknown(error);
-        if (!isWorth || store.services.clock.monotonicMs() >= deadlineMs) throw error;
+        if (error instanceof DynamoError || error instanceof StaleTableError) throw error;
+        // The token's row tells the next attempt what became of this one. Until one has looked at it, what others end with says nothing of the first.
+        if (token !== undefined && isOutcomeUnknown(error)) unknown ??= error;
+        if (unknown === undefined) throw isConflict(error) ? canceledByOthers(changes.length) : error;
+        if (clock.monotonicMs() >= deadlineMs) throw unknown;
+        await sleep(scheduler, ATTEMPT_GAP_MS);
       }
     }
-  });
+  };
+  try {
+    return await store.withTables(new Set(changes.map(({ name }) => name)), deadlineMs, attempt);
+  } catch (error) {
+    throw unknown === undefined || error instanceof DynamoError ? error : unknown;
+  }
 }
 
 /** Costs by table; a repetition reads what it would have written. */

@@ -26,6 +26,12 @@ export const canceled = (reasons: readonly CancellationReason[]): DynamoError =>
     { CancellationReasons: reasons },
   );
 
+/** A transaction that others were in the way of. @param actions how many it has */
+export function canceledByOthers(actions: number): DynamoError {
+  const reason = { Code: 'TransactionConflict', Message: 'Transaction is ongoing for the item' };
+  return canceled(Array.from({ length: actions }, () => reason));
+}
+
 /** What a refused action is called among the reasons. */
 export function reasonOf(error: DynamoError): CancellationReason {
   if (error.type === 'ConditionalCheckFailedException') {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
+import { before, describe, mock, test } from 'node:test';
 import { DynamoError } from '../../../../src/adapter/dynamodb/errors/index.ts';
+import { LeaderUnavailableError, OvertakenError } from '../../../../src/kv/index.ts';
+import { OutcomeUnknownError } from '../../../../src/raftengine/index.ts';
 import { DynamoNodes } from '../dynamo-nodes.ts';
 
 const KEY = {
@@ -152,6 +154,35 @@ describe('transactions over tables in several groups', () => {
       ['done', 'TransactionInProgressException', 'IdempotentParameterMismatchException'],
     );
     await nodes.run(1, 'TransactWriteItems', request);
+    assert.deepEqual([await balance(1), await balance(2)].map(Number), [before[0]! - 1, before[1]! + 1]);
+    await nodes.run(2, 'TransactWriteItems', { TransactItems: transfer(2, 1, 1) });
+  });
+
+  test('are done once when it is not known what became of the first attempt, whatever is in the way of the next', async () => {
+    const before = [await balance(1), await balance(2)].map(Number);
+    const { store } = nodes.ends[0]!;
+    const write = store.write.bind(store);
+    const outcomes = ['done, and not told', 'in the way', 'no leader'];
+    const attempts = mock.method(store, 'write', async (...args: Parameters<typeof write>) => {
+      switch (outcomes.shift()) {
+        case 'done, and not told':
+          await write(...args);
+          throw new OutcomeUnknownError('nobody has answered');
+        case 'in the way':
+          throw new OvertakenError('others are in the way');
+        case 'no leader':
+          throw new LeaderUnavailableError('nobody leads');
+        default:
+          return write(...args);
+      }
+    });
+    const request = { TransactItems: transfer(1, 2, 1), ClientRequestToken: 'token-4' };
+    await nodes.run(1, 'TransactWriteItems', request);
+    assert.equal(attempts.mock.callCount(), 4);
+    outcomes.push('in the way');
+    const refused = await nodes.refusal(1, 'TransactWriteItems', { TransactItems: transfer(1, 2, 1) });
+    assert.match(refused.message, /\[TransactionConflict, TransactionConflict\]$/);
+    attempts.mock.restore();
     assert.deepEqual([await balance(1), await balance(2)].map(Number), [before[0]! - 1, before[1]! + 1]);
     await nodes.run(2, 'TransactWriteItems', { TransactItems: transfer(2, 1, 1) });
   });
