@@ -13,6 +13,8 @@ export interface LocalNodesOptions {
   /** Settings besides, by their flags. */
   readonly flags?: Readonly<Record<string, unknown>>;
   readonly onLine?: (node: number, line: string) => void;
+  /** See `LocalClusterOptions.script`; default: this program. */
+  readonly script?: string | undefined;
 }
 
 export interface LocalNodes {
@@ -29,7 +31,7 @@ export const portOf = (address: string): number => Number(address.slice(address.
 
 /** Starts the nodes and waits until they are ready. */
 export async function startLocalNodes(scratch: Scratch, options: LocalNodesOptions): Promise<LocalNodes> {
-  const { nodes, groups, onLine } = options;
+  const { nodes, groups, onLine, script } = options;
   const dataFolder = scratch.newFolder('kvorum');
   const first = await freePortRange(3 * nodes);
   const ports = {
@@ -41,7 +43,11 @@ export async function startLocalNodes(scratch: Scratch, options: LocalNodesOptio
   };
   const flags = { ...ports, nodes, groups, dataFolder, ...options.flags };
   const { values } = loadConfig(clusterSettings, { flags, environment: {} });
-  const cluster = new LocalCluster({ nodes: toClusterNodes(values), ...(onLine === undefined ? {} : { onLine }) });
+  const cluster = new LocalCluster({
+    nodes: toClusterNodes(values),
+    script: () => script,
+    ...(onLine === undefined ? {} : { onLine }),
+  });
   const stop = scratch.own(() => cluster.stop(STOP_TIMEOUT_MS));
   cluster.start();
   const members = (): Promise<ClusterMember[]> => cluster.ready(START_TIMEOUT_MS);

@@ -3,7 +3,7 @@
  * on Ctrl-C and when the benchmark is told to end, and only what was started here is ended.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,21 +88,27 @@ export class Scratch {
     };
   }
 
-  /** Runs a program to its end. @returns its standard output @throws with what it said when it fails or takes too long */
-  run(program: string, args: readonly string[], timeoutMs: number): Promise<string> {
+  /**
+   * Runs a program to its end.
+   * @param input path of the file that it reads as standard input
+   * @returns its standard output @throws with what it said when it fails or takes too long
+   */
+  run(program: string, args: readonly string[], timeoutMs: number, input?: string): Promise<string> {
     return new Promise((resolve, reject) => {
+      const file = input === undefined ? undefined : openSync(input, 'r');
       const child = spawn(program, args, {
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: [file ?? 'ignore', 'pipe', 'pipe'],
         timeout: timeoutMs,
         killSignal: 'SIGKILL',
       });
+      if (file !== undefined) closeSync(file);
       this.children.add(child);
       let stdout = '';
       let stderr = '';
-      child.stdout.on('data', (chunk: Buffer) => {
+      child.stdout!.on('data', (chunk: Buffer) => {
         stdout += chunk.toString('latin1');
       });
-      child.stderr.on('data', (chunk: Buffer) => {
+      child.stderr!.on('data', (chunk: Buffer) => {
         stderr = (stderr + chunk.toString('latin1')).slice(-KEPT_OUTPUT_BYTES);
       });
       child.once('error', reject);

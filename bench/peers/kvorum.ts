@@ -16,16 +16,19 @@ const PROBE_TIMEOUT_MS = 5000;
 export class KvorumPeer implements ReplicatedPeer {
   readonly name = 'kvorum';
   private readonly scratch: Scratch;
+  private readonly script: string | undefined;
   private nodes: LocalNodes | undefined;
   private members: ClusterMember[] = [];
 
-  constructor(scratch: Scratch) {
+  /** @param script of another build, see `LocalClusterOptions.script` */
+  constructor(scratch: Scratch, script?: string) {
     this.scratch = scratch;
+    this.script = script;
   }
 
   async start(): Promise<void> {
     // One group holds all keys: what one leader can do is the question.
-    this.nodes = await startLocalNodes(this.scratch, { nodes: NODES, groups: 0 });
+    this.nodes = await startLocalNodes(this.scratch, { nodes: NODES, groups: 0, script: this.script });
     this.members = await this.nodes.members();
     await waitForRedis(this.leaderPort());
   }
@@ -108,6 +111,11 @@ export class KvorumPeer implements ReplicatedPeer {
     const [second, third] = this.followers();
     const port = ({ addresses }: ClusterMember): number => portOf(addresses.redis);
     return [port(this.leader()), port(second!), port(third!)];
+  }
+
+  /** Processes of the nodes: the leader of all keys first. */
+  pids(): number[] {
+    return [this.leader(), ...this.followers()].map(({ pid }) => pid);
   }
 
   private leader(): ClusterMember {

@@ -6,6 +6,8 @@ export interface LoadFigures {
   /** Median latency of one command, or of one pipeline. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** How many there were, those that told how many fill the time included; where that is known. */
+  readonly commands?: number;
   /** Share of its time in which the load generator was busy, where it can tell: below 0.9 it was not the limit. */
   readonly clientBusy?: number;
 }

@@ -67,10 +67,12 @@ async function calibrated(scratch: Scratch, port: number, load: CommandLoad): Pr
   const first = Math.min(CALIBRATION_COMMANDS * Math.min(4, pipeline), mostCommands / 2);
   const calibration = await run(first, 1);
   const wanted = Math.max(CALIBRATION_COMMANDS, Math.ceil((calibration.get('rps') ?? 0) * seconds));
-  const figures = await run(Math.min(wanted, mostCommands - first), seconds);
+  const measured = Math.min(wanted, mostCommands - first);
+  const figures = await run(measured, seconds);
   return {
     perSecond: figures.get('rps')!,
     p50Ms: figures.get('p50_latency_ms')!,
     p99Ms: figures.get('p99_latency_ms')!,
+    commands: first + measured,
   };
 }

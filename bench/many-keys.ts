@@ -1,0 +1,221 @@
+/**
+ * `npm run bench:many-keys`: what commands on many keys cost. This program and release 0.1.0 are started in turn, three nodes and one group each, beside a
+ * redis-server that syncs every write: SET, SET with -P 16 and GET over 100,000 keys, with the processor time that a command takes of the
+ * leader and of a follower, by thread; a million new keys by `redis-cli --pipe`; SET while LevelDB sorts those. Processor time is counted until the
+ * nodes rest, so that nothing that is done later is left out. Everything is on loopback and ends by itself; the figures are kept in bench/results.
+ */
+import { mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import { ReleasedProgram, skipWithoutHistory } from '../test/upgrade/releases.ts';
+import { machine, rotated } from './machine.ts';
+import {
+  BUILDS,
+  type Build,
+  formatManyKeys,
+  LOADS,
+  type Load,
+  type LoadSample,
+  type PipeSample,
+  verdictsOf,
+} from './many-keys-report.ts';
+import { KvorumPeer } from './peers/kvorum.ts';
+import { type LoadSpec, MANY_KEYS, type Peer, VALUE_BYTES } from './peers/peer.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { isInstalled, Scratch } from './scratch.ts';
+import { meanTimes, sumOf, threadClock, timesBetween } from './thread-cpu.ts';
+
+interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly keys: number;
+  readonly builds?: readonly Build[];
+  readonly quick?: boolean;
+  readonly folder?: string;
+  readonly json?: boolean;
+}
+
+const CLIENTS = 50;
+const WARM_UP_SECONDS = 12;
+const PIPE_TIMEOUT_MS = 600_000;
+/** Nodes rest when they use less than this share of a processor, each, for so long. */
+const REST_SHARE = 0.08;
+const REST_MS = 2_000;
+const LONGEST_UNREST_MS = 60_000;
+/** Commands in one piece of the file that redis-cli sends. */
+const COMMANDS_AT_ONCE = 10_000;
+
+/** SETs of new keys, as redis-cli sends them. @returns the path */
+function writeCommands(path: string, keys: number): string {
+  const value = 'x'.repeat(VALUE_BYTES);
+  const file = openSync(path, 'w');
+  for (let at = 0; at < keys; at += COMMANDS_AT_ONCE) {
+    let text = '';
+    for (let key = at; key < Math.min(keys, at + COMMANDS_AT_ONCE); key++) {
+      text += `*3\r\n$3\r\nSET\r\n$16\r\npip:${String(key).padStart(12, '0')}\r\n$${VALUE_BYTES}\r\n${value}\r\n`;
+    }
+    writeSync(file, text);
+  }
+  return path;
+}
+
+/** Measures one build after the other. */
+class ManyKeysRun {
+  readonly loads: LoadSample[] = [];
+  readonly pipes: PipeSample[] = [];
+  private readonly scratch: Scratch;
+  private readonly options: Options;
+  private readonly released: ReleasedProgram | undefined;
+  private readonly commands: string;
+
+  constructor(scratch: Scratch, options: Options, released: ReleasedProgram | undefined) {
+    this.scratch = scratch;
+    this.options = options;
+    this.released = released;
+    this.commands = writeCommands(join(scratch.folder, 'commands'), options.keys);
+  }
+
+  async round(build: Build): Promise<void> {
+    if (build === 'redis') {
+      const redis = new RedisPeer(this.scratch);
+      await this.measure(
+        build,
+        redis,
+        () => redis.port,
+        () => [],
+      );
+      return;
+    }
+    const kvorum = new KvorumPeer(this.scratch, build === 'now' ? undefined : this.released!.script);
+    await this.measure(
+      build,
+      kvorum,
+      () => kvorum.leaderPort(),
+      () => kvorum.pids(),
+    );
+  }
+
+  /** @param pids the leader's first; none where the processor time is not asked for */
+  private async measure(build: Build, peer: Peer, port: () => number, pids: () => readonly number[]): Promise<void> {
+    await peer.start();
+    try {
+      for (const load of ['set', 'get'] as const) await peer.load(this.spec(load, this.warmUpSeconds));
+      for (const load of Object.keys(LOADS) as Load[]) await this.measureLoad(build, load, peer, pids());
+      await this.measurePipe(build, peer, port());
+    } finally {
+      await peer.stop();
+    }
+  }
+
+  private get warmUpSeconds(): number {
+    return this.options.quick === true ? 1 : WARM_UP_SECONDS;
+  }
+
+  private spec(load: Load, seconds: number): LoadSpec {
+    const { pipeline, operation } = LOADS[load];
+    return { operation, clients: CLIENTS, pipeline, keyCount: MANY_KEYS, seconds };
+  }
+
+  private async measureLoad(build: Build, load: Load, peer: Peer, pids: readonly number[]): Promise<void> {
+    await this.untilTheyRest(pids);
+    const before = pids.map(threadClock);
+    const { perSecond, commands = 1 } = await peer.load(this.spec(load, this.options.seconds));
+    await this.untilTheyRest(pids);
+    const [leader, ...followers] = pids.map((pid, at) => timesBetween(before[at]!, threadClock(pid), commands));
+    const cpu = leader === undefined ? {} : { leader, follower: meanTimes(followers) };
+    this.loads.push({ build, load, perSecond, ...cpu });
+    const shown =
+      leader === undefined
+        ? ''
+        : `, ${sumOf(leader).toFixed(1)} us leader, ${sumOf(meanTimes(followers)).toFixed(1)} us follower`;
+    console.error(`  ${build.padEnd(6)}  ${LOADS[load].title}: ${Math.round(perSecond)}/s${shown}`);
+  }
+
+  private async measurePipe(build: Build, peer: Peer, port: number): Promise<void> {
+    const startMs = performance.now();
+    const args = ['-h', '127.0.0.1', '-p', String(port), '--pipe'];
+    const said = await this.scratch.run('redis-cli', args, PIPE_TIMEOUT_MS, this.commands);
+    const seconds = (performance.now() - startMs) / 1000;
+    if (!/errors: 0, replies: \d+/.test(said)) throw new Error(`redis-cli was refused something: ${said}`);
+    const { p50Ms, p99Ms } = await peer.load(this.spec('set', this.options.seconds));
+    this.pipes.push({ build, seconds, p50Ms, p99Ms });
+    console.error(
+      `  ${build.padEnd(6)}  ${this.options.keys} keys: ${seconds.toFixed(1)} s; then p50 ${p50Ms} ms, p99 ${p99Ms} ms`,
+    );
+  }
+
+  /** What was applied is written a while later, and sorted after that: it belongs to the commands. */
+  private async untilTheyRest(pids: readonly number[]): Promise<void> {
+    const endMs = performance.now() + LONGEST_UNREST_MS;
+    for (let isAtRest = pids.length === 0; !isAtRest && performance.now() < endMs; ) {
+      const before = pids.map(threadClock);
+      const startMs = performance.now();
+      await delay(REST_MS);
+      const wallUs = (performance.now() - startMs) * 1000;
+      isAtRest = pids.every((pid, at) => sumOf(timesBetween(before[at]!, threadClock(pid), 1)) < REST_SHARE * wallUs);
+    }
+  }
+}
+
+function count(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
+    return value;
+  };
+}
+
+function buildList(text: string): Build[] {
+  return text.split(',').map((word) => {
+    const build = BUILDS.find((known) => known === word);
+    if (build === undefined) throw new InvalidArgumentError(`Known builds are ${BUILDS.join(', ')}.`);
+    return build;
+  });
+}
+
+async function main(given: Options): Promise<number> {
+  const options =
+    given.quick === true ? { ...given, rounds: 1, seconds: 1, keys: Math.min(given.keys, 20_000) } : given;
+  for (const program of ['redis-server', 'redis-benchmark', 'redis-cli']) {
+    if (await isInstalled(program)) continue;
+    console.error(`NOT MEASURED: ${program} is not installed (see .ci/run)`);
+    return 1;
+  }
+  const builds = (options.builds ?? BUILDS).filter((build) => build !== '0.1.0' || skipWithoutHistory === false);
+  const released = builds.includes('0.1.0') ? new ReleasedProgram('0.1.0') : undefined;
+  const scratch = new Scratch(options.folder);
+  scratch.own(async () => released?.remove());
+  const run = new ManyKeysRun(scratch, options, released);
+  try {
+    for (let round = 0; round < options.rounds; round++) {
+      console.error(`round ${round + 1} of ${options.rounds}`);
+      for (const build of rotated(builds, round)) await run.round(build);
+    }
+  } finally {
+    await scratch.clean();
+  }
+  const at = new Date().toISOString();
+  const { loads, pipes } = run;
+  const { rounds, seconds, keys } = options;
+  const result = { at, machine: machine(), rounds, secondsPerLoad: seconds, keys, loads, pipes };
+  const written = new URL(`./results/many-keys-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
+  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
+  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
+  console.log(options.json === true ? JSON.stringify(result, undefined, 2) : `\n${formatManyKeys({ loads, pipes })}\n`);
+  return verdictsOf({ loads, pipes }).some(({ passed, isQuiet }) => isQuiet && passed === false) ? 1 : 0;
+}
+
+const program = new Command('npm run bench:many-keys --')
+  .description(
+    'Measures commands on many keys, this program beside release 0.1.0 and redis-server; exits with 1 when a bar is missed.',
+  )
+  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
+  .option('-s, --seconds <seconds>', 'length of each load', count(600), 6)
+  .option('--keys <count>', 'new keys that redis-cli sends', count(1e8), 1_000_000)
+  .option('--builds <builds>', `comma-separated: ${BUILDS.join(', ')}`, buildList)
+  .option('-q, --quick', 'one round of one second a load, few keys: shows that everything works, not what is fast')
+  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
+  .option('--json', 'print the result file instead of the tables');
+program.parse();
+process.exit(await main(program.opts<Options>()));
