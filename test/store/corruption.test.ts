@@ -206,7 +206,6 @@ test('a row that changed below a store that is open is refused by every kind of 
       openLevel: levels.openLevel,
       folders: levels,
       disk: new MemoryDisk(),
-      limits: { cacheBytes: 0 },
       onFailure: (error: Error) => failures.push(error),
     });
     const writer = store.write();
@@ -214,6 +213,7 @@ test('a row that changed below a store that is open is refused by every kind of 
     store.setGcThreshold(writer, ts(1));
     writer.commit(1);
     await store.flush();
+    store.forgetCached?.();
     const level = levels.beneath('store');
     await level.open();
     // The row of one key under another key: each is sound, but not where it is.

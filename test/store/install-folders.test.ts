@@ -310,10 +310,12 @@ test('a slice of collection that runs when an install begins removes nothing fro
   for (const commitTs of [10, 20, 30]) {
     const unit = target.write();
     for (let at = 0; at < KEYS; at++) unit.put(bytes(`k${at}`), bytes('old'), ts(commitTs), NEVER);
-    if (commitTs === 30) target.setGcThreshold(unit, ts(1000));
     unit.commit(target.appliedIndex + 1);
   }
   await target.flush();
+  const unit = target.write();
+  target.setGcThreshold(unit, ts(1000));
+  unit.commit(target.appliedIndex + 1);
   const source = await openGroupStore(bed().options);
   for (const commitTs of [10, 20, 30]) {
     const unit = source.write();

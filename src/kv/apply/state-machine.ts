@@ -48,6 +48,7 @@ import {
 } from '../entry/index.ts';
 import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from '../time/index.ts';
 import { openGroupSnapshot, stageGroupSnapshot } from './group-snapshot.ts';
+import { nameOf } from './lock-rows.ts';
 import { LockTable } from './lock-table.ts';
 import { ownerOf, rangeFloor } from './ownership.ts';
 import { SpanState } from './span-state.ts';
@@ -318,14 +319,16 @@ export class GroupStateMachine implements StateMachine {
     const mutationCount = reader.u32();
     const table = this.spans.table;
     const isLocked = this.locks.size > 0;
+    const expected = new ExpectedNames();
     for (let left = expectCount; left > 0; left--) {
       const unit = reader.unit(unitCount);
       const isVersion = reader.expectKind();
       const key = reader.view();
+      const name = expected.add(key);
       const versionTs = isVersion ? reader.timestamp() : ABSENT;
       if (ownerOf(table, key, 'write') === undefined) refusals.add(unit, 'notOwned');
       else if (isLocked && this.locks.againstRead(key) !== undefined) refusals.add(unit, 'locked');
-      else if (!refusals.has(unit) && visibleVersion(this.store.latest(key), commitTs) !== versionTs)
+      else if (!refusals.has(unit) && visibleVersion(this.store.latest(key, name), commitTs) !== versionTs)
         refusals.add(unit, 'conflict');
     }
     const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
@@ -344,14 +347,14 @@ export class GroupStateMachine implements StateMachine {
           const expireTs = kind === MutationKind.Put ? ABSENT : reader.timestamp();
           if (isDropped) break;
           if (isHeard) this.tell(key, commitTs);
-          writer.put(key, value, commitTs, expireTs);
+          writer.put(key, value, commitTs, expireTs, expected.nameOf(key));
           if (isCaptured) this.spans.capture(writer, index, 'put', key, commitTs);
           break;
         }
         case MutationKind.Delete:
           if (isDropped) break;
           if (isHeard) this.tell(key, commitTs);
-          writer.delete(key, commitTs);
+          writer.delete(key, commitTs, expected.nameOf(key));
           if (isCaptured) this.spans.capture(writer, index, 'delete', key, commitTs);
           break;
         default: {
@@ -497,6 +500,38 @@ export class GroupStateMachine implements StateMachine {
 
   async close(): Promise<void> {
     await this.store.close();
+  }
+}
+
+/** Expectations between two of keys that are written. */
+const LOOKED_AT = 4;
+
+/**
+ * Texts of the keys that a batch expects something of: most are written by it too, in the same order, and a text that is made once is
+ * looked up faster than one that is made again.
+ */
+class ExpectedNames {
+  private readonly keys: Buffer[] = [];
+  private readonly names: string[] = [];
+  private at = 0;
+
+  add(key: Buffer): string {
+    const name = nameOf(key);
+    this.keys.push(key);
+    this.names.push(name);
+    return name;
+  }
+
+  /** Of a key that is written; undefined when it is not among the next ones. */
+  nameOf(key: Buffer): string | undefined {
+    const end = Math.min(this.keys.length, this.at + LOOKED_AT);
+    for (let at = this.at; at < end; at++) {
+      const next = this.keys[at]!;
+      if (next.length !== key.length || !next.equals(key)) continue;
+      this.at = at + 1;
+      return this.names[at];
+    }
+    return undefined;
   }
 }
 

@@ -42,6 +42,9 @@ export class CommandView implements KeyView {
   /** Units not applied yet that something was read from, the open entry's included. */
   dependencies: (KeyWrite | RangeWrite)[] = [];
   private isMerging = false;
+  /** The key that was named last: what is read is often written next. */
+  private namedKey: Buffer | undefined;
+  private lastName = '';
   /** Why the command may not be served here, once it has touched a key that says so; also when the command caught it. */
   refusal: Error | undefined;
   /** The lock of a transaction that the command met; also when the command caught it. */
@@ -162,7 +165,7 @@ export class CommandView implements KeyView {
   }
 
   private find(key: Buffer): LiveValue | undefined {
-    const name = key.toString('latin1');
+    const name = this.nameOf(key);
     if (this.writes.length > 0) {
       const own = this.ownWrite(name);
       if (own >= 0) {
@@ -177,6 +180,14 @@ export class CommandView implements KeyView {
     const value = latest === undefined || latest.isTombstone ? undefined : this.live(latest);
     this.noteRead(name, key, value);
     return value;
+  }
+
+  private nameOf(key: Buffer): string {
+    if (key !== this.namedKey) {
+      this.namedKey = key;
+      this.lastName = key.toString('latin1');
+    }
+    return this.lastName;
   }
 
   private noteRead(name: string, key: Buffer, value: LiveValue | undefined): void {
@@ -227,7 +238,7 @@ export class CommandView implements KeyView {
   }
 
   private addWrite(key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp): void {
-    const write = new KeyWrite(key.toString('latin1'), key, value, expireTs, this.viewTs);
+    const write = new KeyWrite(this.nameOf(key), key, value, expireTs, this.viewTs);
     const before = this.writes.length === 0 ? -1 : this.ownWrite(write.name);
     if (before >= 0) {
       this.writes[before] = write;

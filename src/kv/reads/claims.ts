@@ -129,7 +129,7 @@ export class ReplicaClaims {
     const { stateMachine, store } = this.replica;
     // A snapshot is being swapped in: rows are of one state, locks and spans of another.
     if (store.appliedIndex !== stateMachine.applied().index) return 'notReady';
-    return ts < store.gcThreshold ? 'tooOld' : undefined;
+    return ts < (store.readableFrom ?? store.gcThreshold) ? 'tooOld' : undefined;
   }
 
   /** What was moved away can be read up to where it left, as long as it is still here. */

@@ -120,9 +120,12 @@ export interface SidePage {
 
 /** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
 export interface StoreWriter {
-  /** `commitTs` must be above the key's latest of earlier units; within a unit the last write of a timestamp wins. */
-  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp): void;
-  delete(key: Buffer, commitTs: HlcTimestamp): void;
+  /**
+   * `commitTs` must be above the key's latest of earlier units; within a unit the last write of a timestamp wins.
+   * @param name latin-1 text of the key, for whoever has it
+   */
+  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp, name?: string): void;
+  delete(key: Buffer, commitTs: HlcTimestamp, name?: string): void;
   /** Hides every version `<= commitTs` of every key in `[start, end)`; not below any `commitTs` of an earlier unit. */
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
   /**
@@ -204,6 +207,11 @@ export interface GroupStore {
   /** Up to `limit` keys whose newest version has `expireTs <= atTs`, for the purge. */
   expired(atTs: HlcTimestamp, limit: number): Promise<{ readonly key: Buffer; readonly commitTs: HlcTimestamp }[]>;
   readonly gcThreshold: HlcTimestamp;
+  /**
+   * Reads below it are refused here: the threshold, or after a crash what the threshold was before it, until the log has come by that again.
+   * Left out: the threshold. Not part of the replicated state.
+   */
+  readonly readableFrom?: HlcTimestamp;
   /** Raises the threshold, as part of the unit being written: part of the replicated state. */
   setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void;
   /**
@@ -294,6 +302,8 @@ export interface StoreLimits {
   readonly flushBytes: number;
   /** Longest time that applied units wait for a flush. */
   readonly flushIntervalMs: Millis;
+  /** Longest time that they wait, beyond that, for the threshold to come by: what it has passed need not be written. */
+  readonly holdMs: Millis;
   /** Applied and not yet durable bytes from which on `pressure` asks to wait. */
   readonly bufferBytes: number;
   /** Memory for newest versions that were read or flushed lately. */

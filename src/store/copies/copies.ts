@@ -2,7 +2,8 @@
 import { type Disk, SystemDisk } from '../../platform/index.ts';
 import type { GroupStoreOptions, StoreImport } from '../contract/index.ts';
 import { cutsOf } from '../folders/index.ts';
-import { DiskLevelFolders, type Level, type OpenLevel } from '../level/index.ts';
+import { type BatchMutex, DiskLevelFolders, type Level, type OpenLevel } from '../level/index.ts';
+import { CorruptStoreError } from '../rows/index.ts';
 import {
   type CopyManifest,
   type CutOptions,
@@ -31,8 +32,8 @@ export class StoreCopies {
     return this.options.disk ?? new SystemDisk();
   }
 
-  /** @param level flushed @param isOver why the store can be read no more */
-  cut(level: Level, describe: CutOptions['describe'], isOver: () => Error | undefined): Promise<StoreCut> {
+  /** @param level flushed @param mutex says when the store can be read no more, and is told of damage */
+  async cut(level: Level, describe: CutOptions['describe'], mutex: BatchMutex): Promise<StoreCut> {
     const { location, compression = pooledCompression, segmentLimits, cutter } = this.options;
     const { disk } = this;
     const options: CutOptions = {
@@ -44,7 +45,13 @@ export class StoreCopies {
       limits: { ...DEFAULT_SEGMENT_LIMITS, ...segmentLimits },
       describe,
     };
-    return cutStore(options, isOver);
+    try {
+      return await cutStore(options, () => mutex.unusable);
+    } catch (error) {
+      // Found by a thread beside this one, which does not hold the mutex.
+      if (error instanceof CorruptStoreError) mutex.fail(error);
+      throw error;
+    }
   }
 
   stage(manifest: CopyManifest): Promise<StoreImport> {

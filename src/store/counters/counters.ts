@@ -63,6 +63,11 @@ export class KeyCounters {
     this.start();
   }
 
+  /** True while keys wait to be counted: by reads of the past that the threshold may have passed. */
+  get isCounting(): boolean {
+    return this.uncounted.length > 0;
+  }
+
   count(counterClass: number): number {
     return this.counts.get(counterClass) ?? 0;
   }

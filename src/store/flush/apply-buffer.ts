@@ -9,40 +9,62 @@ import { encodeVersion, headerBytesOf, nameOf } from '../rows/index.ts';
 
 /** Rough cost of a buffered version beside its bytes: objects, map slot, encoded keys of the batch. */
 const OVERHEAD_BYTES = 200;
-const EMPTY = Buffer.alloc(0);
 
-/** One version in memory; it is its own `LatestVersion`, so a read from the buffer allocates nothing. */
-export class BufferedVersion implements LatestVersion, BaseVersion {
+/** One version in memory; it is its own `LatestVersion`, so a read allocates nothing. */
+class KeptVersion implements LatestVersion, BaseVersion {
   readonly commitTs: HlcTimestamp;
   readonly expireTs: HlcTimestamp;
   readonly isTombstone: boolean;
-  readonly value: Buffer;
   /** Header and value as they go to disk: the one copy of the value that is made. */
   readonly row: Buffer;
   /** True when the value is too long for an L row. */
   readonly isValueApart: boolean;
+  /** Made when it is asked for: most versions of a follower never are. */
+  private view: Buffer | undefined;
+
+  constructor(
+    commitTs: HlcTimestamp,
+    expireTs: HlcTimestamp,
+    isTombstone: boolean,
+    row: Buffer,
+    isValueApart: boolean,
+  ) {
+    this.commitTs = commitTs;
+    this.expireTs = expireTs;
+    this.isTombstone = isTombstone;
+    this.row = row;
+    this.isValueApart = isValueApart;
+    this.view = undefined;
+  }
+
+  get value(): Buffer {
+    this.view ??= this.row.subarray(headerBytesOf(this.row));
+    return this.view;
+  }
+}
+
+/** A version of the buffer. */
+export class BufferedVersion extends KeptVersion {
   /** Applied index of the unit that wrote it. */
   readonly index: number;
   /** The version before it in the same generation. */
   readonly older: BufferedVersion | undefined;
 
   constructor(
-    commitTs: HlcTimestamp,
-    expireTs: HlcTimestamp,
-    isTombstone: boolean,
-    value: Buffer,
+    { commitTs, expireTs, isTombstone, value }: Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>,
     index: number,
     older: BufferedVersion | undefined,
     inlineBytes: number,
   ) {
-    this.commitTs = commitTs;
-    this.expireTs = expireTs;
-    this.isTombstone = isTombstone;
-    this.row = encodeVersion(commitTs, expireTs, isTombstone, value);
-    this.value = value.length === 0 ? EMPTY : this.row.subarray(headerBytesOf(this.row));
-    this.isValueApart = value.length > inlineBytes;
+    const row = encodeVersion(commitTs, expireTs, isTombstone, value);
+    super(commitTs, expireTs, isTombstone, row, value.length > inlineBytes);
     this.index = index;
     this.older = older;
+  }
+
+  /** The same without those before it. */
+  alone(): NewestVersion {
+    return new KeptVersion(this.commitTs, this.expireTs, this.isTombstone, this.row, this.isValueApart);
   }
 }
 
@@ -57,40 +79,86 @@ export interface BaseVersion {
   readonly isValueApart: boolean;
 }
 
+/** The newest version of a key, wherever it lies: what reads want of it, and what is moved when it is overwritten. */
+export type NewestVersion = LatestVersion & BaseVersion;
+
+/** What is known of a key. There is one of a key while something of it is buffered: that is found without a search in each generation. */
+export class KnownKey {
+  readonly name: string;
+  readonly key: Buffer;
+  /** Undefined: there is none. */
+  newest: NewestVersion | undefined;
+  /** The last generation's part of it that is not on disk yet; undefined when all is. */
+  buffered: BufferedKey | undefined;
+  /** When it was used last and what it was counted as then, for whoever keeps known keys. */
+  age = 0;
+  countedBytes = 0;
+
+  constructor(name: string, key: Buffer, newest: NewestVersion | undefined) {
+    this.name = name;
+    this.key = key;
+    this.newest = newest;
+  }
+}
+
 /** All that one generation holds of a key. */
 export class BufferedKey {
-  readonly key: Buffer;
+  readonly known: KnownKey;
+  readonly generation: Generation;
   newest: BufferedVersion;
   /** Goes to a V row with this generation; undefined when it is there already or needs none. */
   readonly base: BaseVersion | undefined;
   /** Expiry of the newest version below: its index row has to go. 0n when there is none. */
   readonly indexedExpireTs: HlcTimestamp;
 
-  constructor(key: Buffer, newest: BufferedVersion, base: BaseVersion | undefined, indexedExpireTs: HlcTimestamp) {
-    this.key = key;
+  constructor(
+    known: KnownKey,
+    generation: Generation,
+    newest: BufferedVersion,
+    base: BaseVersion | undefined,
+    indexedExpireTs: HlcTimestamp,
+  ) {
+    this.known = known;
+    this.generation = generation;
     this.newest = newest;
     this.base = base;
     this.indexedExpireTs = indexedExpireTs;
+  }
+
+  get key(): Buffer {
+    return this.known.key;
   }
 }
 
 /** A set of applied units on its way to disk as one batch. */
 export class Generation {
-  /** By the latin-1 text of the key: one character a byte, so text order is byte order. */
-  readonly keys = new Map<string, BufferedKey>();
+  /** In the order in which they were first written. */
+  readonly list: BufferedKey[] = [];
+  /** Of those that somebody has looked up: see `find`. */
+  private readonly byName = new Map<string, BufferedKey>();
+  private named = 0;
   /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key; removed without a value. */
   readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer | undefined }>();
   bytes = 0;
   /** How many versions with an expiry were written. */
   expiringCount = 0;
   private sorted: readonly string[] = [];
-  private unsorted: string[] = [];
+  private sortedCount = 0;
 
-  add(name: string, key: BufferedKey): void {
-    this.keys.set(name, key);
-    this.unsorted.push(name);
+  add(key: BufferedKey): void {
+    this.list.push(key);
     this.account(key.newest);
     this.bytes += key.key.length + (key.base?.row.length ?? 0);
+  }
+
+  /** @param name the latin-1 text of a key: one character a byte, so text order is byte order */
+  find(name: string): BufferedKey | undefined {
+    // Only reads of the past ask, and writes go on without a map as long as nobody does.
+    for (; this.named < this.list.length; this.named++) {
+      const key = this.list[this.named]!;
+      this.byName.set(key.known.name, key);
+    }
+    return this.byName.get(name);
   }
 
   /** Books the cost of a version that was chained to a key. */
@@ -110,14 +178,15 @@ export class Generation {
   }
 
   get isEmpty(): boolean {
-    return this.keys.size === 0 && this.rows.size === 0;
+    return this.list.length === 0 && this.rows.size === 0;
   }
 
   /** Names in order. The array is never changed afterwards; only names added since the last call are sorted. */
   sortedNames(): readonly string[] {
-    if (this.unsorted.length === 0) return this.sorted;
-    const added = this.unsorted.sort((a, b) => (a < b ? -1 : 1));
-    this.unsorted = [];
+    if (this.sortedCount === this.list.length) return this.sorted;
+    const added: string[] = [];
+    for (; this.sortedCount < this.list.length; this.sortedCount++) added.push(this.list[this.sortedCount]!.known.name);
+    added.sort((a, b) => (a < b ? -1 : 1));
     const old = this.sorted;
     if (old.length === 0) {
       this.sorted = added;

@@ -3,10 +3,13 @@
  * than a turn of the event loop should.
  */
 
+import type { HlcTimestamp } from '../../platform/index.ts';
 import type { Level, LevelChain } from '../level/index.ts';
 import {
   encodeExpiryKey,
+  encodeFloor,
   encodeSystemState,
+  FLOOR_KEY,
   headerWithValueApart,
   maxEncodedBytes,
   RowKind,
@@ -22,38 +25,46 @@ const EMPTY = Buffer.alloc(0);
 const SLICE_COST = 1 << 20;
 const ROW_COST = 512;
 const SCRATCH_BYTES = 1024;
+const TIMESTAMP_BYTES = 8;
 
 /**
  * Writes a frozen generation and, with it, the state that it leads to.
+ * @param readableFrom nobody reads below it: versions that were overwritten by then are left out
  * @param nextTurn lets the event loop go on between slices
+ * @returns bytes of what was left out
  */
 export async function flushGeneration(
   level: Level,
   generation: Generation,
   state: SystemState,
+  readableFrom: HlcTimestamp,
   nextTurn: () => Promise<void>,
-): Promise<void> {
+): Promise<number> {
   const chain = level.chain();
-  let scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  const names = new RowNames();
   let cost = 0;
-  for (const buffered of generation.keys.values()) {
+  let leftOut = 0;
+  for (const buffered of generation.list) {
     const { key, newest, base } = buffered;
-    const bound = maxEncodedBytes(key.length);
-    if (scratch.length < bound) scratch = Buffer.allocUnsafe(bound);
-    const keyBytes = writeKey(scratch, RowKind.Latest, key);
-    chain.put(scratch.subarray(0, keyBytes), newest.isValueApart ? headerWithValueApart(newest.row) : newest.row);
-    scratch[0] = RowKind.Version;
+    names.set(key);
+    chain.put(names.latest(), newest.isValueApart ? headerWithValueApart(newest.row) : newest.row);
     // What lies apart has its V row at once, all else when it is overwritten.
-    for (let version = newest.isValueApart ? newest : newest.older; version !== undefined; version = version.older) {
-      chain.put(scratch.subarray(0, writeDescendingOf(scratch, version.row, keyBytes)), version.row);
+    if (newest.isValueApart) chain.put(names.version(newest.row), newest.row);
+    // Each is what reads see from its timestamp until that of the one after it.
+    let untilTs = newest.commitTs;
+    for (let version = newest.older; version !== undefined; version = version.older) {
+      if (untilTs > readableFrom) chain.put(names.version(version.row), version.row);
+      else leftOut += version.row.length;
+      untilTs = version.commitTs;
       cost += ROW_COST + version.row.length;
       if (cost < SLICE_COST) continue;
       cost = 0;
       await nextTurn();
     }
-    if (base !== undefined) chain.put(scratch.subarray(0, writeDescendingOf(scratch, base.row, keyBytes)), base.row);
+    if (base !== undefined && untilTs > readableFrom) chain.put(names.version(base.row), base.row);
+    else leftOut += base?.row.length ?? 0;
     moveExpiry(chain, buffered);
-    cost += 2 * ROW_COST + (newest.isValueApart ? 0 : newest.row.length) + (base?.row.length ?? 0);
+    cost += 2 * ROW_COST + newest.row.length + (base?.row.length ?? 0);
     if (cost < SLICE_COST) continue;
     cost = 0;
     await nextTurn();
@@ -62,8 +73,44 @@ export async function flushGeneration(
     if (value === undefined) chain.del(key);
     else chain.put(key, value);
   }
+  // The state is that of the generation's end, the threshold that versions were left out by may have come later.
+  if (readableFrom > state.gcThreshold) chain.put(FLOOR_KEY, encodeFloor(readableFrom));
   chain.put(SYSTEM_KEY, encodeSystemState(state));
   await chain.write({ sync: true });
+  return leftOut;
+}
+
+/** Keys of the rows of one key, in memory that is used again: a batch copies them. */
+class RowNames {
+  private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  private keyBytes = 0;
+  /** Parts of `scratch`. Most keys are as long as the one before them, and making a view costs as much as writing it. */
+  private latestView = this.scratch.subarray(0, 0);
+  private versionView = this.scratch.subarray(0, TIMESTAMP_BYTES);
+
+  set(key: Buffer): void {
+    const bound = maxEncodedBytes(key.length);
+    const isLarger = this.scratch.length < bound;
+    if (isLarger) this.scratch = Buffer.allocUnsafe(bound);
+    const keyBytes = writeKey(this.scratch, RowKind.Latest, key);
+    if (keyBytes === this.keyBytes && !isLarger) return;
+    this.keyBytes = keyBytes;
+    this.latestView = this.scratch.subarray(0, keyBytes);
+    this.versionView = this.scratch.subarray(0, keyBytes + TIMESTAMP_BYTES);
+  }
+
+  /** Of the newest version; until the next call. */
+  latest(): Buffer {
+    this.scratch[0] = RowKind.Latest;
+    return this.latestView;
+  }
+
+  /** Of the version with this row; until the next call. */
+  version(row: Buffer): Buffer {
+    this.scratch[0] = RowKind.Version;
+    writeDescendingOf(this.scratch, row, this.keyBytes);
+    return this.versionView;
+  }
 }
 
 function moveExpiry(chain: LevelChain, { key, newest, indexedExpireTs }: BufferedKey): void {

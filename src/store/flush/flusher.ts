@@ -1,20 +1,40 @@
 /**
  * The way of applied units to disk: they collect in one generation, which is frozen, written as one synced batch with the state
- * that it leads to, and dropped. At most one batch is under way. A disk that is full keeps the batch waiting: nothing of it
+ * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a frozen
+ * generation waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting: nothing of it
  * is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew,
  * since LevelDB does not say how much of a failed write lies in its files.
  */
-import { type Cancel, isOutOfSpace, type LogIndex, type Millis, type Scheduler } from '../../platform/index.ts';
+import {
+  assert,
+  type Cancel,
+  type HlcTimestamp,
+  isOutOfSpace,
+  type LogIndex,
+  type Millis,
+  NEVER,
+  physicalMs,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { GroupStoreOptions, StoreLimits } from '../contract/index.ts';
 import type { BatchMutex, Level } from '../level/index.ts';
 import { StoreClosedError, StoreFailedError, type SystemState } from '../rows/index.ts';
-import { type BufferedVersion, Generation } from './apply-buffer.ts';
+import { type BufferedKey, Generation } from './apply-buffer.ts';
 import { flushGeneration } from './flush.ts';
 
 /** Keys told to the cache before the event loop gets its turn. */
 const KEYS_PER_TURN = 2000;
+/** What is held back may fill so much of the buffer. */
+const HELD_SHARE = 1 / 2;
 /** Between looks whether a full disk has room again. */
 const SPACE_LOOK_MS: Millis = 500;
+
+/** A generation that collects no more, and what its batch leads to. */
+interface Frozen {
+  readonly generation: Generation;
+  readonly state: SystemState;
+  readonly index: LogIndex;
+}
 
 /** What flushing needs of the store. */
 export interface FlushHost {
@@ -22,8 +42,15 @@ export interface FlushHost {
   applied(): LogIndex;
   /** What a batch leads to that holds everything applied now. */
   state(): SystemState;
+  /** Nobody reads below it, nor counts. */
+  readableFrom(): HlcTimestamp;
+  threshold(): HlcTimestamp;
+  /** The largest timestamp applied. */
+  maxCommitTs(): HlcTimestamp;
+  /** Versions of so many bytes were overwritten and need not be written. */
+  leftOut(bytes: number): void;
   /** A version is on disk. */
-  flushed(name: string, newest: BufferedVersion): void;
+  flushed(buffered: BufferedKey): void;
   /** Closes the database and opens it again from what is really on disk. */
   reopen(): Promise<void>;
 }
@@ -40,8 +67,13 @@ export class Flusher {
   private readonly host: FlushHost;
   /** Collects units. */
   active = new Generation();
-  /** Is being written; undefined when nothing is. */
+  /** Waits to be written, or is being written; undefined when nothing does. */
   flushing: Generation | undefined;
+  private frozen: Frozen | undefined;
+  private isWriting = false;
+  private cancelHold: Cancel | undefined;
+  /** The write of what is frozen; undefined when none is waiting. */
+  private nextRelease: Promise<void> | undefined;
   /** Everything up to here survives a loss of power. */
   durable: LogIndex;
   /** The flush that takes what is applied now; undefined when none is waiting. */
@@ -63,6 +95,11 @@ export class Flusher {
     this.host = host;
   }
 
+  /** What is not on disk, oldest last. */
+  get generations(): readonly Generation[] {
+    return this.flushing === undefined ? [this.active] : [this.active, this.flushing];
+  }
+
   /** Applied and not yet durable. */
   get bufferedBytes(): number {
     return this.active.bytes + (this.flushing?.bytes ?? 0);
@@ -76,13 +113,56 @@ export class Flusher {
   /** Something was applied: it is flushed when there is enough of it, or soon. */
   schedule(): void {
     const { limits, scheduler } = this.options;
-    if (this.active.bytes >= limits.flushBytes) this.inBackground();
+    if (this.isPassed()) this.release();
+    if (this.active.bytes >= limits.flushBytes) this.due();
     else if (this.cancelTimer === undefined && this.nextFlush === undefined) {
       this.cancelTimer = scheduler.after(limits.flushIntervalMs, () => {
         this.cancelTimer = undefined;
-        this.inBackground();
+        this.due();
       });
     }
+  }
+
+  /** What collects has been collected for long enough. */
+  private due(): void {
+    const { limits, scheduler } = this.options;
+    if (!this.isNear()) this.inBackground();
+    else if (this.flushing === undefined) {
+      this.freeze();
+      if (this.isPassed()) this.release();
+      else this.cancelHold = scheduler.after(limits.holdMs, () => this.release());
+    } else if (this.bufferedBytes >= limits.bufferBytes * HELD_SHARE) this.release();
+  }
+
+  /** Whether the threshold will soon have passed what is applied now. */
+  private isNear(): boolean {
+    const threshold = this.host.threshold();
+    const behindMs = physicalMs(this.host.maxCommitTs()) - physicalMs(threshold);
+    return threshold !== NEVER && behindMs <= this.options.limits.holdMs;
+  }
+
+  /** True when the threshold has come by all that waits. */
+  private isPassed(): boolean {
+    const { frozen } = this;
+    return frozen !== undefined && !this.isWriting && this.host.readableFrom() >= frozen.state.maxCommitTs;
+  }
+
+  /** From here to the end of the call nothing may be applied: generation, state row and index belong together. */
+  private freeze(): void {
+    const generation = this.active;
+    this.frozen = { generation, state: this.host.state(), index: this.host.applied() };
+    this.flushing = generation;
+    this.active = new Generation();
+  }
+
+  /** Writes what waits. */
+  private release(): void {
+    if (this.frozen === undefined || this.isWriting) return;
+    this.nextRelease ??= this.options.mutex.run(() => {
+      this.nextRelease = undefined;
+      return this.writeFrozen();
+    });
+    this.nextRelease.catch(() => {});
   }
 
   private inBackground(): void {
@@ -99,7 +179,7 @@ export class Flusher {
   private async relieve(): Promise<void> {
     const { limits, mutex } = this.options;
     while (this.bufferedBytes >= limits.bufferBytes) {
-      if (this.flushing !== undefined && this.active.bytes < limits.bufferBytes) await mutex.idle();
+      if (this.isWriting && this.active.bytes < limits.bufferBytes) await mutex.idle();
       else await this.start();
       mutex.assertUsable();
     }
@@ -126,23 +206,39 @@ export class Flusher {
   private async flushNow(): Promise<void> {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
-    const index = this.host.applied();
-    if (this.active.isEmpty && this.durable === index) return;
-    const generation = this.active;
-    // From here to the first await nothing may be applied: generation, state row and index belong together.
-    const state = this.host.state();
-    this.flushing = generation;
-    this.active = new Generation();
-    await this.write(() => flushGeneration(this.host.level(), generation, state, this.nextTurn));
+    await this.writeFrozen();
+    if (this.active.isEmpty && this.durable === this.host.applied()) return;
+    if (this.frozen === undefined) this.freeze();
+    await this.writeFrozen();
+  }
+
+  /** Only while the mutex is held. */
+  private async writeFrozen(): Promise<void> {
+    this.cancelHold?.();
+    this.cancelHold = undefined;
+    const { frozen } = this;
+    if (frozen === undefined) return;
+    const { generation, state, index } = frozen;
+    this.isWriting = true;
+    try {
+      await this.write(async () => {
+        const readableFrom = this.host.readableFrom();
+        this.host.leftOut(await flushGeneration(this.host.level(), generation, state, readableFrom, this.nextTurn));
+      });
+    } finally {
+      this.isWriting = false;
+    }
     this.durable = index;
     let left = KEYS_PER_TURN;
-    for (const [name, { newest }] of generation.keys) {
-      this.host.flushed(name, newest);
+    for (const buffered of generation.list) {
+      this.host.flushed(buffered);
       if (--left > 0) continue;
       left = KEYS_PER_TURN;
       await this.nextTurn();
     }
     this.flushing = undefined;
+    this.frozen = undefined;
+    if (!this.active.isEmpty) this.schedule();
   }
 
   /**
@@ -235,6 +331,7 @@ export class Flusher {
   reset(durable: LogIndex): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
+    assert(this.frozen === undefined, 'a copy is installed when everything was written');
     this.active = new Generation();
     this.durable = durable;
   }
@@ -253,6 +350,8 @@ export class Flusher {
   stop(): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
+    this.cancelHold?.();
+    this.cancelHold = undefined;
     this.isStopped = true;
     this.spaceWait?.wake();
   }

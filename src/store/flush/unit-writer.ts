@@ -11,6 +11,8 @@ export interface PendingVersion {
   readonly commitTs: HlcTimestamp;
   readonly expireTs: HlcTimestamp;
   readonly isTombstone: boolean;
+  /** Latin-1 text of the key, if somebody had it. */
+  readonly name: string | undefined;
 }
 
 /** Collects one unit; nothing of it is visible before `commit`. */
@@ -27,12 +29,12 @@ export class UnitWriter implements StoreWriter {
     this.onCommit = onCommit;
   }
 
-  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp): void {
-    this.versions.push({ key, value, commitTs, expireTs, isTombstone: false });
+  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp, name?: string): void {
+    this.versions.push({ key, value, commitTs, expireTs, isTombstone: false, name });
   }
 
-  delete(key: Buffer, commitTs: HlcTimestamp): void {
-    this.versions.push({ key, value: EMPTY, commitTs, expireTs: NEVER, isTombstone: true });
+  delete(key: Buffer, commitTs: HlcTimestamp, name?: string): void {
+    this.versions.push({ key, value: EMPTY, commitTs, expireTs: NEVER, isTombstone: true, name });
   }
 
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void {

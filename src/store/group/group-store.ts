@@ -61,14 +61,12 @@ import {
 } from '../reads/index.ts';
 import {
   assertReadable,
-  CorruptStoreError,
   encodeMetaKey,
   encodeRangeKey,
   nameOf,
   openFailure,
   type RangeTombstones,
   StoreClosedError,
-  type SystemState,
 } from '../rows/index.ts';
 import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
 
@@ -84,6 +82,8 @@ export class MvccGroupStore implements GroupStore {
   private level: Level;
   private applied: LogIndex;
   private threshold: HlcTimestamp;
+  /** Versions that only reads below it see may have been left out before the group's threshold came by in the log again. */
+  private floor: HlcTimestamp;
   private maxCommitTs: HlcTimestamp;
   private metaValues: Map<string, Buffer>;
   private ranges: RangeTombstones;
@@ -113,7 +113,13 @@ export class MvccGroupStore implements GroupStore {
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
     this.notes = new ChangeNotes(options.notesChanges ?? (() => false));
     this.changesSince = (above) => this.notes.since(above);
-    this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
+    this.newest = new NewestRows({
+      ...options,
+      limits: this.limits,
+      level: () => this.level,
+      generations: () => this.flusher.generations,
+      assertUsable: () => this.mutex.assertUsable(),
+    });
     this.mutex = mutex;
     this.openLevel = openLevel;
     this.level = level;
@@ -123,8 +129,19 @@ export class MvccGroupStore implements GroupStore {
     this.flusher = new Flusher({ ...options, limits, scheduler, mutex }, this.applied, {
       level: () => this.level,
       applied: () => this.applied,
-      state: () => this.systemState(),
-      flushed: (name, newest) => this.newest.flushed(name, newest),
+      state: () => ({
+        appliedIndex: this.applied,
+        gcThreshold: this.threshold,
+        maxCommitTs: this.maxCommitTs,
+        counters: this.counters.snapshot(),
+      }),
+      readableFrom: () => (this.drops.isEmpty && !this.counters.isCounting ? this.readableFrom : NEVER),
+      threshold: () => this.threshold,
+      maxCommitTs: () => this.maxCommitTs,
+      leftOut: (bytes) => {
+        this.overwrittenBytes = Math.max(0, this.overwrittenBytes - bytes);
+      },
+      flushed: (buffered) => this.newest.flushed(buffered),
       reopen: () => this.reopen(),
     });
     this.swap = new StoreSwap({
@@ -139,6 +156,7 @@ export class MvccGroupStore implements GroupStore {
     });
     this.copies = new StoreCopies(options, openLevel, (exchange) => this.swap.run(exchange));
     this.threshold = loaded.state.gcThreshold;
+    this.floor = loaded.floor;
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
     this.ranges = loaded.ranges;
@@ -150,17 +168,18 @@ export class MvccGroupStore implements GroupStore {
       markCounted: (counted) => this.markCounted(counted),
       pageBytes: this.limits.scanPageBytes,
     });
+    const removed = (bytes: number): void => {
+      this.removedBytes += bytes;
+    };
     this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, options.bodies, {
       level: () => this.level,
       ranges: () => this.ranges,
       threshold: () => this.threshold,
-      isBuffered: (key) => this.flusher.active.keys.has(nameOf(key)),
+      isBuffered: (key) => this.newest.isBuffered(nameOf(key)),
       settleCounters: () => this.settleCounters(),
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
-      removed: (bytes) => {
-        this.removedBytes += bytes;
-      },
+      removed,
       forgetRanges: (upTo) => {
         this.ranges = this.ranges.withoutUpTo(upTo);
         // What the ranges hid must not come back from here.
@@ -175,9 +194,7 @@ export class MvccGroupStore implements GroupStore {
         flush: () => this.flush(),
         stopCollecting: () => this.collector.stop(),
         write: (build) => this.writeInLane(build),
-        removed: (bytes) => {
-          this.removedBytes += bytes;
-        },
+        removed,
         finish: (drop) => this.finishDrop(drop),
         fail: (error) => this.mutex.fail(error),
       },
@@ -204,6 +221,11 @@ export class MvccGroupStore implements GroupStore {
     return this.threshold;
   }
 
+  get readableFrom(): HlcTimestamp {
+    if (this.floor < this.threshold) return this.threshold;
+    return this.floor;
+  }
+
   meta(name: string): Buffer | undefined {
     return this.metaValues.get(name);
   }
@@ -212,10 +234,7 @@ export class MvccGroupStore implements GroupStore {
 
   latest(key: Buffer, name: string = nameOf(key)): LatestVersion | undefined {
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
-    const found: LatestVersion | undefined =
-      this.flusher.active.keys.get(name)?.newest ??
-      this.flusher.flushing?.keys.get(name)?.newest ??
-      this.storedNewest(key, name);
+    const found = this.newest.whole(key, name);
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
@@ -228,18 +247,12 @@ export class MvccGroupStore implements GroupStore {
     return found;
   }
 
-  private storedNewest(key: Buffer, name: string): LatestVersion | undefined {
-    this.mutex.assertUsable();
-    return this.newest.whole(key, name);
-  }
-
   private view(): ReadView {
     this.mutex.assertUsable();
     return {
       location: this.options.location,
       level: this.level,
-      generations:
-        this.flusher.flushing === undefined ? [this.flusher.active] : [this.flusher.active, this.flusher.flushing],
+      generations: this.flusher.generations,
       ranges: this.ranges,
       dropped: this.drops.ranges,
       appliedIndex: this.applied,
@@ -248,12 +261,12 @@ export class MvccGroupStore implements GroupStore {
   }
 
   async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
-    assertReadable(readTs, this.threshold);
+    assertReadable(readTs, this.readableFrom);
     return readAt(key, readTs, this.view());
   }
 
   async scan(request: StoreScanRequest): Promise<StoreScanPage> {
-    assertReadable(request.readTs, this.threshold);
+    assertReadable(request.readTs, this.readableFrom);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
     return scanPage(this.view(), request, { pageBytes, deadRunRows, bodies: this.options.bodies });
@@ -391,45 +404,48 @@ export class MvccGroupStore implements GroupStore {
 
   private applyVersion(pending: PendingVersion, index: LogIndex, hasRanges: boolean): void {
     const { key, commitTs, expireTs, value } = pending;
-    const name = nameOf(key);
+    const { active } = this.flusher;
+    const { name = nameOf(key) } = pending;
     assert(this.drops.isEmpty || !this.drops.covers(key), 'a range that is being dropped is not written to');
     const rangeTs = this.ranges.isEmpty ? NEVER : this.ranges.newest(key);
     assert(commitTs > rangeTs || hasRanges, 'a version must be newer than the range delete before it');
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
     const isTombstone = pending.isTombstone || commitTs <= rangeTs;
     if (!isTombstone) this.dead.written(name);
-    const expiry = isTombstone ? NEVER : expireTs;
-    const content = isTombstone ? EMPTY : value;
-    const versionAfter = (older: BufferedVersion | undefined): BufferedVersion =>
-      new BufferedVersion(commitTs, expiry, isTombstone, content, index, older, this.limits.inlineBytes);
-    const buffered = this.flusher.active.keys.get(name);
+    const version = {
+      commitTs,
+      expireTs: isTombstone ? NEVER : expireTs,
+      isTombstone,
+      value: isTombstone ? EMPTY : value,
+    };
+    const { inlineBytes } = this.limits;
+    const known = this.newest.toWrite(key, name);
+    const { buffered } = known;
     let wasLive: boolean;
-    if (buffered !== undefined) {
+    if (buffered?.generation === active) {
       const { newest } = buffered;
       const isSameUnit = commitTs === newest.commitTs && newest.index === index;
       if (!isSameUnit) this.overwrittenBytes += newest.row.length;
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
-      buffered.newest = versionAfter(older);
-      this.flusher.active.account(buffered.newest);
+      buffered.newest = new BufferedVersion(version, index, older, inlineBytes);
+      known.newest = buffered.newest;
+      active.account(buffered.newest);
     } else {
-      const base = this.baseOf(key, name);
+      const base: BaseVersion | undefined = known.newest;
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
-      const newest = versionAfter(undefined);
+      const newest = new BufferedVersion(version, index, undefined, inlineBytes);
       const moved = base === undefined ? undefined : this.movedBase(key, base);
       if (base !== undefined) this.overwrittenBytes += base.row.length;
-      this.flusher.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
+      known.newest = newest;
+      known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
+      active.add(known.buffered);
     }
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
-  }
-
-  /** Newest version below the active generation, without fetching a value that lies apart. */
-  private baseOf(key: Buffer, name: string): BaseVersion | undefined {
-    return this.flusher.flushing?.keys.get(name)?.newest ?? this.newest.beforeWrite(key, name);
   }
 
   /**
@@ -454,16 +470,6 @@ export class MvccGroupStore implements GroupStore {
 
   forgetCached(): void {
     this.newest.clear();
-  }
-
-  /** What is on disk after a batch that holds everything applied now. */
-  private systemState(): SystemState {
-    return {
-      appliedIndex: this.applied,
-      gcThreshold: this.threshold,
-      maxCommitTs: this.maxCommitTs,
-      counters: this.counters.snapshot(),
-    };
   }
 
   /** The database anew, from what is really on disk; what is in memory stays as it is. */
@@ -535,13 +541,7 @@ export class MvccGroupStore implements GroupStore {
 
   async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {
     await this.flush();
-    try {
-      return await this.copies.cut(this.level, describe, () => this.mutex.unusable);
-    } catch (error) {
-      // Found by a thread beside this one, which does not hold the mutex.
-      if (error instanceof CorruptStoreError) this.mutex.fail(error);
-      throw error;
-    }
+    return this.copies.cut(this.level, describe, this.mutex);
   }
 
   stageImport(manifest: CopyManifest): Promise<StoreImport> {
@@ -565,6 +565,7 @@ export class MvccGroupStore implements GroupStore {
     this.applied = loaded.state.appliedIndex;
     this.flusher.reset(this.applied);
     this.threshold = loaded.state.gcThreshold;
+    this.floor = loaded.floor;
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
     this.ranges = loaded.ranges;

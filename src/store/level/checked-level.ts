@@ -2,7 +2,7 @@
  * A level database whose rows prove themselves: every value ends with a checksum over its row's key and itself. LevelDB does
  * not verify its blocks when it reads them, so without this a byte that flipped on disk would be served as data.
  */
-import { CorruptStoreError, openRow, sealedBytes, sealInto, sealRow } from '../rows/index.ts';
+import { CHECKSUM_BYTES, CorruptStoreError, openRow, sealedBytes, sealInto, sealRow } from '../rows/index.ts';
 import type { Level, LevelChain, LevelIterator, LevelIteratorOptions, LevelOperation, LevelSnapshot } from './level.ts';
 
 /** Seals rows on their way in and checks them on their way out; all else is left to the database inside. */
@@ -87,6 +87,10 @@ class CheckedChain implements LevelChain {
   private readonly chain: LevelChain;
   /** Key, value and checksum of the row that is being put. */
   private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  /** Parts of `scratch`. Most rows are as long as the one before them, and making a view costs as much as copying it. */
+  private key = this.scratch.subarray(0, 0);
+  private content = this.scratch.subarray(0, 0);
+  private sealed = this.scratch.subarray(0, 0);
 
   constructor(chain: LevelChain) {
     this.chain = chain;
@@ -94,9 +98,17 @@ class CheckedChain implements LevelChain {
 
   put(key: Buffer, value: Buffer): void {
     const bytes = sealedBytes(key, value);
+    if (key.length !== this.key.length || bytes !== this.key.length + this.sealed.length)
+      this.divide(key.length, bytes);
+    sealInto(this.scratch, this.content, key, value);
+    this.chain.put(this.key, this.sealed);
+  }
+
+  private divide(keyBytes: number, bytes: number): void {
     if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes);
-    sealInto(this.scratch, key, value);
-    this.chain.put(this.scratch.subarray(0, key.length), this.scratch.subarray(key.length, bytes));
+    this.key = this.scratch.subarray(0, keyBytes);
+    this.content = this.scratch.subarray(0, bytes - CHECKSUM_BYTES);
+    this.sealed = this.scratch.subarray(keyBytes, bytes);
   }
 
   del(key: Buffer): void {

@@ -100,6 +100,41 @@ export const DEFAULT_LEVEL_MEMORY: LevelMemory = { writeBufferBytes: 16 << 20, b
 /** What all threads that have a database open must agree on. */
 const SHARED = { keyEncoding: 'buffer', valueEncoding: 'buffer', multithreading: true } as const;
 
+/** A chained batch of the binding: what its public methods come to in the end. */
+interface BindingChain extends LevelChain {
+  _put(key: Buffer, value: Buffer): void;
+  _del(key: Buffer): void;
+}
+
+/**
+ * The public methods make an object of each row, with options and encodings, of which buffers need none: that costs as much as the row
+ * itself. They are used once, so that the batch knows that there is something in it.
+ */
+class DiskChain implements LevelChain {
+  private readonly chain: BindingChain;
+  private isEmpty = true;
+
+  constructor(chain: BindingChain) {
+    this.chain = chain;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    if (this.isEmpty) this.chain.put(key, value);
+    else this.chain._put(key, value);
+    this.isEmpty = false;
+  }
+
+  del(key: Buffer): void {
+    if (this.isEmpty) this.chain.del(key);
+    else this.chain._del(key);
+    this.isEmpty = false;
+  }
+
+  write(options: { readonly sync: boolean }): Promise<void> {
+    return this.chain.write(options);
+  }
+}
+
 /** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
 class DiskLevel implements Level {
   private readonly location: string;
@@ -151,7 +186,7 @@ class DiskLevel implements Level {
   }
 
   chain(): LevelChain {
-    return this.opened.batch();
+    return new DiskChain(this.opened.batch() as unknown as BindingChain);
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {

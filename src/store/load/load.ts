@@ -7,8 +7,10 @@ import { type Level, loadMeta, rowsOfKind } from '../level/index.ts';
 import { decodeDrop, isDropped, type RangeDrop } from '../ranges/index.ts';
 import {
   CorruptStoreError,
+  decodeFloor,
   decodeKey,
   decodeSystemState,
+  FLOOR_KEY,
   type RangeTombstone,
   RangeTombstones,
   RowKind,
@@ -20,6 +22,8 @@ import {
 
 export interface LoadedStore {
   readonly state: SystemState;
+  /** Reads below it are refused, whatever the threshold is. */
+  readonly floor: HlcTimestamp;
   readonly meta: Map<string, Buffer>;
   readonly ranges: RangeTombstones;
   /** Side rows that are held in memory, those of ranges that are being dropped left out. */
@@ -44,10 +48,20 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     const rows = await iterator.nextv(1);
     await iterator.close();
     if (rows.length > 0) throw new CorruptStoreError(location, 'holds rows but no state row');
-    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, sides: [], drops: [], uncounted: [] };
+    return {
+      state: FRESH,
+      floor: NEVER,
+      meta: new Map(),
+      ranges: RangeTombstones.empty,
+      sides: [],
+      drops: [],
+      uncounted: [],
+    };
   }
   const state = decodeSystemState(systemRow, location);
   if (state.format !== STORE_FORMAT) throw new UnknownStoreFormatError(location, state.format, STORE_FORMAT);
+  const floorRow = level.getSync(FLOOR_KEY);
+  const floor = floorRow === undefined ? NEVER : decodeFloor(floorRow, location);
   const meta = await loadMeta(level);
   let ranges = RangeTombstones.empty;
   const uncounted: Uncounted[] = [];
@@ -73,5 +87,5 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     const side = decodeSideRow(key, value, location);
     if (!isDropped(drops, side.key)) sides.push(side);
   }
-  return { state, meta, ranges, sides, drops, uncounted };
+  return { state, floor, meta, ranges, sides, drops, uncounted };
 }

@@ -26,7 +26,7 @@ export async function findExpired(
   };
   for (const generation of generations) {
     if (generation.expiringCount === 0) continue;
-    for (const { key, newest } of generation.keys.values()) {
+    for (const { key, newest } of generation.list) {
       if (found.size >= limit) break;
       if (newest.expireTs !== 0n && newest.expireTs <= atTs) consider(key);
     }

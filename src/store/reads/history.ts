@@ -309,7 +309,7 @@ export function versionAt(key: Buffer, commitTs: HlcTimestamp, view: ReadView): 
   if (isRangeDelete) return { commitTs, expireTs: NEVER, isTombstone: true, value: EMPTY };
   const name = nameOf(key);
   for (const generation of view.generations) {
-    const buffered = generation.keys.get(name);
+    const buffered = generation.find(name);
     for (let version = buffered?.newest; version !== undefined; version = version.older) {
       if (version.commitTs === commitTs) return version;
     }

@@ -1,7 +1,7 @@
-/** Point reads of newest versions below the buffer: the cache, then LevelDB's L row, then the V row of a long value. */
+/** Point reads of newest versions: what is known, the buffer's among it, then LevelDB's L row, then the V row of a long value. */
 
 import type { LatestVersion, StoreLimits } from '../contract/index.ts';
-import type { BaseVersion, BufferedVersion } from '../flush/index.ts';
+import { type BufferedKey, type Generation, KnownKey, type NewestVersion } from '../flush/index.ts';
 import { type Level, type LevelOperation, StoreActivity } from '../level/index.ts';
 import {
   CorruptStoreError,
@@ -13,29 +13,40 @@ import {
   writeDescending,
   writeKey,
 } from '../rows/index.ts';
-import { AbsentKeys } from './absent-keys.ts';
-import { type RecentVersion, RecentVersions } from './recent-versions.ts';
+import { KnownKeys } from './known-keys.ts';
 
 /** Share of the cache that one version may take; longer ones would drive out too much for being read once. */
 const MAX_KEPT_SHARE = 1 / 512;
 
-/** Reads what L rows hold, synchronously. */
+export interface NewestRowsOptions {
+  readonly location: string;
+  readonly limits: Pick<StoreLimits, 'cacheBytes'>;
+  readonly level: () => Level;
+  /** What is not on disk yet. */
+  readonly generations: () => readonly Generation[];
+  /** Called before anything of the disk is shown. @throws when that must not be */
+  readonly assertUsable: () => void;
+  /** Where hits and misses are booked. */
+  readonly activity?: StoreActivity | undefined;
+}
+
+/** Reads newest versions, synchronously. */
 export class NewestRows {
   private readonly location: string;
   private readonly level: () => Level;
-  /** What L rows on disk hold, for keys that are in no generation; with the value also where that lies apart. */
-  private readonly recent: RecentVersions;
+  private readonly known: KnownKeys;
   private readonly maxKeptBytes: number;
-  private readonly absent = new AbsentKeys();
   private readonly activity: StoreActivity;
+  private readonly assertUsable: () => void;
   /** Encoded key of the point read that is being made. */
   private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
 
-  /** @param activity where hits and misses are booked */
-  constructor(location: string, limits: StoreLimits, level: () => Level, activity = new StoreActivity()) {
+  constructor(options: NewestRowsOptions) {
+    const { location, limits, level, generations, assertUsable, activity = new StoreActivity() } = options;
     this.location = location;
+    this.assertUsable = assertUsable;
     this.level = level;
-    this.recent = new RecentVersions(limits.cacheBytes);
+    this.known = new KnownKeys(limits.cacheBytes, generations);
     this.maxKeptBytes = limits.cacheBytes * MAX_KEPT_SHARE;
     this.activity = activity;
   }
@@ -47,66 +58,72 @@ export class NewestRows {
     return writeKey(this.scratch, RowKind.Latest, key);
   }
 
-  /** Header of the newest version, and its value where it is inline or was read before. @param name latin-1 text of the key */
-  header(key: Buffer, name: string): RecentVersion | undefined {
-    const known = this.recent.get(name);
-    if (known !== undefined || this.absent.has(name)) {
-      this.activity.cacheHits++;
-      return known;
-    }
-    this.activity.cacheMisses++;
-    const newest = this.stored(key, name);
-    if (newest !== undefined && !newest.isValueApart) this.recent.set(name, newest);
-    return newest;
+  isBuffered(name: string): boolean {
+    return this.known.find(name)?.buffered !== undefined;
   }
 
-  /** The same for a key that is about to be overwritten. */
-  beforeWrite(key: Buffer, name: string): BaseVersion | undefined {
-    return this.recent.peek(name) ?? (this.absent.has(name) ? undefined : this.stored(key, name));
+  /** What is known of a key, to be changed: its newest version without the value when that lies apart. */
+  toWrite(key: Buffer, name: string): KnownKey {
+    const found = this.known.find(name);
+    if (found !== undefined) return found;
+    const known = new KnownKey(name, Buffer.from(key), this.stored(key));
+    this.known.keep(known);
+    return known;
   }
 
-  private stored(key: Buffer, name: string): RecentVersion | undefined {
+  private stored(key: Buffer): NewestVersion | undefined {
     const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
-    if (row === undefined) this.absent.add(name);
     return row === undefined ? undefined : decodeVersion(row, this.location);
   }
 
-  /** The same with its value, wherever that lies. @throws CorruptStoreError */
+  /** The newest version with its value, wherever that lies. @param name latin-1 text of the key @throws CorruptStoreError */
   whole(key: Buffer, name: string): LatestVersion | undefined {
-    const newest = this.header(key, name);
-    if (newest === undefined || !newest.isValueApart || newest.value.length > 0) return newest;
-    const keyBytes = this.encodeScratch(key);
-    this.scratch[0] = RowKind.Version;
-    const end = writeDescending(this.scratch, newest.commitTs, keyBytes);
-    const apart = this.level().getSync(this.scratch.subarray(0, end));
-    if (apart === undefined) throw new CorruptStoreError(this.location, 'lost a value');
-    const whole = { ...decodeVersion(apart, this.location), isValueApart: true };
-    if (apart.length <= this.maxKeptBytes) this.recent.set(name, whole);
-    return whole;
+    const known = this.known.find(name);
+    if (known?.buffered !== undefined) return known.newest;
+    this.assertUsable();
+    if (known !== undefined) {
+      this.activity.cacheHits++;
+      return known.newest;
+    }
+    this.activity.cacheMisses++;
+    const stored = this.stored(key);
+    const newest = stored?.isValueApart === true ? this.apart(key, stored) : stored;
+    if (newest?.isValueApart !== true || newest.row.length <= this.maxKeptBytes) {
+      this.known.keep(new KnownKey(name, Buffer.from(key), newest));
+    }
+    return newest;
   }
 
-  /** Mirrors the L row that a flush has written. */
-  flushed(name: string, version: BufferedVersion): void {
-    const { commitTs, isTombstone, expireTs, value, row, isValueApart, older } = version;
-    this.absent.delete(name);
-    if (isValueApart && row.length > this.maxKeptBytes) this.recent.delete(name);
+  private apart(key: Buffer, { commitTs }: NewestVersion): NewestVersion {
+    const keyBytes = this.encodeScratch(key);
+    this.scratch[0] = RowKind.Version;
+    const end = writeDescending(this.scratch, commitTs, keyBytes);
+    const apart = this.level().getSync(this.scratch.subarray(0, end));
+    if (apart === undefined) throw new CorruptStoreError(this.location, 'lost a value');
+    return { ...decodeVersion(apart, this.location), isValueApart: true };
+  }
+
+  /** A generation is on disk, with this key of it. */
+  flushed(buffered: BufferedKey): void {
+    const { known, newest } = buffered;
+    // Overwritten meanwhile, by the next generation.
+    if (known.buffered !== buffered) return;
+    known.buffered = undefined;
     // What came before it in the generation must not stay in memory with it.
-    else
-      this.recent.set(
-        name,
-        older === undefined ? version : { commitTs, isTombstone, expireTs, value, row, isValueApart },
-      );
+    if (newest.older !== undefined) known.newest = newest.alone();
+    if (newest.isValueApart && newest.row.length > this.maxKeptBytes) this.known.delete(known.name);
+    else this.known.count(known);
   }
 
   /** Forgets the L rows that a batch has removed. */
   removed(operations: readonly LevelOperation[]): void {
     for (const { key } of operations) {
-      if (key[0] === RowKind.Latest) this.recent.delete(nameOf(decodeKey(key, 1, key.length, this.location)));
+      if (key[0] === RowKind.Latest) this.known.delete(nameOf(decodeKey(key, 1, key.length, this.location)));
     }
   }
 
+  /** Forgets what it keeps of the disk. */
   clear(): void {
-    this.absent.clear();
-    this.recent.clear();
+    this.known.clear();
   }
 }

@@ -260,8 +260,8 @@ class PageScan {
 
   /** False when the buffer has a version of the key that is above the scan's timestamp or came later. */
   private isNewestBuffered(name: string, found: Found | undefined): boolean {
-    for (const { keys } of this.view.generations) {
-      const newest = keys.get(name)?.newest;
+    for (const generation of this.view.generations) {
+      const newest = generation.find(name)?.newest;
       if (newest !== undefined) return newest.commitTs === found?.commitTs;
     }
     return true;

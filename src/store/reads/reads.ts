@@ -64,7 +64,7 @@ function findBuffered(buffered: BufferedKey, readTs: HlcTimestamp, view: ReadVie
 /** Newest version at or below `readTs` in the buffer, as of the view's applied index. */
 export function findInGenerations(name: string, readTs: HlcTimestamp, view: ReadView): Found | undefined {
   for (const generation of view.generations) {
-    const buffered = generation.keys.get(name);
+    const buffered = generation.find(name);
     const found = buffered && findBuffered(buffered, readTs, view);
     if (found !== undefined) return found;
   }

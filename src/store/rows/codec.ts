@@ -5,6 +5,7 @@
  *   V <escaped key> <~ts: 8 BE>    an older version, or the newest one when its value is long: header and value
  *   X <expireTs: 8 BE> <key>       the newest version of `key` expires then; empty value
  *   R <ts: 8 BE> <escaped start>   range tombstone: flags, end
+ *   F                              reads below this timestamp (8 BE) are refused: versions that only they see were not written
  *   D <applied index: 8 BE> <n>    a range that is being dropped: flags, newest timestamp, start, end
  *   J, K <escaped key> <name>      side row of a key; K rows are held in memory as well
  *   M <name>                       named value of the state machine
@@ -26,6 +27,7 @@ import { RowMemory } from './row-memory.ts';
 /** First bytes of rows. Disk values: never renumber. */
 export const RowKind = {
   Drop: 0x44,
+  Floor: 0x46,
   Side: 0x4a,
   ResidentSide: 0x4b,
   Latest: 0x4c,
@@ -38,6 +40,7 @@ export const RowKind = {
 
 export const STORE_FORMAT = 3;
 export const SYSTEM_KEY = Buffer.from([RowKind.System]);
+export const FLOOR_KEY = Buffer.from([RowKind.Floor]);
 
 const FLAG_TOMBSTONE = 1;
 const FLAG_EXPIRES = 2;
@@ -51,7 +54,8 @@ const HEADER_WITH_EXPIRY_BYTES = 17;
 const LOOP_BYTES = 96;
 const EMPTY = Buffer.alloc(0);
 
-const CHECKSUM_BYTES = 4;
+/** At the end of each row's value. */
+export const CHECKSUM_BYTES = 4;
 
 /** A value as it is stored under this row key. */
 export function sealRow(key: Buffer, value: Buffer): Buffer {
@@ -64,12 +68,15 @@ export function sealRow(key: Buffer, value: Buffer): Buffer {
 /** What `sealInto` writes. */
 export const sealedBytes = (key: Buffer, value: Buffer): number => key.length + value.length + CHECKSUM_BYTES;
 
-/** Writes row key, value and checksum one behind the other: one look at them all. */
-export function sealInto(into: Buffer, key: Buffer, value: Buffer): void {
+/**
+ * Writes row key, value and checksum one behind the other: one look at them all.
+ * @param content the part of `into` that row key and value fill
+ */
+export function sealInto(into: Buffer, content: Buffer, key: Buffer, value: Buffer): void {
   into.set(key, 0);
   into.set(value, key.length);
   const at = key.length + value.length;
-  const checksum = crc32(into.subarray(0, at));
+  const checksum = crc32(content);
   into[at] = checksum >>> 24;
   into[at + 1] = checksum >>> 16;
   into[at + 2] = checksum >>> 8;
@@ -286,6 +293,19 @@ export interface SystemState {
   readonly gcThreshold: HlcTimestamp;
   readonly maxCommitTs: HlcTimestamp;
   readonly counters: ReadonlyMap<number, number>;
+}
+
+/** The value of the floor row. */
+export function encodeFloor(ts: HlcTimestamp): Buffer {
+  const row = Buffer.alloc(8);
+  row.writeBigUInt64BE(ts, 0);
+  return row;
+}
+
+/** @throws CorruptStoreError */
+export function decodeFloor(row: Buffer, location: string): HlcTimestamp {
+  if (row.length !== 8) throw new CorruptStoreError(location, 'has a damaged floor row');
+  return hlcTimestamp(row.readBigUInt64BE(0));
 }
 
 const SYSTEM_FIXED_BYTES = 32;

@@ -3,18 +3,22 @@
  */
 
 export {
+  CHECKSUM_BYTES,
   type DecodedVersion,
   decodeExpiryKey,
+  decodeFloor,
   decodeKey,
   decodeSystemState,
   decodeVersion,
   encodeExpiryKey,
+  encodeFloor,
   encodeKey,
   encodeMetaKey,
   encodeRangeKey,
   encodeSystemState,
   encodeVersion,
   encodeVersionKey,
+  FLOOR_KEY,
   headerBytesOf,
   headerWithValueApart,
   keyBounds,

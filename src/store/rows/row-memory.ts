@@ -10,17 +10,17 @@ const ALONE_BYTES = SLAB_BYTES / 4;
 
 /** See the top of the file. */
 export class RowMemory {
-  private slab: ArrayBuffer = new ArrayBuffer(0);
+  private slab = Buffer.allocUnsafeSlow(0);
   private at = 0;
 
   /** Memory that nobody else uses and that holds anything. @param bytes how much */
   take(bytes: number): Buffer {
     if (bytes >= ALONE_BYTES) return Buffer.allocUnsafeSlow(bytes);
-    if (this.at + bytes > this.slab.byteLength) {
-      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES).buffer as ArrayBuffer;
+    if (this.at + bytes > this.slab.length) {
+      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
       this.at = 0;
     }
-    const row = Buffer.from(this.slab, this.at, bytes);
+    const row = this.slab.subarray(this.at, this.at + bytes);
     this.at += bytes;
     return row;
   }

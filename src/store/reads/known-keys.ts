@@ -1,0 +1,95 @@
+/**
+ * Keys whose newest version is known without a look at the disk: those that were read or written lately, those that are not there among them, and
+ * all that are buffered. Two maps take turns: what is not used while the younger one fills up to half of the budget is forgotten with the
+ * older one, unless it is buffered. What of a key is on disk is mirrored as it is there: whoever changes such rows must say so.
+ */
+import type { Generation, KnownKey } from '../flush/index.ts';
+
+/** Rough cost of an entry beside its bytes: three objects, two buffers' heads, a map slot. */
+const OVERHEAD_BYTES = 300;
+
+/** See the top of the file. */
+export class KnownKeys {
+  private readonly halfBytes: number;
+  private readonly generations: () => readonly Generation[];
+  private young = new Map<string, KnownKey>();
+  private old = new Map<string, KnownKey>();
+  private youngBytes = 0;
+  /** Of the younger map; grows with each turn. */
+  private age = 1;
+
+  /**
+   * @param budgetBytes what all entries together may take, about
+   * @param generations what is buffered
+   */
+  constructor(budgetBytes: number, generations: () => readonly Generation[]) {
+    this.halfBytes = budgetBytes / 2;
+    this.generations = generations;
+  }
+
+  /** Undefined when nothing is known. It is kept for longer. */
+  find(name: string): KnownKey | undefined {
+    const young = this.young.get(name);
+    if (young !== undefined) return young;
+    const old = this.old.get(name);
+    if (old !== undefined) this.keep(old);
+    return old;
+  }
+
+  /** Remembers a key, or goes on doing so. */
+  keep(known: KnownKey): void {
+    if (known.age === this.age) return;
+    known.age = this.age;
+    this.young.set(known.name, known);
+    known.countedBytes = 0;
+    this.count(known);
+  }
+
+  /** Books what a key takes now. */
+  count(known: KnownKey): void {
+    if (known.age !== this.age) return;
+    const bytes = known.name.length + OVERHEAD_BYTES + (known.newest?.row.length ?? 0);
+    this.youngBytes += bytes - known.countedBytes;
+    known.countedBytes = bytes;
+    if (this.youngBytes >= this.halfBytes) this.turn();
+  }
+
+  private turn(): void {
+    const { old } = this;
+    this.old = this.young;
+    this.startYoung();
+    for (const { list } of this.generations()) {
+      for (const { known } of list) if (old.get(known.name) === known && !this.old.has(known.name)) this.carry(known);
+    }
+  }
+
+  private startYoung(): void {
+    this.young = new Map();
+    this.youngBytes = 0;
+    this.age++;
+  }
+
+  /** Buffered keys go along whatever they take: there is a bound of their own. */
+  private carry(known: KnownKey): void {
+    known.age = this.age;
+    known.countedBytes = 0;
+    this.young.set(known.name, known);
+  }
+
+  /** Forgets a key, unless it is buffered. */
+  delete(name: string): void {
+    const known = this.young.get(name) ?? this.old.get(name);
+    if (known === undefined || known.buffered !== undefined) return;
+    if (known.age === this.age) this.youngBytes -= known.countedBytes;
+    this.young.delete(name);
+    this.old.delete(name);
+  }
+
+  /** Forgets all that is not buffered. */
+  clear(): void {
+    this.old = new Map();
+    this.startYoung();
+    for (const { list } of this.generations())
+      for (const { known } of list) if (known.buffered !== undefined) this.carry(known);
+  }
+}

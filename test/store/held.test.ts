@@ -1,0 +1,194 @@
+/** Generations that wait for the threshold of collection: what it has passed is never written, and nothing else is left out. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { encodeFloor, FLOOR_KEY, RowKind } from '../../src/store/rows/codec.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+
+const ts = (value: number) => hlcTimestamp(BigInt(value));
+const NEVER = ts(0);
+const KEY = Buffer.from('k');
+const HOLD_MS = 5_000;
+
+/** Time stands still, but for what a test lets come. */
+class HeldScheduler extends SystemScheduler {
+  readonly held: (() => void)[] = [];
+
+  override after(ms: number, callback: () => void): () => void {
+    if (ms !== HOLD_MS) return super.after(ms, callback);
+    this.held.push(callback);
+    return () => this.held.splice(this.held.indexOf(callback), 1);
+  }
+}
+
+interface Bed {
+  readonly levels: SimulatedLevels;
+  readonly scheduler: HeldScheduler;
+  open(): Promise<GroupStore>;
+}
+
+/** Each unit freezes what was applied when nothing waits. */
+function bed(bufferBytes = 32 << 20): Bed {
+  const levels = new SimulatedLevels();
+  const scheduler = new HeldScheduler();
+  const limits = { flushBytes: 1, holdMs: HOLD_MS, bufferBytes };
+  const open = () =>
+    openGroupStore({
+      location: 'store',
+      openLevel: levels.openLevel,
+      folders: levels,
+      disk: new MemoryDisk(),
+      scheduler,
+      limits,
+    });
+  return { levels, scheduler, open };
+}
+
+function put(store: GroupStore, commitTs: number, threshold = 0): void {
+  const writer = store.write();
+  writer.put(KEY, Buffer.from(`v${commitTs}`), ts(commitTs), NEVER);
+  if (threshold > 0) store.setGcThreshold(writer, ts(threshold));
+  writer.commit(store.appliedIndex + 1);
+}
+
+function raise(store: GroupStore, threshold: number): void {
+  const writer = store.write();
+  store.setGcThreshold(writer, ts(threshold));
+  writer.setMeta('mark', Buffer.from('x'));
+  writer.commit(store.appliedIndex + 1);
+}
+
+async function untilDurable(store: GroupStore, index: number): Promise<void> {
+  while (store.durableIndex < index) await new Promise(setImmediate);
+}
+
+async function versionRows(levels: SimulatedLevels): Promise<number> {
+  const level = levels.openLevel('store');
+  await level.open();
+  const rows = level.iterator({ gte: Buffer.from([RowKind.Version]), lt: Buffer.from([RowKind.Version + 1]) });
+  const found = await rows.nextv(1_000);
+  await rows.close();
+  await level.close();
+  return found.length;
+}
+
+const valueAt = async (store: GroupStore, readTs: number): Promise<string | undefined> =>
+  (await store.get(KEY, ts(readTs)))?.value.toString();
+
+test('the row that says from where the past is whole has bytes that never change', () => {
+  assert.equal(FLOOR_KEY.toString('hex'), '46');
+  assert.equal(encodeFloor(ts(0x1122)).toString('hex'), '0000000000001122');
+});
+
+test('what was overwritten before the threshold came by is never written', async () => {
+  const { levels, open } = bed();
+  const store = await open();
+  put(store, 10, 5);
+  for (const commitTs of [20, 30, 40]) put(store, commitTs);
+  assert.equal(store.durableIndex, 0);
+  assert.equal(await valueAt(store, 29), 'v20');
+  raise(store, 45);
+  await untilDurable(store, store.appliedIndex);
+  assert.equal(await valueAt(store, 45), 'v40');
+  await store.close();
+  assert.equal(await versionRows(levels), 0);
+});
+
+test('what somebody may still read is written, whatever asks for a flush', async () => {
+  const { levels, scheduler, open } = bed();
+  const store = await open();
+  put(store, 10, 5);
+  put(store, 20);
+  put(store, 30);
+  // The time of what waits is over, and it is written; what was applied since then waits in its place.
+  assert.equal(scheduler.held.length, 1);
+  scheduler.held[0]!();
+  await untilDurable(store, 1);
+  assert.equal(store.durableIndex, 1);
+  await store.flush();
+  assert.equal(store.durableIndex, 3);
+  for (const [readTs, value] of [
+    [15, 'v10'],
+    [25, 'v20'],
+    [35, 'v30'],
+  ] as const) {
+    assert.equal(await valueAt(store, readTs), value);
+  }
+  await store.close();
+  assert.equal(await versionRows(levels), 2);
+});
+
+test('of two versions the one is left out that the threshold has passed', async () => {
+  const { levels, open } = bed();
+  const store = await open();
+  put(store, 10, 5);
+  put(store, 20);
+  put(store, 30);
+  raise(store, 25);
+  await store.flush();
+  assert.equal(await valueAt(store, 25), 'v20');
+  assert.equal(await valueAt(store, 30), 'v30');
+  await store.close();
+  assert.equal(await versionRows(levels), 1);
+});
+
+test('a full buffer does not wait', async () => {
+  const { open } = bed(4_000);
+  const store = await open();
+  put(store, 10, 5);
+  for (let commitTs = 11; commitTs < 40; commitTs++) put(store, commitTs);
+  await untilDurable(store, 1);
+  await store.close();
+});
+
+test('after a crash reads of what was left out are refused, also while the log has not come by the threshold again', async () => {
+  let lost = 0;
+  for (let seed = 0; seed < 20; seed++) {
+    const { levels, open } = bed();
+    let store = await open();
+    put(store, 10, 5);
+    await store.flush();
+    put(store, 20);
+    put(store, 30);
+    // Frozen before the threshold came, written after it.
+    raise(store, 25);
+    await untilDurable(store, 2);
+    await levels.crash(new SeededRandom(seed));
+    store = await open();
+    if (store.gcThreshold < 25n) {
+      lost++;
+      assert.equal(store.readableFrom, 25n);
+      await assert.rejects(store.get(KEY, ts(15)), { code: 'SNAPSHOT_TOO_OLD' });
+    }
+    assert.equal(await valueAt(store, 25), 'v20');
+    while (store.appliedIndex < 4) raise(store, 25);
+    await store.close();
+  }
+  assert.ok(lost > 0, 'the threshold was durable each time');
+});
+
+test('a key that is written while a pass removes what it was before is still there', async () => {
+  const { levels, open } = bed();
+  const store = await open();
+  const writer = store.write();
+  writer.delete(KEY, ts(10));
+  writer.commit(1);
+  await store.flush();
+  assert.equal(store.latest(KEY)?.isTombstone, true);
+  raise(store, 20);
+  let isWritten = false;
+  levels.beforeBatch = async (operations) => {
+    if (isWritten || !operations.some(({ type, key }) => type === 'del' && key[0] === RowKind.Latest)) return;
+    isWritten = true;
+    put(store, 30);
+  };
+  while (!(await store.collectGarbage(1_000)));
+  assert.ok(isWritten);
+  assert.equal(store.latest(KEY)?.value.toString(), 'v30');
+  await store.flush();
+  assert.equal(store.latest(KEY)?.value.toString(), 'v30');
+  await store.close();
+});
