@@ -31,9 +31,9 @@ export const READ_POINT_SERVICE = 'readpoint';
 const REQUEST_BYTES = 4;
 const REPLY_BYTES = 16;
 /** A replica hears what is committed with the next message of its leader: one that has not come so far by then is behind. */
-const CATCH_UP_MS: Millis = 20;
+const CATCH_UP_MS: Millis = 50;
 /** A leader that is there answers in a round trip. Who waits longer is better off with the leader's own answer, which has a client's patience. */
-const QUESTION_MS: Millis = 100;
+const QUESTION_MS: Millis = 250;
 /** After a question in vain the group's leader answers reads itself for so long. */
 const REST_MS: Millis = 250;
 /** Reads of one answer take no longer in one turn; the others have theirs in the next. */

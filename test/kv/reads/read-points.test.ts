@@ -11,7 +11,7 @@ import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 import { captureOn, fence, Machine, put, ts } from '../span-machine.ts';
 import { entry, put as intent, txn } from '../txn/entries.ts';
 
-const CATCH_UP_MS = 20;
+const CATCH_UP_MS = 50;
 const REST_MS = 250;
 
 /** A replica of a group that is led elsewhere, and the questions that it asks. */
