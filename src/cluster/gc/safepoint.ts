@@ -2,8 +2,9 @@
  * The cluster's safepoint: no read and no transaction looks at or below it any more, in any group. It rises in two steps, done by
  * one node at a time as a unit of work.
  *
- * 1. Every group certifies a candidate, which is the present less the retention: it refuses older transactions from then on and
- *    says how far its locks are settled; every node says what it has pinned. The smallest answer is the safepoint.
+ * 1. Every node says what it has pinned. Every group certifies a candidate, which is the present less the retention, or what is pinned if that is
+ *    older: it refuses older transactions from then on and says how far its locks are settled. Nodes are asked once more for what was pinned
+ *    meanwhile. The smallest answer is the safepoint.
  * 2. It is published with the unit's notes, in the catalog group; then each group's leader takes its threshold there.
  *
  * Without the first step a group could forget what became of a transaction while another still holds a lock of it. Locks
@@ -156,19 +157,25 @@ class Round {
     if (candidateTs <= before.publishedTs) return unchanged();
     const jobsBefore = await catalog.jobs();
     let ts = candidateTs;
+    let asked = candidateTs;
     const take = (answered: HlcTimestamp, holder: HolderBack): void => {
-      if (answered >= candidateTs) return;
+      if (answered >= asked) return;
       holders.push(holder);
       if (answered < ts) ts = answered;
     };
+    // What a group certifies keeps older transactions from locks for ever: one that is open and pinned must not be among them.
+    await this.askPins(take);
+    if (ts <= before.publishedTs) return unchanged();
+    asked = ts;
     await this.eachGroup(async (group) => {
       try {
-        const answer = await this.options.channel.certify(group, candidateTs, this.askMs);
+        const answer = await this.options.channel.certify(group, asked, this.askMs);
         take(answer.ts, { who: `group ${group}`, why: answer.heldBy });
       } catch (error) {
         take(NEVER, { who: `group ${group}`, why: refusal(error) });
       }
     });
+    asked = ts;
     await this.askPins(take);
     const needed = this.options.needed?.(this.clusterState);
     if (needed !== undefined) take(needed.ts, { who: needed.who, why: needed.why });

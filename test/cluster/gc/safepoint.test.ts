@@ -44,6 +44,8 @@ class Stage implements GcChannel {
   readonly told: string[] = [];
   readonly certificates = new Map<number, HlcTimestamp | Error>();
   readonly pins = new Map<number, HlcTimestamp | Error>();
+  /** What groups were asked to certify. */
+  readonly asked = new Set<HlcTimestamp>();
   readonly stuck = new Set<number>();
   jobs: readonly JobRow[] = [];
   onCertify: () => void = () => undefined;
@@ -68,6 +70,7 @@ class Stage implements GcChannel {
   async certify(group: GroupId, candidate: HlcTimestamp): Promise<Certificate> {
     this.onCertify();
     this.told.push(`certify ${group}`);
+    this.asked.add(candidate);
     const answer = this.certificates.get(group) ?? candidate;
     if (answer instanceof Error) throw answer;
     return { group, ts: answer, heldBy: answer < candidate ? 'a lock' : '', thresholdTs: NONE };
@@ -123,6 +126,15 @@ describe('the safepoint of the cluster', () => {
     assert.ok(told.indexOf('publish') < told.findIndex((what) => what.startsWith('raise')));
     assert.equal(told.filter((what) => what.startsWith('raise')).length, stage.groups.length);
     assert.equal(stage.saved?.publishedTs, CANDIDATE);
+  });
+
+  test('is asked for below what is pinned: a transaction that is open gets its locks, however old it is', async () => {
+    const stage = new Stage();
+    stage.pins.set(1, hlcTimestamp(CANDIDATE - 10n));
+    const { publishedTs, holders } = await stage.round();
+    assert.equal(publishedTs, CANDIDATE - 11n);
+    assert.deepEqual([...stage.asked], [CANDIDATE - 11n]);
+    assert.deepEqual(holders, [{ who: 'node 1', why: 'backup' }]);
   });
 
   test('is the smallest answer, whoever gives it', async () => {
