@@ -42,7 +42,8 @@ export function encodeItemRecord(
     .u32(itemBytes);
   if (invocation !== undefined) writer.raw(invocation);
   for (const [name, value] of item) if (!omitted.has(name)) writeAttribute(writer, name, value);
-  return writer.finish();
+  // It is copied into an entry, and forgotten.
+  return writer.finishView();
 }
 
 /** Reads what lies before the attributes. @throws CorruptRowError */

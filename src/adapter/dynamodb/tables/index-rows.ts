@@ -43,15 +43,29 @@ export const isGlobal = (index: AnyIndex): index is GlobalIndex => 'state' in in
 const ITEM_MARK_BYTES = 1;
 const LOCAL_MARK_BYTES = 2;
 
+/** By the schema of a table and that of an index, or of the table again. */
+const namesOfKeys = new WeakMap<KeySchema, WeakMap<KeySchema, ReadonlySet<string>>>();
+
 /** Names that a row's key has. */
-const keyNames = (table: KeySchema, index: KeySchema | undefined): Set<string> =>
-  new Set([...attributesOf(table), ...(index === undefined ? [] : attributesOf(index))].map(({ name }) => name));
+function keyNames(table: KeySchema, index: KeySchema = table): ReadonlySet<string> {
+  let ofTable = namesOfKeys.get(table);
+  if (ofTable === undefined) {
+    ofTable = new WeakMap();
+    namesOfKeys.set(table, ofTable);
+  }
+  let names = ofTable.get(index);
+  if (names === undefined) {
+    names = new Set([...attributesOf(table), ...attributesOf(index)].map(({ name }) => name));
+    ofTable.set(index, names);
+  }
+  return names;
+}
 
 /** What an index has of an item. */
 export function projected(table: KeySchema, index: KeySchema, projection: Projection, item: Item): Item {
   if (projection.kind === 'ALL') return item;
-  const names = keyNames(table, index);
-  if (projection.kind === 'INCLUDE') for (const name of projection.names) names.add(name);
+  const ofKeys = keyNames(table, index);
+  const names = projection.kind === 'INCLUDE' ? new Set([...ofKeys, ...projection.names]) : ofKeys;
   const part = new Map<string, AttributeValue>();
   for (const [name, value] of item) if (names.has(name)) part.set(name, value);
   return part;
@@ -90,7 +104,7 @@ export const encodeItem = (
   item: Item,
   bytes: number,
   invocation?: Buffer | undefined,
-): Buffer => encodeItemRecord(item, keyNames(table.key, undefined), bytes, invocation);
+): Buffer => encodeItemRecord(item, keyNames(table.key), bytes, invocation);
 
 /** The attributes that the key of an item's row has. */
 function keysOfRow({ key: { hash, range } }: TableDescriptor, key: Buffer): Map<string, AttributeValue> {
