@@ -50,6 +50,7 @@ interface Command<Reply> {
   readonly keys?: readonly string[];
   readonly isWrite?: boolean;
   readonly readsPart?: boolean;
+  readonly hasOtherWay?: boolean;
   readonly source?: object;
   readonly order?: number;
 }
@@ -182,6 +183,22 @@ describe('a command that writes and touches too many rows', () => {
     assert.equal(few.error, undefined, 'a busy machine is not the fault of a small command');
     assert.ok(slow(5_000).error instanceof EvaluationTooLongError);
     assert.equal(bed.get('x').reply, '1000');
+  });
+
+  test('is refused early when there is another way for it', () => {
+    const bed = bedOf({ maxRowsPerCommand: 1_000 });
+    const touching = (rows: number, hasOtherWay: boolean) =>
+      ask(bed, {
+        hasOtherWay,
+        evaluate: (view) => {
+          touch(view, rows);
+          view.put(bytes('x'), bytes('1'), NEVER);
+        },
+      });
+    const outcomes = [touching(500, false), touching(19, true)];
+    bed.settle();
+    for (const { error } of outcomes) assert.equal(error, undefined);
+    assert.ok(touching(21, true).error instanceof EvaluationTooLongError);
   });
 
   test('may touch some for everything that it names, however long that takes', () => {

@@ -68,6 +68,8 @@ export interface Operation<Reply> {
    * too many rows beside what it names is refused with `EvaluationTooLongError`.
    */
   readonly isWrite?: boolean;
+  /** It writes, and is run in another way when it is refused because it touches too many rows: so it is refused as early as one that only reads is stopped. */
+  readonly hasOtherWay?: boolean;
   /** It only reads, and a part of an object that it can find its way to: when it reads much, it says beforehand which rows that will be. */
   readonly readsPart?: boolean;
   /** True: no number of rows bounds its evaluation, only time. */

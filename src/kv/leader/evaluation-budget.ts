@@ -32,7 +32,7 @@ const ROWS_PER_NAMED = 8;
 const MAX_COUNTED_BYTES = 1_024;
 
 /** What the budget looks at. */
-export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys'>;
+export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys' | 'hasOtherWay'>;
 
 const namedBy = (operation: BudgetedOperation): number =>
   operation.namedCount?.() ?? operation.storageKeys?.().length ?? 0;
@@ -43,6 +43,8 @@ export class EvaluationBudget {
   private readonly nowMs: () => Millis;
   private operation: BudgetedOperation = {};
   private isReadOnly = false;
+  /** It goes on in another way: so it is not worth much time. */
+  private isSoft = false;
   private rows = 0;
   /** Rows for what the command names; undefined until somebody has to know. */
   private namedRows: number | undefined;
@@ -62,12 +64,13 @@ export class EvaluationBudget {
   begin(operation: BudgetedOperation): void {
     this.operation = operation;
     this.isReadOnly = operation.isWrite === false;
+    this.isSoft = this.isReadOnly || operation.hasOtherWay === true;
     this.rows = 0;
     this.namedRows = undefined;
     this.excess = undefined;
     this.sinceMs = undefined;
     this.left = this.step();
-    this.bytesLeft = this.isReadOnly ? this.limits.softBytes : Number.POSITIVE_INFINITY;
+    this.bytesLeft = this.isSoft ? this.limits.softBytes : Number.POSITIVE_INFINITY;
   }
 
   /** Rows that it has read and written so far. */
@@ -77,7 +80,7 @@ export class EvaluationBudget {
 
   private step(): number {
     const { softRows, maxRowsPerCommand } = this.limits;
-    if (this.isReadOnly) return softRows - this.rows;
+    if (this.isSoft) return softRows - this.rows;
     return Math.min(LOOK_ROWS, maxRowsPerCommand + (this.namedRows ?? 0) - this.rows);
   }
 
@@ -94,7 +97,7 @@ export class EvaluationBudget {
 
   /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */
   private lookAtBytes(): void {
-    if (this.touchedRows > namedBy(this.operation)) this.stop(new StoppedEvaluation());
+    if (this.touchedRows > namedBy(this.operation)) this.goOnElsewhere();
     this.bytesLeft = this.limits.softBytes;
   }
 
@@ -102,7 +105,7 @@ export class EvaluationBudget {
     this.left = 0;
     const { maxRowsPerCommand } = this.limits;
     this.rows += this.step();
-    if (this.isReadOnly) this.stop(new StoppedEvaluation());
+    if (this.isSoft) this.goOnElsewhere();
     this.namedRows ??= ROWS_PER_NAMED * namedBy(this.operation);
     if (this.rows >= maxRowsPerCommand + this.namedRows) {
       const message = `the command touches more than ${maxRowsPerCommand} rows beside those that it names`;
@@ -110,6 +113,12 @@ export class EvaluationBudget {
     }
     if (this.rows >= this.namedRows) this.lookAtTime();
     this.left = this.step() - 1;
+  }
+
+  private goOnElsewhere(): never {
+    const { softRows, softBytes } = this.limits;
+    const message = `the command touches more than ${softRows} rows or ${softBytes} bytes`;
+    this.stop(this.isReadOnly ? new StoppedEvaluation() : new EvaluationTooLongError(message));
   }
 
   private lookAtTime(): void {

@@ -357,6 +357,10 @@ export class CommandRequest extends GroupRequest {
     return this.args.length;
   }
 
+  get hasOtherWay(): boolean {
+    return this.spec.writesWholeValue === true;
+  }
+
   get readsPart(): boolean {
     return this.spec.readsPart?.(this.args) === true;
   }
