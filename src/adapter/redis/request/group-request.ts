@@ -323,6 +323,7 @@ export interface CommandRequestOptions extends RequestOptions, QueuedData {
 /** One data command. */
 export class CommandRequest extends GroupRequest {
   readonly spec: CommandSpec;
+  readonly hasOtherWay: boolean;
   readonly args: readonly Buffer[];
   readonly given: readonly Buffer[] | undefined;
   readonly db: number;
@@ -334,6 +335,7 @@ export class CommandRequest extends GroupRequest {
   constructor(options: CommandRequestOptions) {
     super(options);
     this.spec = options.spec;
+    this.hasOtherWay = options.spec.writesWholeValue === true;
     this.args = options.args;
     this.given = options.given;
     this.db = options.db;
@@ -355,10 +357,6 @@ export class CommandRequest extends GroupRequest {
 
   namedCount(): number {
     return this.args.length;
-  }
-
-  get hasOtherWay(): boolean {
-    return this.spec.writesWholeValue === true;
   }
 
   get readsPart(): boolean {
@@ -395,7 +393,7 @@ export class CommandRequest extends GroupRequest {
   /** Whether the command has failed only because what it writes is too much for one entry, or one transaction. */
   needsAside(error: unknown): boolean {
     const isTooMuch = error instanceof EvaluationTooLongError || error instanceof TooLargeError;
-    return isBuildAside(error) || (isTooMuch && this.spec.writesWholeValue === true);
+    return isBuildAside(error) || (isTooMuch && this.hasOtherWay);
   }
 
   /** Runs where everything is known that it reads, and rows are copied by somebody else. */
