@@ -10,6 +10,7 @@ import {
   factsOf,
   isOlder,
   type Lock,
+  nameOf,
   ownerOf,
   statusName,
   type TxnAnswer,
@@ -92,6 +93,8 @@ export class LeaderTxns implements TxnGroup {
   /** PREPAREs on their way. */
   private readonly preparing = new Set<Promise<unknown>>();
   private readonly batcher: TxnBatcher;
+  /** Transactions whose end here is on its way, by id, with how many questions of theirs are. */
+  private readonly ending = new Map<string, number>();
 
   constructor(options: LeaderTxnsOptions) {
     this.options = options;
@@ -232,7 +235,9 @@ export class LeaderTxns implements TxnGroup {
         lock = txns.conflict({ ...request, ranges });
         if (lock === undefined) continue;
       }
-      if (!isOlder(request, lock)) return this.giveWay(request, factsOf(lock), isOnePhase);
+      // Who ends waits for nobody, so whoever waits for it cannot wait in a circle.
+      const mayWait = isOlder(request, lock) || this.ending.has(nameOf(lock.txnId));
+      if (!mayWait) return this.giveWay(request, factsOf(lock), isOnePhase);
       try {
         await waits.until(lock, untilMs);
       } catch (error) {
@@ -362,13 +367,31 @@ export class LeaderTxns implements TxnGroup {
     return this.batcher.add({ keys, bytes: 64 * (1 + (keys?.length ?? 0)), isUrgent: true, build });
   }
 
+  /** Ends locks of a transaction; whoever meets one meanwhile may wait for it. */
+  private async end(
+    { txnId }: TxnIdentity,
+    keys: readonly Buffer[] | undefined,
+    build: (ts: HlcTimestamp) => Buffer,
+  ): Promise<TxnAnswer> {
+    const { ending } = this;
+    const name = nameOf(txnId);
+    ending.set(name, (ending.get(name) ?? 0) + 1);
+    try {
+      return await this.urgent(keys, build);
+    } finally {
+      const left = ending.get(name)! - 1;
+      if (left > 0) ending.set(name, left);
+      else ending.delete(name);
+    }
+  }
+
   async commit(request: CommitRequest): Promise<CommitReply> {
     const { clock } = this.options;
     const keys = [...request.writes, ...request.reads];
     this.checkOwnership(keys, request.ranges);
     // Every entry that is proposed from here on is above it.
     clock.observeForeign(request.commitTs, clock.maxLeadMs);
-    const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
+    const answer = await this.end(request, request.ranges.length > 0 ? undefined : keys, (ts) =>
       encodeCommit({ ...request, ts }),
     );
     return this.replied(answer) as CommitReply;
@@ -377,7 +400,7 @@ export class LeaderTxns implements TxnGroup {
   async abort(request: FinishRequest): Promise<TxnStatus> {
     const keys = [...(request.isPrimary ? [request.primary] : []), ...request.writes, ...request.reads];
     this.checkOwnership(keys, request.ranges);
-    const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
+    const answer = await this.end(request, request.ranges.length > 0 ? undefined : keys, (ts) =>
       encodeAbort({ ...request, ts }),
     );
     return this.replied(answer) as TxnStatus;

@@ -16,6 +16,7 @@ import {
   type RangeIntent,
   type TxnIdentity,
 } from '../contract/index.ts';
+import { ContendedKeys } from './contended-keys.ts';
 import { Finisher, type LockedPart, participantsOf } from './coordinator-finish.ts';
 import { besideOthers, chunksOf, divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
 import {
@@ -42,6 +43,8 @@ export interface CommitPlan {
   readonly ranges: readonly ReadRange[];
   /** Until when to ask, monotonic. */
   readonly deadlineMs: Millis;
+  /** An attempt of the same work has lost: nothing is locked before the primary is. */
+  readonly isContended?: boolean;
 }
 
 /**
@@ -94,11 +97,13 @@ export class Coordinator {
   readonly limits: TransactionLimits;
   private readonly parts: CoordinatorParts;
   private readonly finisher: Finisher;
+  private readonly contended: ContendedKeys;
 
   constructor(parts: CoordinatorParts) {
     this.parts = parts;
     this.limits = { ...DEFAULT_TRANSACTION_LIMITS, ...parts.limits };
     this.finisher = new Finisher(parts, this.limits);
+    this.contended = new ContendedKeys(parts.clock);
   }
 
   /**
@@ -264,37 +269,39 @@ export class Coordinator {
   }
 
   /**
-   * PREPARE, the primary before all others: whoever meets another lock then finds the primary's, or a transaction that is over.
-   * After a refusal the locks are gone, or will be.
+   * PREPARE everywhere. After a refusal the locks are gone, or will be.
+   *
+   * Whoever meets a lock while the primary has none is told that the transaction is rolled back, and it is: the record is written, and refuses
+   * the PREPARE of the primary. So all groups may be asked side by side, and nothing but an attempt is at stake.
    */
   private async lockAll(
     plan: CommitPlan,
     divided: readonly Part[],
   ): Promise<CommitOutcome | { readonly minCommitTs: HlcTimestamp }> {
-    const [primary, ...others] = divided;
-    const first = await this.lockPart(plan, primary!, participantsOf(divided));
-    const asked = [primary!];
-    let failed = first.isLocked ? undefined : first;
-    const answers = [first];
-    if (failed === undefined) {
-      const rest = await besideOthers(others, async (part) => {
-        // One that cannot be locked is enough to begin again.
-        if (failed !== undefined) return undefined;
-        asked.push(part);
-        const answer = await this.lockPart(plan, part, []);
-        if (!answer.isLocked) failed ??= answer;
-        return answer;
-      });
-      for (const answer of rest) if (answer !== undefined) answers.push(answer);
-    }
-    if (failed === undefined) {
-      let minCommitTs = first.minCommitTs!;
-      for (const answer of answers) if (answer.minCommitTs! > minCommitTs) minCommitTs = answer.minCommitTs!;
-      return { minCommitTs };
-    }
-    if (failed === first && first.status !== undefined) return first.status;
-    // A primary that was refused has no lock, and nobody else was asked.
-    if (failed !== first || first.mayBeLocked) {
+    const participants = participantsOf(divided);
+    // What others want as well queues up at the primary instead of holding locks elsewhere for nothing, and of many pieces none is locked in vain.
+    const isContended = plan.isContended === true || this.contended.has(plan.intents);
+    const isInOrder = isContended || divided.length > participants.length;
+    const asked: Part[] = [];
+    let isLost = false;
+    const ask = async (part: Part): Promise<PartAnswer | undefined> => {
+      // One that cannot be locked is enough to begin again.
+      if (isLost) return undefined;
+      asked.push(part);
+      const answer = await this.lockPart(plan, part, part === divided[0] ? participants : []);
+      isLost ||= !answer.isLocked;
+      return answer;
+    };
+    const first = isInOrder ? await ask(divided[0]!) : undefined;
+    const rest = await besideOthers(isInOrder ? divided.slice(1) : divided, ask);
+    const answers = [first, ...rest].filter((answer) => answer !== undefined);
+    const failed = answers.find(({ isLocked }) => !isLocked);
+    if (failed === undefined) return { minCommitTs: largestOf(answers) };
+    // A repetition of what was committed: its locks are not touched.
+    const earlier = answers.find(({ status }) => status !== undefined);
+    if (earlier !== undefined) return earlier.status!;
+    // Where everybody was refused there is no lock.
+    if (answers.some(({ mayBeLocked }) => mayBeLocked)) {
       const rolledBack = this.finisher.rollBack(plan.txn, asked);
       // The next attempt would meet these locks.
       if (failed.error === undefined) await this.finisher.watched(rolledBack);
@@ -327,6 +334,7 @@ export class Coordinator {
         if (reply.kind !== 'prepared') {
           // A range that has changed is locked all the same.
           mayBeLocked ||= minCommitTs !== undefined || part.intents.length === 0;
+          if (reply.kind === 'locked') this.contended.note(reply.lock.key);
           return { isLocked: false, mayBeLocked, refusal: refusalOf(reply) };
         }
         if (minCommitTs === undefined || reply.minCommitTs > minCommitTs) minCommitTs = reply.minCommitTs;
@@ -434,4 +442,11 @@ interface PartAnswer {
   /** The transaction is over already. */
   readonly status?: Extract<CommitOutcome, { kind: 'committed' }>;
   readonly error?: unknown;
+}
+
+/** The largest moment at which a lock came into force. */
+function largestOf(answers: readonly PartAnswer[]): HlcTimestamp {
+  let largest = answers[0]!.minCommitTs!;
+  for (const { minCommitTs } of answers) if (minCommitTs! > largest) largest = minCommitTs!;
+  return largest;
 }

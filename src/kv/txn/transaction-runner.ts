@@ -50,6 +50,8 @@ export interface RunRequest {
   readonly deadlineMs: Millis;
   /** It is begun again until the deadline, however often it loses against others. */
   readonly isPersistent?: boolean;
+  /** After so many attempts that lose against others it is given up; left out: after as many as the limits say. */
+  readonly maxLosses?: number;
   /**
    * Makes it happen once however often it is run: 16 bytes, chosen by the caller. Then it is tried once and not begun again by
    * itself; a repetition must set `isRetry`, and finds what became of the first.
@@ -114,7 +116,7 @@ export class TransactionRunner implements TransactionStarter {
       if (reason === 'tooOld') throw new RetryTooOldError('the transaction began too long ago');
       if (request.txnId !== undefined) throw new TransactionAbortedError(`the transaction was rolled back: ${reason}`);
       if (reason !== 'moved') lost++;
-      const isLost = lost >= this.limits.maxAttempts && request.isPersistent !== true;
+      const isLost = lost >= (request.maxLosses ?? this.limits.maxAttempts) && request.isPersistent !== true;
       if (isLost || this.parts.clock.monotonicMs() >= deadlineMs) {
         throw new ConflictError(`the transaction lost against others ${lost} times (${reason})`);
       }
@@ -256,7 +258,8 @@ export class TransactionRunner implements TransactionStarter {
   }
 
   private async plan(intents: readonly KeyIntent[], work: Work, txnId: Buffer | undefined): Promise<CommitPlan> {
-    const granted = await this.grant(work, work.ageTs === undefined);
+    const isFirst = work.ageTs === undefined;
+    const granted = await this.grant(work, isFirst);
     work.ageTs ??= granted.ts;
     const primary = primaryOf(intents, []);
     return {
@@ -265,6 +268,7 @@ export class TransactionRunner implements TransactionStarter {
       intents,
       ranges: [],
       deadlineMs: work.deadlineMs,
+      isContended: !isFirst,
     };
   }
 }

@@ -62,12 +62,15 @@ describe('the traces of transactions across groups', () => {
   /** Somebody asks for the status of the transaction when its first PREPARE has not arrived. */
   const asked = (removed: Removed) => {
     const statuses: string[] = [];
+    let isAsked = false;
     const made = bed({
       removed,
       wrap: (client) => ({
         prepare: async (group, request) => {
-          if (statuses.length === 0)
+          if (!isAsked) {
+            isAsked = true;
             statuses.push((await client.status(made.cluster.owner(request.primary), request)).kind);
+          }
           return client.prepare(group, request);
         },
       }),
@@ -91,21 +94,96 @@ describe('the traces of transactions across groups', () => {
     assert.equal(cluster.peek(A), 'one');
   });
 
-  test('T1: no lock is anywhere before the primary has its own', async () => {
+  test('T1: a lock that is met before the primary has its own ends the attempt and nothing more', async () => {
+    const statuses: string[] = [];
+    let meet = (): void => {};
+    const met = new Promise<void>((resolve) => {
+      meet = resolve;
+    });
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: async (group, request) => {
+          const { key } = request.keys[0]!;
+          // The question for the primary is on its way until somebody has met the lock of the other key.
+          if (key.equals(A)) await met;
+          const reply = await client.prepare(group, request);
+          if (key.equals(B) && statuses.length === 0) {
+            assert.deepEqual(cluster.locked(), ['b']);
+            statuses.push((await client.status(cluster.owner(A), request)).kind);
+            meet();
+          }
+          return reply;
+        },
+      }),
+    });
+    await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    await end(runner.coordinator.idle());
+    assert.deepEqual(statuses, ['rolledBack']);
+    assert.deepEqual([cluster.peek(A), cluster.peek(B), cluster.locked()], ['one', 'two', []]);
+  });
+
+  test('T1: all groups are asked at once, and the primary before all others when an attempt was lost', async () => {
     const order: string[] = [];
+    let isLost = false;
     const { runner, end, soon } = bed({
       wrap: (client) => ({
         prepare: async (group, request) => {
-          order.push(`ask ${request.keys[0]!.key}`);
+          const { key } = request.keys[0]!;
+          order.push(`ask ${key}`);
+          if (!isLost && key.equals(B)) {
+            isLost = true;
+            return { kind: 'changed', key };
+          }
           const reply = await client.prepare(group, request);
-          order.push(`got ${request.keys[0]!.key}`);
+          order.push(`got ${key}`);
           return reply;
         },
       }),
     });
     await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => [C, B, A].map((key) => put(view, key, 'x'))));
-    assert.deepEqual(order.slice(0, 2), ['ask a', 'got a']);
-    assert.deepEqual(order.slice(2, 4).sort(), ['ask b', 'ask c']);
+    assert.deepEqual(order.slice(0, 3).toSorted(), ['ask a', 'ask b', 'ask c']);
+    const again = order.slice(order.lastIndexOf('ask a'));
+    assert.deepEqual(again.slice(0, 2), ['ask a', 'got a']);
+    assert.deepEqual(again.slice(2, 4).sort(), ['ask b', 'ask c']);
+  });
+
+  test('T1: work with a key that was lost a moment ago locks the primary before all others', async () => {
+    const order: string[] = [];
+    let isLost = false;
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: async (group, request) => {
+          const { key } = request.keys[0]!;
+          order.push(`ask ${key}`);
+          if (!isLost && key.equals(C)) {
+            isLost = true;
+            const lock = {
+              ...request,
+              key,
+              kind: 'put',
+              end: undefined,
+              minCommitTs: NEVER,
+              deadlineTs: NEVER,
+            } as const;
+            return { kind: 'locked', lock };
+          }
+          const reply = await client.prepare(group, request);
+          order.push(`got ${key}`);
+          return reply;
+        },
+      }),
+    });
+    const write = async (...keys: Buffer[]): Promise<string[]> => {
+      order.length = 0;
+      await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => putAll(view, keys)));
+      await end(runner.coordinator.idle());
+      return order.slice(0, 2);
+    };
+    assert.deepEqual(await write(A, C), ['ask a', 'ask c']);
+    assert.deepEqual(await write(B, C), ['ask b', 'got b']);
+    assert.deepEqual(await write(A, B), ['ask a', 'ask b']);
+    await cluster.simulation.runFor(1_001);
+    assert.deepEqual(await write(B, C), ['ask b', 'ask c']);
   });
 
   test('T2: a snapshot that was read is not written into afterwards', async () => {

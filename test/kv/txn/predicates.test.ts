@@ -244,7 +244,7 @@ describe('transactions that read ranges', () => {
       const soon = (): number => machine.clock.monotonicMs() + TIMEOUT_MS;
       const t = await process!.node.transactions.begin({ isolation, deadlineMs: soon() });
       const isFree = isRange
-        ? (await t.scan(all)).rows.length === 0
+        ? (await rowsOf(t, all.start, all.end, false)).length === 0
         : (await Promise.all([KEYS[0]!, KEYS[NAMES]!].map((one) => t.get(one)))).every((one) => one === undefined);
       assert.ok(isFree);
       // Both have read before either writes.

@@ -1,0 +1,25 @@
+/** What commands over several groups wait for, on whole nodes in virtual time. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { GroupPaths, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
+
+describe('over several groups', () => {
+  const paths = new GroupPaths();
+  before(() => paths.start());
+
+  test('scripts of a queue share transactions, on one connection and on those of several nodes', async () => {
+    const one = await scriptsASecond(paths, [1], 1, 15);
+    const several = await scriptsASecond(paths, [1], 10, 60);
+    const nodes = await scriptsASecond(paths, [2, 3], 10, 60);
+    for (const { failures } of [one, several, nodes]) assert.deepEqual([...failures], []);
+    assert.ok(several.rate > 2 * one.rate, `${several.rate} a second beside ${one.rate}`);
+    assert.ok(nodes.rate > 2 * one.rate, `${nodes.rate} a second beside ${one.rate}`);
+  });
+
+  test('plain commands do not starve beside transactions that want their key', async () => {
+    const { quiet, busy, failures } = await waitsOfPlain(paths, 12, 60);
+    assert.deepEqual([...failures], []);
+    const [calm, late] = [quantile(quiet, 0.99), quantile(busy, 0.99)];
+    assert.ok(late <= 10 * calm, `${late} ms beside ${calm} ms`);
+  });
+});
