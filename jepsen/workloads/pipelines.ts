@@ -1,4 +1,6 @@
-/** Pipelines on two keys of a slot, while others append to one of them and to a key of another slot in one transaction. */
+/**
+ * Pipelines on two keys of a slot, or of scripts over two slots, while others append to one of the keys and to a key of another slot in one transaction.
+ */
 import { type Redis, ReplyError } from 'ioredis';
 import type { Random } from '../../src/platform/index.ts';
 import { type PipelinedOp, pipelinesChecker } from '../checkers/pipelines.ts';
@@ -10,6 +12,11 @@ const TAGS = 3;
 /** Operations before others take their place, so that lists stay short. */
 const OPERATIONS_PER_TAGS = 150;
 
+const APPEND_TO_ALL = `for _, key in ipairs(KEYS) do redis.call('APPEND', key, ARGV[1]) end`;
+
+const slotOf = (key: string): string => key.slice(0, key.indexOf('}'));
+const areApart = (keys: readonly string[]): boolean => keys.some((key) => slotOf(key) !== slotOf(keys[0]!));
+
 const parseList = (text: string | null): number[] => (text ?? '').split(' ').filter(Boolean).map(Number);
 
 async function run(client: Redis, op: PipelinedOp): Promise<PipelinedOp> {
@@ -17,6 +24,11 @@ async function run(client: Redis, op: PipelinedOp): Promise<PipelinedOp> {
   const [, keys, element] = op;
   if (keys.length === 1) {
     await client.append(keys[0]!, `${element} `);
+    return op;
+  }
+  // Neighbours in a pipeline mostly go the same way.
+  if (areApart(keys) && (element >> 3) % 2 === 0) {
+    await client.eval(APPEND_TO_ALL, keys.length, ...keys, `${element} `);
     return op;
   }
   const transaction = client.multi();
@@ -36,7 +48,8 @@ export function pipelines(): Workload {
     `pipe-${Math.floor(generated / OPERATIONS_PER_TAGS) * TAGS + random.int(TAGS)}`;
   return {
     name: 'pipelines',
-    description: 'pipelines of APPEND, MULTI and GET beside transactions over slots; each key sees a pipeline in order',
+    description:
+      'pipelines of APPEND, MULTI, EVAL and GET beside transactions over slots; each key sees a pipeline in order',
     checker: pipelinesChecker,
     generate({ random, nextId }) {
       const [tag, other] = [tagOf(random), tagOf(random)];
@@ -44,6 +57,14 @@ export function pipelines(): Workload {
       const [a, b] = [`{${tag}}a`, `{${tag}}b`];
       if (random.next() < 0.4 && other !== tag) {
         return { f: 'cross', value: [['append', [b, `{${other}}b`], nextId()]] satisfies PipelinedOp[] };
+      }
+      if (random.next() < 0.3 && other !== tag) {
+        const apart = [b, `{${other}}b`];
+        const ops: PipelinedOp[] = Array.from(
+          { length: 2 + random.int(6) },
+          (): PipelinedOp => ['append', apart, nextId()],
+        );
+        return { f: 'pipeline', value: [...ops, ['r', b, null]] satisfies PipelinedOp[] };
       }
       const ops: PipelinedOp[] = [['append', [a, b], nextId()]];
       for (let left = 2 + random.int(5); left > 0; left--) {

@@ -1,6 +1,6 @@
 /**
- * Keys at which this node's transactions have lost against others a moment ago. Who wants one of them takes the primary's lock before all others, so that those who
- * compete queue up there instead of each holding what another one waits for. Nothing but time depends on it.
+ * Keys at which this node's transactions have lost against others a moment ago. Who wants one of them takes the primary's lock before all others, so that
+ * those who compete queue up there instead of each holding what another one waits for. Nothing but time depends on it.
  */
 import type { Clock, Millis } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';

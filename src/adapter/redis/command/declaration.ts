@@ -71,13 +71,14 @@ export interface FoundKeys {
   readonly refusal: string;
 }
 
-/** Features of the cluster that commands wait for. */
+/** Features of the cluster that the front end asks for; commands wait for the first four. */
 export type RedisFeature =
   | 'redis.collections'
   | 'redis.messaging'
   | 'redis.streams'
   | 'redis.acl'
   | 'redis.chains'
+  | 'redis.across'
   | 'reads.points';
 
 /** What is known of a command apart from how it runs. */

@@ -1,20 +1,21 @@
 /** Commands whose values are built aside: what the room `aside` needs of the groups. */
 import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
-import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
+import { type Clock, type GroupId, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
 import { type AsideCommand, type AsideEvaluator, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
 import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
-import type { CrossGroupRunner, KeyTurns } from '../state/index.ts';
+import type { KeyTurns } from '../state/index.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
+import { runForOther, runWhereLed, type ScriptPlaceEnvironment } from './script-place.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
-import { MOST_TOGETHER, NotTogetherError, runTogether, type TogetherItem } from './together.ts';
+import { MOST_TOGETHER, type Outcome, runTogether, type TogetherItem } from './together.ts';
 
 /** Longest wait for a group that holds writes back. */
 const MAX_HELD_PAUSE_MS: Millis = 250;
 
-export interface AsideEnvironment extends SingleRequestEnvironment {
+export interface AsideEnvironment extends SingleRequestEnvironment, ScriptPlaceEnvironment {
   readonly transactions: AsideParts['transactions'] | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
@@ -29,16 +30,76 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
 }
 
 /**
- * Runs a request of several groups, one that needs what no group has, or one that has to be built aside. Nothing else of its connection may be under way.
+ * Runs a request of several groups, one that needs what no group has, or one that has to be built aside. Nothing else of its connection may be under way but
+ * requests for which `keepsOrder` holds, when it holds for this one too.
  * @param ask brings answers of commands that look at the whole cluster
+ * @param source whose requests run in order
  */
-export async function runAlone(environment: AsideEnvironment, request: GroupRequest, ask: AskOutside): Promise<Reply> {
+export async function runAlone(
+  environment: AsideEnvironment,
+  request: GroupRequest,
+  ask: AskOutside,
+  source: object,
+): Promise<Reply> {
+  if (!request.isAside && environment.transactions === undefined)
+    throw new RedisError('ERR the command needs transactions across groups');
+  if (!mayJoin(request)) return byItself(environment, request, ask, false);
+  return new Promise((resolve, reject) => {
+    const item: TogetherItem = {
+      request,
+      source,
+      byItself: () => byItself(environment, request, ask, true),
+      settle: (outcome) => ('reply' in outcome ? resolve(outcome.reply) : reject(outcome.error)),
+    };
+    inTurn(environment, item);
+  });
+}
+
+/** Runs requests of another node, whose scripts have their turns here. See `runForOther`. */
+export function runAcrossForOther(
+  environment: AsideEnvironment,
+  group: GroupId,
+  requests: readonly GroupRequest[],
+): Promise<Outcome[]> {
+  const { kv, clock, commandTimeoutMs } = environment;
+  const turns = (item: TogetherItem): void => inTurn(environment, item);
+  return runForOther({ kv, clock, commandTimeoutMs, inTurn: turns }, group, requests);
+}
+
+/** Gives a request its turn, with others that wait for the same. */
+function inTurn(environment: AsideEnvironment, item: TogetherItem): void {
+  const { request, source } = item;
+  const run = async (items: readonly TogetherItem[]): Promise<void> => {
+    const left = await runWhereLed(environment, items);
+    await runTogether(environment, environment.transactions!, left);
+  };
+  const options = { most: MOST_TOGETHER, source, kin: kinOf(environment, request) };
+  void environment.turns.join<TogetherItem>(request.storageKeys(), item, run, options);
+}
+
+/** What short writes have in common that come at one time and run as one transaction though they have nothing to do with each other: their groups. */
+function kinOf({ kv }: Pick<AsideEnvironment, 'kv'>, request: GroupRequest): string | undefined {
+  if (request.commands.some(({ spec }) => spec.group !== 'string')) return undefined;
+  return [...new Set(request.storageKeys().map((key) => kv.groupOf(key)))].sort((a, b) => a - b).join(' ');
+}
+
+/** A request that runs behind those that share a key with it, with others that wait for the same. */
+const mayJoin = (request: GroupRequest): request is CommandRequest =>
+  request instanceof CommandRequest && request.isWrite && !request.runsAlone;
+
+/** True for a request that `runAlone` runs behind those that the same source has asked it for before. */
+export const keepsOrder = ({ turns }: Pick<AsideEnvironment, 'turns'>, request: GroupRequest): boolean =>
+  mayJoin(request) && turns.covers(request.storageKeys());
+
+/** Runs a request as a transaction of its own, aside when it turns out that it has to be. @param hasTurn nothing that shares a key runs beside it */
+async function byItself(
+  environment: AsideEnvironment,
+  request: GroupRequest,
+  ask: AskOutside,
+  hasTurn: boolean,
+): Promise<Reply> {
   try {
-    const { transactions } = environment;
-    if (!request.isAside) {
-      if (transactions === undefined) throw new RedisError('ERR the command needs transactions across groups');
-      return await runWithAnswers(environment, transactions, request, ask);
-    }
+    if (!request.isAside) return await runWithAnswers(environment, request, ask, hasTurn);
   } catch (error) {
     if (!(request instanceof CommandRequest && request.needsAside(error))) throw error;
   }
@@ -48,27 +109,21 @@ export async function runAlone(environment: AsideEnvironment, request: GroupRequ
 /** Runs a request as a transaction, as often as it asks for another answer. */
 async function runWithAnswers(
   environment: AsideEnvironment,
-  transactions: CrossGroupRunner,
   request: GroupRequest,
   ask: AskOutside,
+  hasTurn: boolean,
 ): Promise<Reply> {
   const { clock, commandTimeoutMs, lending, turns } = environment;
   const calls = new OutsideCalls();
   if (request.needsOutside) request.askOutside(calls);
-  else if (request.isWrite && request instanceof CommandRequest) {
-    try {
-      return await inTurn(environment, transactions, request);
-    } catch (error) {
-      if (!(error instanceof NotTogetherError)) throw error;
-    }
-  }
+  const run = () => runAcross(environment.transactions!, request, commandTimeoutMs);
   for (;;) {
     try {
-      if (!request.isWrite) return await runAcross(transactions, request, commandTimeoutMs);
+      if (hasTurn || !request.isWrite) return await run();
       return await turns.take(request.storageKeys(), () => {
         // Its time begins with its turn.
         if (request.deadlineMs === 0) request.startedMs = clock.monotonicMs();
-        return runAcross(transactions, request, commandTimeoutMs);
+        return run();
       });
     } catch (error) {
       if (isLibrariesLent(error) && clock.monotonicMs() < request.deadlineMs) await lending!.recall();
@@ -78,23 +133,6 @@ async function runWithAnswers(
       } else throw error;
     }
   }
-}
-
-/** Runs a request behind those that share a key with it, with others that wait for the same. @throws NotTogetherError when it has to run by itself */
-function inTurn(
-  environment: AsideEnvironment,
-  transactions: CrossGroupRunner,
-  request: CommandRequest,
-): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const item: TogetherItem = {
-      request,
-      settle: (outcome) => ('reply' in outcome ? resolve(outcome.reply) : reject(outcome.error)),
-    };
-    void environment.turns.join<TogetherItem>(request.storageKeys(), item, MOST_TOGETHER, (items) =>
-      runTogether(environment, transactions, items),
-    );
-  });
 }
 
 /** Runs a command that has turned out to write too many rows for one entry. */

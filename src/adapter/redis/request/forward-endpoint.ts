@@ -18,12 +18,15 @@ import {
   isReturnable,
 } from './forwarded-command.ts';
 import { type GroupRequest, isRefusal, type RequestOwner, type SlowEvaluation } from './group-request.ts';
+import type { Outcome } from './together.ts';
 
 export interface EndpointEnvironment {
   readonly kv: KvService;
   settings(): EvaluationSettings;
   findData(args: readonly Buffer[]): CommandSpec | undefined;
   readCaller(bytes: Buffer): ScriptCaller;
+  /** Runs requests of several groups in their order, each in its turn. @throws NotLeaderError */
+  runAcross(group: GroupId, requests: readonly GroupRequest[]): Promise<Outcome[]>;
   /** Told about errors that no layer declares. */
   unexpected(error: unknown): void;
 }
@@ -46,6 +49,9 @@ export function serveForwarded(environment: EndpointEnvironment): void {
         case 'batch':
           batch.run(message, chains.join(message));
           break;
+        case 'across':
+          settle(answerAcross(environment, message.group, message.requests), answer);
+          break;
         case 'page':
           settle(answerPage(environment.kv, message.group, message.page), answer);
           break;
@@ -62,11 +68,40 @@ export function serveForwarded(environment: EndpointEnvironment): void {
   });
 }
 
-function settle(reply: Promise<Buffer>, answer: Answer): void {
+function settle(reply: Promise<AnswerBytes>, answer: Answer): void {
   reply.then(
     (bytes) => answer(undefined, bytes),
     (error: Error) => answer(error, undefined),
   );
+}
+
+/** @throws NotLeaderError: nothing happened */
+async function answerAcross(
+  environment: EndpointEnvironment,
+  group: GroupId,
+  requests: readonly GroupRequest[],
+): Promise<AnswerBytes> {
+  const outcomes = await environment.runAcross(group, requests);
+  const slow = new Map<number, readonly SlowEvaluation[]>();
+  const answers = requests.map((request, at) => {
+    if (request.slow !== undefined) slow.set(at, request.slow);
+    const outcome = outcomes[at]!;
+    const [error, reply] = 'reply' in outcome ? [undefined, outcome.reply] : [outcome.error as Error, undefined];
+    return answerOf(environment, request, error, reply);
+  });
+  return encodeAnswers(answers, slow);
+}
+
+function answerOf(
+  environment: EndpointEnvironment,
+  request: GroupRequest,
+  error: Error | undefined,
+  reply: Reply | undefined,
+): EncodedAnswer {
+  if (isReturnable(error)) return error;
+  if (error !== undefined) environment.unexpected(error);
+  const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, !request.isRepeatable));
+  return encodeReplyParts(outcome, request.resp);
 }
 
 /** A page, or the group's refusal to serve its start; that this node does not lead is for the layer below to follow. */
@@ -134,14 +169,8 @@ class ForwardedBatch implements RequestOwner {
       this.slow ??= new Map();
       this.slow.set(request.token, request.slow);
     }
-    if (isReturnable(error)) {
-      this.answers[request.token] = error;
-      this.firstRefused = Math.min(this.firstRefused, request.order);
-    } else {
-      if (error !== undefined) this.environment.unexpected(error);
-      const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, !request.isRepeatable));
-      this.answers[request.token] = encodeReplyParts(outcome, request.resp);
-    }
+    this.answers[request.token] = answerOf(this.environment, request, error, reply);
+    if (isReturnable(error)) this.firstRefused = Math.min(this.firstRefused, request.order);
     if (--this.missing > 0) return;
     // When nothing at all was proposed, the layer below follows the redirect on its own.
     if (this.notLed !== undefined && !this.anyOther) this.answer(this.notLed, undefined);

@@ -37,8 +37,8 @@ export const FORWARD_SERVICE = 'redis';
 /** Raised when a layout below changes; a leader refuses what it does not know. */
 const FORMAT = 3;
 
-/** Wire values: never renumber. */
-const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4, ChainedBatch: 5 } as const;
+/** Wire values: never renumber. `Across` is the feature `redis.across`. */
+const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4, ChainedBatch: 5, Across: 6 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } as const;
 /** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
 const WITH_THRESHOLDS = 0x80;
@@ -76,6 +76,8 @@ export interface ForwardedBatchMessage {
 /** What a leader is asked. */
 export type ForwardedMessage =
   | ForwardedBatchMessage
+  /** Requests of several groups, to be run by the leader of one of them in transactions over all of their groups. */
+  | { readonly kind: 'across'; readonly group: GroupId; readonly requests: readonly GroupRequest[] }
   | { readonly kind: 'page'; readonly group: GroupId; readonly page: PageRequest }
   | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
 
@@ -96,6 +98,16 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[], c
   if (isMeasured) writer.u64(BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   else if (chain !== undefined) writer.u64(TELL_NOTHING);
   if (chain !== undefined) writer.u53(chain.source).u32(chain.place);
+  writer.u32(requests.length);
+  for (const request of requests) encodeRequest(writer, request);
+  return writer.finishView();
+}
+
+/** Encodes requests of several groups for the leader of one of them, in the order in which they must run. */
+export function encodeAcross(group: GroupId, requests: readonly GroupRequest[]): Buffer {
+  const tellFromMs = tellsFrom(requests[0]);
+  const writer = header(MessageKind.Across, group);
+  writer.u64(tellFromMs === Number.POSITIVE_INFINITY ? TELL_NOTHING : BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);
   return writer.finishView();
@@ -200,15 +212,11 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
       const tellFromMs = kind === MessageKind.Batch ? Number.POSITIVE_INFINITY : decodeTellFrom(reader);
       const isChained = kind === MessageKind.ChainedBatch;
       const chain = isChained ? { source: reader.u53(), place: reader.u32() } : undefined;
-      const requests: GroupRequest[] = [];
-      const count = reader.u32();
-      const usual = withUsualEncodings(environment.settings);
-      for (let token = 0; token < count; token++) {
-        const request = decodeRequest(reader, environment, usual, token);
-        request.tellFromMs = tellFromMs;
-        requests.push(request);
-      }
-      return { kind: 'batch', group, requests, chain };
+      return { kind: 'batch', group, requests: decodeRequests(reader, environment, tellFromMs), chain };
+    }
+    case MessageKind.Across: {
+      const tellFromMs = decodeTellFrom(reader);
+      return { kind: 'across', group, requests: decodeRequests(reader, environment, tellFromMs) };
     }
     case MessageKind.Page: {
       const start = reader.view();
@@ -241,6 +249,18 @@ function withUsualEncodings(settings: EvaluationSettings): EvaluationSettings {
 function decodeTellFrom(reader: ByteReader): Millis {
   const micros = reader.u64();
   return micros === TELL_NOTHING ? Number.POSITIVE_INFINITY : Number(micros) / MICROS_PER_MS;
+}
+
+function decodeRequests(reader: ByteReader, environment: DecodeEnvironment, tellFromMs: Millis): GroupRequest[] {
+  const requests: GroupRequest[] = [];
+  const count = reader.u32();
+  const usual = withUsualEncodings(environment.settings);
+  for (let token = 0; token < count; token++) {
+    const request = decodeRequest(reader, environment, usual, token);
+    request.tellFromMs = tellFromMs;
+    requests.push(request);
+  }
+  return requests;
 }
 
 function decodeRequest(

@@ -4,7 +4,7 @@
  * replicas, pages over all keys.
  */
 
-export { runAlone } from './aside-requests.ts';
+export { keepsOrder, runAcrossForOther, runAlone } from './aside-requests.ts';
 export { AskedRequests } from './asked-requests.ts';
 export { ClusterScan } from './cluster-scan.ts';
 export { alone } from './cross-group.ts';

@@ -1,7 +1,7 @@
 /**
- * Requests of several groups that share keys, as one transaction. A transaction over groups costs three entries of the log one after the other and a round
- * for each step of reading; requests that wait for each other anyhow pay for that together. Each is evaluated behind the ones before it, over what they
- * have written; one that fails with an error leaves nothing.
+ * Requests of several groups that share keys, or that one connection has asked one after the other, as one transaction. A transaction over groups costs
+ * entries of the log one after the other and a round for each step of reading; requests that wait for each other anyhow pay for that together. Each is
+ * evaluated behind the ones before it, over what they have written; one that fails with an error leaves nothing.
  */
 import type { KeyView, LiveValue } from '../../../kv/index.ts';
 import { type Clock, type HlcTimestamp, isOutcomeUnknown, type Millis, NEVER } from '../../../platform/index.ts';
@@ -11,21 +11,26 @@ import { alone } from './cross-group.ts';
 import { setDeadline } from './group-pipeline.ts';
 import type { GroupRequest } from './group-request.ts';
 
-/** Requests of one transaction: each is evaluated again whenever a later one has to read something. */
-export const MOST_TOGETHER = 8;
+/** Requests of one transaction. */
+export const MOST_TOGETHER = 32;
+/** Keys that one evaluation takes for absent as long as they are not known. */
+const MAX_GUESSES = 256;
 /** When evaluating has taken so long, the rest has its turn behind. */
 const MAX_TURN_MS: Millis = 20;
-
-/** Says that a request has to be run by itself. Nothing of it has happened. */
-export class NotTogetherError extends Error {}
 
 /** A request that waits for its turn, and what is done with its outcome: an error, or a reply. */
 export interface TogetherItem {
   readonly request: GroupRequest;
+  /** Whose it is: one is done behind those that the same source has asked for before. */
+  readonly source: object;
+  /** Asked when its turn begins: why it may not have it; undefined: it may. */
+  refusal?(): Error | undefined;
+  /** Runs it as a transaction of its own, within the turn. */
+  byItself(): Promise<Reply>;
   settle(outcome: Outcome): void;
 }
 
-type Outcome = { readonly error: unknown } | { readonly reply: Reply };
+export type Outcome = { readonly error: unknown } | { readonly reply: Reply };
 
 export interface TogetherEnvironment {
   readonly clock: Clock;
@@ -34,11 +39,12 @@ export interface TogetherEnvironment {
 
 /** Runs requests in their order, each settled when it is over. */
 export async function runTogether(
-  { clock, commandTimeoutMs }: TogetherEnvironment,
+  environment: TogetherEnvironment,
   runner: CrossGroupRunner,
   items: readonly TogetherItem[],
 ): Promise<void> {
-  for (let left = items; left.length > 0; ) {
+  const { clock, commandTimeoutMs } = environment;
+  for (let left = items.filter(mayRun); left.length > 0; ) {
     for (const { request } of left) {
       request.assignTo(alone());
       request.repeatDraws();
@@ -47,16 +53,25 @@ export async function runTogether(
       setDeadline(request, commandTimeoutMs);
     }
     const { deadlineMs } = left[0]!.request;
+    const strangers = apart(left);
     const turn = new Evaluations(left, clock);
     const keys = left.flatMap(({ request }) => request.storageKeys());
-    const options = { keys, isReadOnly: false, deadlineMs, isPersistent: true };
+    // What one of them meets is not the others' trouble.
+    const patience = strangers.length > 1 ? { maxLosses: 1 } : { isPersistent: true };
+    const options = { keys, isReadOnly: false, deadlineMs, ...patience };
     let outcomes: readonly Outcome[];
     try {
       outcomes = (await runner.run(options, (view) => turn.over(view))).reply ?? [];
     } catch (error) {
       const isOver = isOutcomeUnknown(error) || clock.monotonicMs() >= deadlineMs;
-      // Too large together, or one of them needs what no group has: each tries by itself.
-      for (const { settle } of left) settle({ error: isOver ? error : new NotTogetherError() });
+      if (!isOver && strangers.length > 1) {
+        await Promise.all(strangers.map((some) => runTogether(environment, runner, some)));
+        return;
+      }
+      for (const item of left) {
+        // Too large together, or one of them needs what no group has: each tries by itself, still one after the other.
+        item.settle(isOver ? { error } : await outcomeOf(item.byItself()));
+      }
       return;
     }
     for (const [at, outcome] of outcomes.entries()) {
@@ -68,10 +83,49 @@ export async function runTogether(
   }
 }
 
+/** Divides requests into those that have neither a key nor a source in common with others; each part in the order of all. */
+function apart(items: readonly TogetherItem[]): readonly TogetherItem[][] {
+  let parts: { readonly names: Set<string | object>; readonly members: Set<TogetherItem> }[] = [];
+  for (const item of items) {
+    const joined = {
+      names: new Set<string | object>(item.request.storageKeys().map(nameOf)).add(item.source),
+      members: new Set([item]),
+    };
+    const others = parts.filter(({ names }) => ![...joined.names].some((name) => names.has(name)));
+    for (const part of parts) {
+      if (others.includes(part)) continue;
+      for (const name of part.names) joined.names.add(name);
+      for (const member of part.members) joined.members.add(member);
+    }
+    parts = [...others, joined];
+  }
+  return parts.map(({ members }) => items.filter((item) => members.has(item)));
+}
+
+function mayRun({ refusal, settle }: TogetherItem): boolean {
+  const error = refusal?.();
+  if (error !== undefined) settle({ error });
+  return error === undefined;
+}
+
+const outcomeOf = (running: Promise<Reply>): Promise<Outcome> =>
+  running.then(
+    (reply) => ({ reply }),
+    (error: unknown) => ({ error }),
+  );
+
+/** What an evaluation saw, and what came of it. The same would come of it again. */
+interface Evaluated {
+  readonly part: PartView;
+  readonly outcome: Outcome;
+}
+
 /** Evaluates requests one behind the other, as many as there is time for. */
 class Evaluations {
   private items: readonly TogetherItem[];
   private readonly clock: Clock;
+  /** Of those that have come to their end before, over values that were known then. */
+  private readonly earlier = new Map<TogetherItem, Evaluated>();
 
   constructor(items: readonly TogetherItem[], clock: Clock) {
     this.items = items;
@@ -83,16 +137,16 @@ class Evaluations {
     const beganMs = this.clock.monotonicMs();
     const outcomes: Outcome[] = [];
     let stopped: { readonly error: unknown } | undefined;
-    for (const { request } of this.items) {
-      const part = new PartView(view);
+    for (const item of this.items) {
       try {
-        const reply = request.evaluate(part);
-        part.keep();
-        outcomes.push({ reply });
+        const { part, outcome } = this.again(item, view) ?? this.evaluate(item, view);
+        // The ones behind say what they want to read meanwhile.
+        stopped ??= part.stopped;
+        if ('reply' in outcome) part.keep(view);
+        outcomes.push(outcome);
       } catch (error) {
         outcomes.push({ error });
-        // The ones behind say what they want to read meanwhile.
-        if (!(error instanceof RedisError)) stopped ??= { error };
+        stopped ??= { error };
       }
       if (this.clock.monotonicMs() - beganMs > MAX_TURN_MS) break;
     }
@@ -100,19 +154,70 @@ class Evaluations {
     if (stopped !== undefined) throw stopped.error;
     return outcomes;
   }
+
+  /** @throws what stops it */
+  private evaluate(item: TogetherItem, view: KeyView): Evaluated {
+    const part = new PartView(view);
+    let outcome: Outcome;
+    try {
+      outcome = { reply: item.request.evaluate(part) };
+    } catch (error) {
+      if (!(error instanceof RedisError) && part.stopped === undefined) throw error;
+      outcome = { error };
+    }
+    const evaluated = { part, outcome };
+    if (part.isRepeatable && part.stopped === undefined) this.earlier.set(item, evaluated);
+    return evaluated;
+  }
+
+  /** What came of an evaluation before, if it would see the same values now. @throws what stops it: those that are not known yet */
+  private again(item: TogetherItem, view: KeyView): Evaluated | undefined {
+    const earlier = this.earlier.get(item);
+    if (earlier === undefined) return undefined;
+    const { reads } = earlier.part;
+    view.prefetch?.([...reads.values()].map(({ key }) => key));
+    for (const { key, value } of reads.values()) if (!isSame(view.get(key), value)) return undefined;
+    return earlier;
+  }
 }
 
-/** What one of several evaluations sees and writes; the others see it once it is kept. */
+/** True for values that an evaluation cannot tell from each other. */
+function isSame(one: LiveValue | undefined, other: LiveValue | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  if (one.expireTs !== other.expireTs) return false;
+  return one.value === other.value || (one.commitTs === other.commitTs && one.value.equals(other.value));
+}
+
+/** A key, and what was there or is to be. */
+interface PartValue {
+  readonly key: Buffer;
+  readonly value: LiveValue | undefined;
+}
+
+/**
+ * What one of several evaluations sees and writes; the others see it once it is kept. A key that is not known yet is taken for absent: such an evaluation
+ * counts for nothing, but what it and the ones behind it would read next is found out in the same round, as the keys of twenty new jobs are.
+ */
 class PartView implements KeyView {
-  readonly prefetch: KeyView['prefetch'];
   readonly deletedAt: KeyView['deletedAt'];
+  /** What it has seen that it has not written itself. */
+  readonly reads = new Map<string, PartValue>();
+  /** It has seen nothing but values. */
+  isRepeatable = true;
+  /** What it would have stopped at first. */
+  stopped: { readonly error: unknown } | undefined;
+  private guesses = 0;
   private readonly view: KeyView;
-  private readonly written = new Map<string, { readonly key: Buffer; readonly value: LiveValue | undefined }>();
+  private readonly written = new Map<string, PartValue>();
 
   constructor(view: KeyView) {
     this.view = view;
-    this.prefetch = view.prefetch?.bind(view);
-    this.deletedAt = view.deletedAt && ((key) => (this.written.has(nameOf(key)) ? NEVER : view.deletedAt!(key)));
+    this.deletedAt =
+      view.deletedAt &&
+      ((key) => {
+        this.isRepeatable = false;
+        return this.written.has(nameOf(key)) ? NEVER : view.deletedAt!(key);
+      });
   }
 
   get ts(): HlcTimestamp {
@@ -120,10 +225,29 @@ class PartView implements KeyView {
   }
 
   get(key: Buffer): LiveValue | undefined {
-    const own = this.written.get(nameOf(key));
-    if (own === undefined) return this.view.get(key);
+    const name = nameOf(key);
+    const own = this.written.get(name);
+    if (own === undefined) {
+      const value = this.known(() => this.view.get(key));
+      if (!this.reads.has(name)) this.reads.set(name, { key, value });
+      return value;
+    }
     const { value } = own;
     return value !== undefined && value.expireTs !== NEVER && value.expireTs <= this.ts ? undefined : value;
+  }
+
+  prefetch(keys: readonly Buffer[]): void {
+    this.known(() => this.view.prefetch?.(keys));
+  }
+
+  private known<Value>(look: () => Value): Value | undefined {
+    try {
+      return look();
+    } catch (error) {
+      if (++this.guesses > MAX_GUESSES) throw error;
+      this.stopped ??= { error };
+      return undefined;
+    }
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
@@ -138,11 +262,11 @@ class PartView implements KeyView {
     this.view.deleteRange(start, end);
   }
 
-  /** Gives what was written to the view below. */
-  keep(): void {
+  /** Gives what was written to a view. */
+  keep(view: KeyView): void {
     for (const { key, value } of this.written.values())
-      if (value === undefined) this.view.delete(key);
-      else this.view.put(key, value.value, value.expireTs);
+      if (value === undefined) view.delete(key);
+      else view.put(key, value.value, value.expireTs);
   }
 }
 

@@ -3,6 +3,7 @@ import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, PointReads, SessionSource } from '../../../kv/index.ts';
 import {
   type Clock,
+  type GroupId,
   listenOn,
   type Millis,
   type Random,
@@ -28,7 +29,7 @@ import {
 import { ALL_COMMANDS, clientLine } from '../commands/index.ts';
 import { type MessageCounters, type Messages, serveShardMessages } from '../messages/index.ts';
 import type { ClientStream } from '../protocol/index.ts';
-import { LibraryLending, serveForwarded } from '../request/index.ts';
+import { type GroupRequest, LibraryLending, runAcrossForOther, serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
 import type { Tracking } from '../tracking/index.ts';
@@ -177,6 +178,7 @@ function openState(options: RedisServiceOptions): ServerState {
       return spec?.handler?.kind === 'data' ? spec : undefined;
     },
     readCaller: (bytes: Buffer) => callers.decode(bytes),
+    runAcross: (group: GroupId, requests: readonly GroupRequest[]) => runAcrossForOther(state, group, requests),
     unexpected: (error: unknown) => state.unexpected(error),
   };
   serveForwarded(endpoint);

@@ -30,10 +30,10 @@ import {
   type ReroutingHost,
   type Route,
   routeOf,
-  runAlone,
   storageKeysOf,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { AcrossLine } from './across-line.ts';
 import { AfterReplies } from './after-replies.ts';
 import { requestOf } from './client-request.ts';
 import { mayChange } from './command-kinds.ts';
@@ -75,6 +75,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private readonly scriptWait: ScriptWait;
   /** An asynchronous command runs; nothing is started before it is done. */
   private occupied = false;
+  private readonly across = new AcrossLine(this);
   /** Set by EXEC when nothing after it depends on its outcome. */
   private detached = false;
   private flushScheduled = false;
@@ -252,6 +253,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {
     const { server, session } = this;
     const { spec } = command;
+    if (this.across.length > 0 && !this.across.admits(command, args, this.routedVersion)) {
+      this.held = { command, args };
+      return;
+    }
     const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
     if (this.heldBy(session.standingOf(command, args), command, args)) return;
     if (server.isPaused && !queued && this.heldByPause(command, args)) return;
@@ -288,7 +293,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
    */
   private mustWait(isWide: boolean): boolean {
     const { routesVersion } = this.server.kv;
-    if (this.ring.unsettled > 0) return isWide || routesVersion !== this.routedVersion;
+    if (this.ring.unsettled > this.across.length) return isWide || routesVersion !== this.routedVersion;
     this.routedVersion = routesVersion;
     return false;
   }
@@ -392,10 +397,11 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     }
   }
 
-  /** Runs a command on several groups; nothing else is under way. */
+  /** Runs a command on several groups; nothing else is under way but others of this kind. */
   private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     const request = requestOf(this.session, command, args, route, alone(), slot);
-    this.occupySlot(slot, this.runAcross(request), request.isWrite);
+    const inLine = this.across.enter(request);
+    this.occupySlot(slot, inLine ?? this.runAcross(request), request.isWrite, inLine !== undefined);
   }
 
   /** Runs a command, or its pieces one after the other; then nothing that comes behind it is begun before its last piece has ended. */
@@ -413,12 +419,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.occupySlot(slot, work, mayWrite(spec, args));
   }
 
-  private occupySlot(slot: number, work: Promise<Reply>, isWrite: boolean): void {
-    this.occupyWith(
-      work,
-      (reply) => this.settle(slot, reply),
-      (error) => this.settleError(slot, error, isWrite),
-    );
+  /** @param isInLine others may be started meanwhile */
+  private occupySlot(slot: number, work: Promise<Reply>, isWrite: boolean, isInLine = false): void {
+    const answered = (reply: Reply): void => this.settle(slot, reply);
+    const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
+    if (isInLine) work.then(answered, failed).finally(() => this.scheduleFlush());
+    else this.occupyWith(work, answered, failed);
   }
 
   /** Starts nothing else until the work is done and its outcome is taken in. */
@@ -431,20 +437,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     work.then(succeeded, failed).finally(done);
   }
 
-  /**
-   * Runs a request on all groups that its keys belong to, or aside. Only when `mayCross` or when it has to be built aside, and when nothing else
-   * is under way.
-   */
-  async runAcross(request: GroupRequest): Promise<Reply> {
-    if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
-    const { table } = this.server;
-    try {
-      return await runAlone(this.server, request, async ({ db, args }) =>
-        this.runOther(table.resolve(args)!, args, db),
-      );
-    } finally {
-      this.session.noteSlow(request);
-    }
+  runAcross(request: GroupRequest): Promise<Reply> {
+    return this.across.run(request);
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {

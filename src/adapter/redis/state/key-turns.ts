@@ -5,40 +5,72 @@
 
 /** More keys than this are not looked at: whoever names so many hardly meets the same ones again. */
 const MAX_KEYS = 64;
+/** Names of a turn beyond which nobody joins it who need not be behind it. */
+const MAX_GATHERED = 256;
 
 /** Runs what has come together, in its order. Must not fail. */
 export type RunTogether<Item> = (items: readonly Item[]) => Promise<void>;
 
+/** A key's name, or whoever else wants to have one turn after the other. */
+type Name = string | object;
+
+const NOBODY: ReadonlySet<Turn> = new Set();
+
 /** What begins when all that is before it has ended. */
 interface Turn {
-  readonly names: Set<string>;
+  readonly names: Set<Name>;
   readonly ended: Promise<void>;
+  /** What it waits for; nothing once it has begun. */
+  before: ReadonlySet<Turn>;
   /** What may still be joined; undefined once it has begun, and of work that runs alone. */
   items: unknown[] | undefined;
 }
 
+/** How an item joins others. */
+export interface JoinOptions {
+  /** Items of a turn, at most. */
+  readonly most: number;
+  /** What joins for one source is done in its order, whatever keys it has. */
+  readonly source: object;
+  /** Items of one kin that wait for nothing begin together when they come together; undefined: it has none. */
+  readonly kin: string | undefined;
+}
+
 export class KeyTurns {
-  /** The last turn in which a key's name is. */
-  private readonly last = new Map<string, Turn>();
+  /** Settles when everything that comes at one time has come. */
+  private readonly gather: () => Promise<void>;
+  /** The last turn in which a name is. */
+  private readonly last = new Map<Name, Turn>();
+  /** By kin, what has come at this time and waits for nothing else. */
+  private readonly gathering = new Map<string, Turn>();
+
+  constructor(gather: () => Promise<void>) {
+    this.gather = gather;
+  }
+
+  /** Whether work with these keys has turns: of many it begins at once. */
+  covers(keys: readonly Buffer[]): boolean {
+    return keys.length <= MAX_KEYS;
+  }
 
   /** Does something after all that has begun before and shares a key. */
   async take<T>(keys: readonly Buffer[], work: () => Promise<T>): Promise<T> {
-    if (keys.length > MAX_KEYS) return work();
-    return this.begin(namesOf(keys), undefined, work);
+    if (!this.covers(keys)) return work();
+    return this.begin(namesOf(keys), undefined, work, undefined);
   }
 
   /**
    * Does something after all that has begun before and shares a key, together with what waits for nothing else.
-   * @param most items of a turn
    * @param run the same for all that join, and so are their items
    */
-  join<Item>(keys: readonly Buffer[], item: Item, most: number, run: RunTogether<Item>): Promise<void> {
-    if (keys.length > MAX_KEYS) return run([item]);
-    const names = namesOf(keys);
-    const turn = this.onlyBefore(names);
+  join<Item>(keys: readonly Buffer[], item: Item, run: RunTogether<Item>, options: JoinOptions): Promise<void> {
+    if (!this.covers(keys)) return run([item]);
+    const { most, source, kin } = options;
+    const names = namesOf(keys).add(source);
+    const turn = this.lastBefore(names) ?? this.gathered(names, kin);
     if (turn?.items === undefined || turn.items.length >= most) {
       const items: Item[] = [item];
-      return this.begin(names, items, () => run(items));
+      return this.begin(names, items, () => run(items), kin);
     }
     turn.items.push(item);
     for (const name of names) {
@@ -48,26 +80,49 @@ export class KeyTurns {
     return turn.ended;
   }
 
-  /** The turn that is behind everything that has one of these names; undefined when there are none or several. */
-  private onlyBefore(names: ReadonlySet<string>): Turn | undefined {
+  /** The turn that may be joined, because it waits for all others that have one of these names. */
+  private lastBefore(names: ReadonlySet<Name>): Turn | undefined {
     const before = this.before(names);
-    return before.size === 1 ? [...before][0] : undefined;
+    for (const turn of before) {
+      if (turn.items === undefined) continue;
+      const awaited = awaitedBy(turn);
+      if ([...before].every((one) => one === turn || awaited.has(one))) return turn;
+    }
+    return undefined;
   }
 
-  private before(names: ReadonlySet<string>): Set<Turn> {
+  /** The turn of others that have come just now; undefined for what waits for something. */
+  private gathered(names: ReadonlySet<Name>, kin: string | undefined): Turn | undefined {
+    const turn = kin === undefined ? undefined : this.gathering.get(kin);
+    if (turn === undefined || turn.names.size + names.size > MAX_GATHERED) return undefined;
+    return this.before(names).size === 0 ? turn : undefined;
+  }
+
+  private before(names: ReadonlySet<Name>): Set<Turn> {
     return new Set([...names].map((name) => this.last.get(name)).filter((turn) => turn !== undefined));
   }
 
-  private async begin<T>(names: Set<string>, items: unknown[] | undefined, work: () => Promise<T>): Promise<T> {
+  private async begin<T>(
+    names: Set<Name>,
+    items: unknown[] | undefined,
+    work: () => Promise<T>,
+    kin: string | undefined,
+  ): Promise<T> {
     const before = this.before(names);
     let end = (): void => {};
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const turn: Turn = { names, ended, items };
+    const turn: Turn = { names, ended, before, items };
     for (const name of names) this.last.set(name, turn);
     try {
-      await Promise.all([...before].map((one) => one.ended));
+      if (before.size > 0) await Promise.all([...before].map((one) => one.ended));
+      else if (kin !== undefined) {
+        this.gathering.set(kin, turn);
+        await this.gather();
+        if (this.gathering.get(kin) === turn) this.gathering.delete(kin);
+      } else await undefined;
+      turn.before = NOBODY;
       turn.items = undefined;
       return await work();
     } finally {
@@ -77,4 +132,16 @@ export class KeyTurns {
   }
 }
 
-const namesOf = (keys: readonly Buffer[]): Set<string> => new Set(keys.map((key) => key.toString('latin1')));
+const namesOf = (keys: readonly Buffer[]): Set<Name> => new Set(keys.map((key) => key.toString('latin1')));
+
+/** Everything that ends before a turn begins. */
+function awaitedBy(turn: Turn): Set<Turn> {
+  const awaited = new Set<Turn>();
+  const found = [...turn.before];
+  for (let one = found.pop(); one !== undefined; one = found.pop()) {
+    if (awaited.has(one)) continue;
+    awaited.add(one);
+    found.push(...one.before);
+  }
+  return awaited;
+}

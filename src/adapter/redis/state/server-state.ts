@@ -162,7 +162,7 @@ export class ServerState implements ServerContext {
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
   readonly tracking: Tracking;
-  readonly turns = new KeyTurns();
+  readonly turns = new KeyTurns(() => new Promise((resolve) => this.scheduler.endOfTurn(resolve)));
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
   readonly clusterSettings: ClusterSettings;
@@ -343,6 +343,11 @@ export class ServerState implements ServerContext {
     this.lastChainSource = (this.lastChainSource + 1) >>> 0;
     return this.kv.nodeId * CHAIN_SOURCES_A_NODE + this.lastChainSource;
   };
+
+  /** Whether every node runs scripts for others. */
+  get scriptsTravel(): boolean {
+    return this.standingOf('redis.across').kind === 'active';
+  }
 
   changeReplicationId(): void {
     this.replicationId = this.random.bytes(20).toString('hex');

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
+import { LeaderUnavailableError } from '../../../../src/kv/contract/errors.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
-import { RangeMap } from '../../../support/fake-kv.ts';
-import { type Decoded, eventually, type RawClient, request } from '../harness.ts';
-import { crossGroupServers } from './several-groups.ts';
+import { FakeKv, FakeState, RangeMap } from '../../../support/fake-kv.ts';
+import { type Decoded, eventually, type RawClient, request, startTestServer } from '../harness.ts';
+import { BufferedRunner, crossGroupServers } from './several-groups.ts';
 
 const bed = crossGroupServers();
 
@@ -207,6 +208,115 @@ describe('commands across groups', () => {
     runner.failNext = new OutcomeUnknownError('nobody knows');
     assert.match(String(await client.call('MGET', A, B)), /^-CLUSTERDOWN /);
     assert.deepEqual(await client.call('MGET', A, B), [null, null]);
+  });
+});
+
+describe('scripts over several groups', () => {
+  const ADD = "redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('APPEND', KEYS[2], ARGV[1])";
+
+  test('run where the group of their first key is led, whatever node their client is on', async (t) => {
+    const state = new FakeState();
+    const [here, there] = [1, 2].map((nodeId) => new FakeKv({ groups: 3, state, nodeId })) as [FakeKv, FakeKv];
+    here.leaders.set(here.groupOf(KEYSPACES[0]!.storageKey(Buffer.from(A))), there);
+    const runners = [new BufferedRunner(state), new BufferedRunner(state)] as const;
+    const [server, other] = await Promise.all(
+      [here, there].map((kv, at) => startTestServer({ kv, transactions: runners[at]! })),
+    );
+    t.after(() => Promise.all([server!.stop(), other!.stop()]));
+    const client = await server!.connect();
+    const runs = () => runners.map(({ requests }) => requests.length);
+    assert.equal(await client.call('EVAL', ADD, '2', A, B, '0'), 1);
+    assert.deepEqual(runs(), [0, 1]);
+    assert.equal(await client.call('EVAL', ADD, '2', B, A, '1'), 2);
+    assert.deepEqual(runs(), [1, 1], 'this node leads the group of that key');
+    const failing =
+      "redis.call('APPEND', KEYS[1], '2') redis.call('APPEND', KEYS[2], '2') return redis.call('INCR', 'x', 'y')";
+    assert.match(String(await client.call('EVAL', failing, '2', A, B)), /^-ERR Wrong number of args/);
+    assert.deepEqual(runs(), [1, 2]);
+    assert.deepEqual(await client.call('MGET', A, B), ['012', '012'], 'what it has written before stays');
+    const before = runs();
+    const counting =
+      "redis.call('APPEND', KEYS[2], '3') return redis.call('APPEND', KEYS[1], #redis.call('KEYS', '*'))";
+    assert.equal(await client.call('EVAL', counting, '2', A, B), 4);
+    assert.ok(runs()[0]! > before[0]!, 'what the other node cannot do alone is done here');
+    const asked = runs();
+    here.failNextForward = new LeaderUnavailableError('nobody leads');
+    assert.equal(await client.call('EVAL', ADD, '2', A, B, '4'), 5);
+    assert.deepEqual(runs(), [asked[0]! + 1, asked[1]!]);
+    here.failNextForward = new OutcomeUnknownError('nobody knows');
+    assert.match(String(await client.call('EVAL', ADD, '2', A, B, '5')), /^-UNKNOWN /);
+    assert.equal(await client.call('GET', B), '01234');
+    // One that is refused there is run here, and so is all that was asked behind it.
+    const pipeline = [
+      ['EVAL', ADD, '2', A, B, '6'],
+      ['EVAL', counting, '2', A, B],
+      ['EVAL', ADD, '2', A, B, '7'],
+    ];
+    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
+    const [six, counted, seven] = await client.readMany(3);
+    assert.deepEqual([six, counted, seven], [6, 7, 8]);
+    assert.equal(await client.call('GET', B), '01234637');
+  });
+});
+
+describe('commands over several groups of one connection', () => {
+  const ADD = "redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('APPEND', KEYS[2], ARGV[1])";
+
+  test('share transactions, in their order, whatever their keys are', async () => {
+    const { client, runner } = await bed();
+    runner.holding = true;
+    const pipeline = [
+      ['MSET', A, 'a', B, 'b'],
+      ['EVAL', ADD, '2', B, A, '1'],
+      ['MSET', C, 'c', 'e', 'e'],
+      ['EVAL', ADD, '2', A, C, '2'],
+      ['GET', A],
+      ['MSET', A, 'x', B, 'y'],
+      ['MGET', A, B, C],
+    ];
+    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
+    await eventually(() => runner.requests.length === 1, 'the first ones run');
+    runner.release();
+    const replies = await client.readMany(pipeline.length);
+    assert.deepEqual(replies, ['+OK', 2, '+OK', 2, 'a12', '+OK', ['x', 'y', 'c2']]);
+    const writes = runner.requests.filter(({ isReadOnly }) => isReadOnly !== true);
+    assert.ok(writes.length <= 3, `${writes.length} transactions for five commands`);
+  });
+
+  test('keep their order when one of them cannot run with others', async () => {
+    const { client } = await bed();
+    const counting =
+      "redis.call('APPEND', KEYS[2], '3') return redis.call('APPEND', KEYS[1], #redis.call('KEYS', '*'))";
+    const pipeline = [
+      ['EVAL', ADD, '2', A, B, '1'],
+      ['EVAL', counting, '2', A, B],
+      ['EVAL', ADD, '2', A, B, '4'],
+      ['EVAL', ADD, '2', C, B, '5'],
+    ];
+    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
+    assert.deepEqual(await client.readMany(4), [1, 2, 3, 4]);
+    assert.deepEqual(await client.call('MGET', A, B, C), ['124', '1345', '5']);
+  });
+
+  test('are evaluated again only when something that they read is not known, or has changed', async () => {
+    const { client, said } = await bed();
+    // The later ones find one key after the other, for so many rounds that the earlier ones are done with.
+    const follow = `
+      redis.log(redis.LOG_WARNING, 'evaluated')
+      local at = ARGV[1]
+      while at do at = redis.call('GET', at) end
+      return redis.call('APPEND', KEYS[1], 'x') + redis.call('EXISTS', KEYS[2])`;
+    const count = 8;
+    for (let nth = 0; nth < count; nth++)
+      for (let step = 0; step < nth; step++) await client.call('SET', `${nth}-${step}`, `${nth}-${step + 1}`);
+    const pipeline = Array.from({ length: count }, (_, nth) => ['EVAL', follow, '2', A, B, `${nth}-0`]);
+    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
+    assert.deepEqual(
+      await client.readMany(count),
+      Array.from({ length: count }, (_, nth) => nth + 1),
+    );
+    // Without it all of them are evaluated in each of the rounds.
+    assert.ok(said.length <= (count * (count + 3)) / 2, `${said.length} evaluations`);
   });
 });
 

@@ -7,6 +7,7 @@ import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import {
   decodeAnswers,
   decodeMessage,
+  encodeAcross,
   encodeAnswers,
   encodeBatch,
 } from '../../../../src/adapter/redis/request/forwarded-command.ts';
@@ -42,14 +43,15 @@ const get = (encodings: EncodingThresholds, token = 0): CommandRequest =>
 
 const callers = new Callers(new CommandTable(dataCommands));
 
+const environmentWith = (own: EncodingThresholds) => ({
+  settings: settingsWith(own),
+  owner: OWNER,
+  findData: () => specOf('get'),
+  readCaller: (bytes: Buffer) => callers.decode(bytes),
+});
+
 const decodedBatch = (bytes: Buffer, own: EncodingThresholds) => {
-  const environment = {
-    settings: settingsWith(own),
-    owner: OWNER,
-    findData: () => specOf('get'),
-    readCaller: (bytes: Buffer) => callers.decode(bytes),
-  };
-  const message = decodeMessage(bytes, environment);
+  const message = decodeMessage(bytes, environmentWith(own));
   assert.ok(message.kind === 'batch');
   return message;
 };
@@ -94,6 +96,29 @@ describe('a forwarded batch', () => {
     assert.equal(measuredBy(10, false).toString('hex'), plain);
     assert.equal(measuredBy(Number.POSITIVE_INFINITY, true).toString('hex'), plain);
     assert.equal(decoded(Buffer.from(plain, 'hex'), DEFAULT_ENCODINGS)[0]!.tellFromMs, Number.POSITIVE_INFINITY);
+  });
+
+  test('of several groups says for all requests what its node wants to know', () => {
+    const request = get(DEFAULT_ENCODINGS);
+    const command = '00 03 01 00000002 00000003 474554 00000001 6b';
+    const bytes = (micros: string) => `03 06 00000007 ${micros} 00000002 ${command} ${command}`.replaceAll(' ', '');
+    assert.equal(encodeAcross(groupId(7), [request, request]).toString('hex'), bytes('ffffffffffffffff'));
+    const meter = { leastMs: 10, nowMs: () => 0, evaluated: () => {}, lookedUp: () => {} };
+    request.settings = { ...request.settings, meter, mayCreateBodies: () => true };
+    const measured = Buffer.from(encodeAcross(groupId(7), [request, request]));
+    assert.equal(measured.toString('hex'), bytes('2710'.padStart(16, '0')));
+    for (const [given, tellFromMs] of [
+      [measured, 10],
+      [Buffer.from(bytes('ffffffffffffffff'), 'hex'), Number.POSITIVE_INFINITY],
+    ] as const) {
+      const message = decodeMessage(given, environmentWith(THRESHOLDS));
+      assert.ok(message.kind === 'across' && message.requests.length === 2 && message.group === 7);
+      for (const one of message.requests) {
+        assert.ok(one instanceof CommandRequest);
+        assert.deepEqual([one.args.map(String), one.settings.encodings], [['GET', 'k'], DEFAULT_ENCODINGS]);
+        assert.equal(one.tellFromMs, tellFromMs);
+      }
+    }
   });
 
   test('is answered with what took long in front of the reply', () => {

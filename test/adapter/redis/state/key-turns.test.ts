@@ -8,7 +8,7 @@ describe('turns', () => {
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
   test('come one after the other where keys are shared, and side by side elsewhere', async () => {
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(settle);
     const began: string[] = [];
     const ends: Record<string, () => void> = {};
     const take = (name: string, ...names: string[]): Promise<void> =>
@@ -35,14 +35,19 @@ describe('turns', () => {
   });
 
   test('are shared by those that wait for nothing else, up to a number', async () => {
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(settle);
     const ran: string[] = [];
     const ends: (() => void)[] = [];
     const join = (item: string, ...names: string[]): Promise<void> =>
-      turns.join(keys(...names), item, 3, (items) => {
-        ran.push(items.join(' '));
-        return new Promise((resolve) => ends.push(resolve));
-      });
+      turns.join(
+        keys(...names),
+        item,
+        (items) => {
+          ran.push(items.join(' '));
+          return new Promise((resolve) => ends.push(resolve));
+        },
+        { most: 3, source: {}, kin: undefined },
+      );
     const all = [join('first', 'a', 'b')];
     await settle();
     all.push(join('second', 'a', 'c'), join('third', 'c', 'd'));
@@ -62,8 +67,71 @@ describe('turns', () => {
     assert.ok(ran.indexOf('alone') < ran.indexOf('seventh'));
   });
 
+  test('are one after the other for one source, and joined by what waits for all that is before them', async () => {
+    const turns = new KeyTurns(settle);
+    const ran: string[] = [];
+    const ends: (() => void)[] = [];
+    const source = {};
+    const join = (item: string, names: readonly string[], of?: object): Promise<void> =>
+      turns.join(
+        keys(...names),
+        item,
+        (items) => {
+          ran.push(items.join(' '));
+          return new Promise((resolve) => ends.push(resolve));
+        },
+        { most: 8, source: of ?? {}, kin: undefined },
+      );
+    const all = [join('first', ['a', 'x'], source)];
+    await settle();
+    all.push(join('second', ['b'], source), join('third', ['b', 'a']), join('fourth', ['x', 'c', 'b']));
+    await settle();
+    assert.deepEqual(ran, ['first']);
+    ends.shift()!();
+    await settle();
+    assert.deepEqual(ran, ['first', 'second third fourth']);
+    all.push(join('fifth', ['d'], source), join('sixth', ['d']), join('other', ['e']));
+    await settle();
+    assert.deepEqual(ran.slice(2), ['other']);
+    for (let end = ends.shift(); end !== undefined; end = ends.shift()) {
+      end();
+      await settle();
+    }
+    await Promise.all(all);
+    assert.deepEqual(ran.slice(2), ['other', 'fifth sixth']);
+  });
+
+  test('are shared by what is of one kind, comes at one time and waits for nothing', async () => {
+    const turns = new KeyTurns(settle);
+    const ran: string[] = [];
+    const ends: (() => void)[] = [];
+    const join = (item: string, kin: string | undefined, ...names: string[]): Promise<void> =>
+      turns.join(
+        keys(...names),
+        item,
+        (items) => {
+          ran.push(items.join(' '));
+          return new Promise((resolve) => ends.push(resolve));
+        },
+        { most: 3, source: {}, kin },
+      );
+    const all = [join('first', '1 2', 'a'), join('second', '1 2', 'b'), join('other', '2 3', 'c')];
+    all.push(join('none', undefined, 'd'), join('next', '1 2', 'd'), join('third', '1 2', 'e'));
+    all.push(join('one too many', '1 2', 'f'));
+    await settle();
+    await settle();
+    assert.deepEqual(ran.toSorted(), ['first second third', 'none next', 'one too many', 'other']);
+    all.push(join('late', '1 2', 'g'));
+    for (let left = 3; left > 0; left--) {
+      for (const end of ends.splice(0)) end();
+      await settle();
+    }
+    await Promise.all(all);
+    assert.deepEqual(ran.slice(4), ['late']);
+  });
+
   test('go on behind one that fails', async () => {
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(settle);
     const failing = turns.take(keys('a'), async () => {
       throw new Error('lost');
     });
