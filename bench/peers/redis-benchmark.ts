@@ -4,7 +4,8 @@ import type { Scratch } from '../scratch.ts';
 import { type LoadFigures, type LoadSpec, VALUE_BYTES } from './peer.ts';
 
 const TEST_NAMES = { set: 'set', get: 'get', incrHotKey: 'incr' } as const;
-/** Enough to know the rate from, and to warm caches and compiled code up with. */
+/** Enough of each client to know the rate from, and to warm caches and compiled code up with; as many of fifty or more. */
+const CALIBRATION_OF_CLIENT = 400;
 const CALIBRATION_COMMANDS = 20_000;
 const TIMEOUT_FACTOR = 20;
 
@@ -64,9 +65,10 @@ async function calibrated(scratch: Scratch, port: number, load: CommandLoad): Pr
       await scratch.run('redis-benchmark', [...args, ...what], (withinSeconds * TIMEOUT_FACTOR + 60) * 1000),
     );
   };
-  const first = Math.min(CALIBRATION_COMMANDS * Math.min(4, pipeline), mostCommands / 2);
+  const least = Math.min(CALIBRATION_COMMANDS, CALIBRATION_OF_CLIENT * clients);
+  const first = Math.min(least * Math.min(4, pipeline), mostCommands / 2);
   const calibration = await run(first, 1);
-  const wanted = Math.max(CALIBRATION_COMMANDS, Math.ceil((calibration.get('rps') ?? 0) * seconds));
+  const wanted = Math.max(least, Math.ceil((calibration.get('rps') ?? 0) * seconds));
   const measured = Math.min(wanted, mostCommands - first);
   const figures = await run(measured, seconds);
   return {
