@@ -297,27 +297,6 @@ describe('commands over several groups of one connection', () => {
     assert.deepEqual(await client.readMany(4), [1, 2, 3, 4]);
     assert.deepEqual(await client.call('MGET', A, B, C), ['124', '1345', '5']);
   });
-
-  test('are evaluated again only when something that they read is not known, or has changed', async () => {
-    const { client, said } = await bed();
-    // The later ones find one key after the other, for so many rounds that the earlier ones are done with.
-    const follow = `
-      redis.log(redis.LOG_WARNING, 'evaluated')
-      local at = ARGV[1]
-      while at do at = redis.call('GET', at) end
-      return redis.call('APPEND', KEYS[1], 'x') + redis.call('EXISTS', KEYS[2])`;
-    const count = 8;
-    for (let nth = 0; nth < count; nth++)
-      for (let step = 0; step < nth; step++) await client.call('SET', `${nth}-${step}`, `${nth}-${step + 1}`);
-    const pipeline = Array.from({ length: count }, (_, nth) => ['EVAL', follow, '2', A, B, `${nth}-0`]);
-    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
-    assert.deepEqual(
-      await client.readMany(count),
-      Array.from({ length: count }, (_, nth) => nth + 1),
-    );
-    // Without it all of them are evaluated in each of the rounds.
-    assert.ok(said.length <= (count * (count + 3)) / 2, `${said.length} evaluations`);
-  });
 });
 
 describe('requests that wait for each other', () => {
