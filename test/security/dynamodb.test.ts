@@ -11,6 +11,7 @@ import { SystemClock } from '../../src/platform/index.ts';
 import { CertificateStore } from '../../src/security/index.ts';
 import { openBed, operation, type PortBed } from '../adapter/dynamodb/wire/port-bed.ts';
 import { skipWithout } from '../support/programs.ts';
+import { until } from '../support/until.ts';
 import { type Issued, TestAuthority } from './authority.ts';
 
 const KEY: Credential = { accessKeyId: 'writer', secretAccessKey: 'a secret', access: 'write' };
@@ -35,6 +36,7 @@ describe('a DynamoDB port with TLS', { skip: skipWithout('openssl') }, () => {
   const serve = async (
     clientAuth: 'none' | 'optional' | 'required',
     files: Issued = own,
+    run: () => Promise<object> = async () => ({ TableNames: ['over TLS'] }),
   ): Promise<{ readonly bed: PortBed; readonly store: CertificateStore }> => {
     const store = await CertificateStore.open(
       clientAuth === 'none' ? { cert: files.cert, key: files.key } : files,
@@ -43,7 +45,7 @@ describe('a DynamoDB port with TLS', { skip: skipWithout('openssl') }, () => {
     );
     const bed = await openBed({
       credentials: [KEY],
-      operations: [operation('ListTables', async () => ({ TableNames: ['over TLS'] }))],
+      operations: [operation('ListTables', run)],
       tls: { certificates: store, clientAuth },
     });
     return { bed, store };
@@ -79,6 +81,22 @@ describe('a DynamoDB port with TLS', { skip: skipWithout('openssl') }, () => {
     } finally {
       await bed.stop();
     }
+  });
+
+  test('lets an answer under way leave when it stops', async () => {
+    let finish: (() => void) | undefined;
+    const { bed } = await serve('none', own, async () => {
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return { TableNames: ['at last'] };
+    });
+    const answer = ask(bed.port);
+    await until(() => finish !== undefined);
+    const stopped = bed.stop();
+    finish!();
+    assert.equal(await answer, 'at last');
+    await stopped;
   });
 
   test('asks for a certificate of the authority where it is told to', async () => {

@@ -32,8 +32,6 @@ export interface LeanOptions {
   readonly maxHeaderBytes: number;
   /** A connection is kept for so long without a sign of life. */
   readonly silenceMs: Millis;
-  /** One request more or less of the connection is under way. */
-  readonly underWay: (change: 1 | -1) => void;
   /** Takes the connection over. @param unread what was read of it and is not answered */
   readonly giveAway: (unread: Buffer) => void;
 }
@@ -57,6 +55,10 @@ export class LeanConnection {
   private isLeaving = false;
   private isClogged = false;
   private hasEnded = false;
+  /** The server stops: the next request, or the last one that is under way, is the last one. */
+  private isStopping = false;
+  /** Nothing that comes is begun any more. */
+  private isEnding = false;
   private cancelWait: Cancel | undefined;
   private readonly onData = (piece: Buffer): void => this.take(piece);
   private readonly onEnd = (): void => this.ended();
@@ -80,7 +82,21 @@ export class LeanConnection {
     this.wait();
   }
 
+  /** The server stops. The last answer says that nothing comes behind it; a connection at rest still takes one request. */
+  endSoon(): void {
+    this.isStopping = true;
+    this.isEnding = this.asked.length > 0;
+  }
+
+  /** Ends it unless something is under way: then it ends behind that. */
+  endAtRest(): void {
+    this.isEnding = true;
+    this.stopWaiting();
+    if (this.asked.length === 0) this.socket.end();
+  }
+
   private take(piece: Buffer): void {
+    if (this.isEnding) return;
     this.pieces.push(piece);
     this.unreadBytes += piece.length;
     this.options.exchanges.budget.hold(piece.length);
@@ -94,7 +110,7 @@ export class LeanConnection {
     let at = 0;
     let needed = 1;
     let isLean = true;
-    while (at < bytes.length && this.asked.length < MAX_UNDER_WAY && !this.isClogged) {
+    while (at < bytes.length && this.asked.length < MAX_UNDER_WAY && !this.isClogged && !this.isEnding) {
       const found = this.requestAt(bytes, at);
       isLean = found !== undefined;
       if (found === undefined) break;
@@ -132,10 +148,10 @@ export class LeanConnection {
   }
 
   private begin(head: LeanHead, body: Buffer): void {
-    const { exchanges, underWay } = this.options;
+    const { exchanges } = this.options;
     const asked: Asked = { underway: exchanges.begin(), answer: undefined };
     this.asked.push(asked);
-    underWay(1);
+    this.isEnding = this.isStopping;
     void exchanges.answer(asked.underway, head, body).then((answer) => {
       asked.answer = answer;
       this.send();
@@ -147,13 +163,10 @@ export class LeanConnection {
     if (this.socket.destroyed) return;
     while (this.asked[0]?.answer !== undefined) {
       const { underway, answer } = this.asked.shift()!;
-      this.write(answer!, () => {
-        underway.end(true);
-        this.options.underWay(-1);
-      });
+      this.write(answer!, () => underway.end(true));
     }
     if (this.asked.length > 0) return;
-    if (this.hasEnded) this.socket.end();
+    if (this.hasEnded || this.isEnding) this.socket.end();
     else if (this.isLeaving) this.goAway();
     else this.goOn();
   }
@@ -162,7 +175,10 @@ export class LeanConnection {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
     for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
     head += `Date: ${dateOf(this.options.clock.nowMs())}\r\n`;
-    head += `Connection: keep-alive\r\nKeep-Alive: timeout=${this.options.silenceMs / 1_000}\r\n\r\n`;
+    const isLast = this.isEnding && this.asked.length === 0;
+    head += isLast
+      ? 'Connection: close\r\n\r\n'
+      : `Connection: keep-alive\r\nKeep-Alive: timeout=${this.options.silenceMs / 1_000}\r\n\r\n`;
     const isJoined = body.length <= MAX_JOINED_BYTES;
     const bytes = Buffer.allocUnsafe(head.length + (isJoined ? body.length : 0));
     bytes.write(head, 0, 'latin1');
@@ -194,7 +210,7 @@ export class LeanConnection {
 
   /** Takes no more requests; when those that are under way are answered, somebody else has the connection. */
   private leave(): void {
-    if (this.isLeaving || this.hasEnded) return;
+    if (this.isLeaving || this.hasEnded || this.isEnding) return;
     this.isLeaving = true;
     this.socket.pause();
     if (this.asked.length === 0) this.goAway();

@@ -363,25 +363,59 @@ describe('the port under load', () => {
     await bed.stop();
   });
 
-  test('lets answers under way leave when it stops, and takes nothing new', async () => {
-    let finish = (): void => {};
-    const waits = operation(
-      'GetItem',
-      () =>
-        new Promise((resolve) => {
-          finish = () => resolve({ done: true });
-        }),
-    );
-    const bed = await openBed({ operations: [waits] });
-    const [client, idle] = [await RawClient.open(bed.port), await RawClient.open(bed.port)];
-    client.write(requestBytes('GetItem', GET));
-    await until(() => bed.exchanges.counters.receivedBytes > 0);
-    const stopped = bed.stop();
-    finish();
-    assert.deepEqual(membersOf(await client.answer()), { done: true });
-    await stopped;
-    assert.equal(await idle.answer(), undefined);
-    await assert.rejects(RawClient.open(bed.port));
+  describe('that stops', () => {
+    /** Answers when it is told to, each request on its own. */
+    async function openSlowBed() {
+      const finishes: (() => void)[] = [];
+      const waits = operation(
+        'GetItem',
+        () => new Promise((resolve) => finishes.push(() => resolve({ answer: finishes.length }))),
+      );
+      return { bed: await openBed({ operations: [waits, echo('ListTables')] }), finishes };
+    }
+    const closes = (answer: RawAnswer | undefined): boolean => answer?.headers.get('connection') === 'close';
+
+    test('lets answers under way leave, says that nothing follows them, and takes no connection', async () => {
+      const { bed, finishes } = await openSlowBed();
+      const [client, idle] = [await RawClient.open(bed.port), await RawClient.open(bed.port)];
+      client.write(requestBytes('GetItem', GET));
+      await until(() => finishes.length > 0);
+      const stopped = bed.stop();
+      await assert.rejects(RawClient.open(bed.port));
+      finishes[0]!();
+      const answer = await client.answer();
+      assert.deepEqual([membersOf(answer), closes(answer)], [{ answer: 1 }, true]);
+      await stopped;
+      assert.equal(await idle.answer(), undefined);
+    });
+
+    test('ends a connection behind the last of the requests that were sent at once', async () => {
+      const { bed, finishes } = await openSlowBed();
+      const client = await RawClient.open(bed.port);
+      client.write(requestBytes('GetItem', GET), requestBytes('GetItem', GET));
+      await until(() => finishes.length === 2);
+      const stopped = bed.stop();
+      // What comes behind the last one is not run: its client could not hear of it.
+      client.write(requestBytes('GetItem', GET));
+      for (const finish of finishes) finish();
+      const answers = [await client.answer(), await client.answer()];
+      assert.deepEqual(answers.map(closes), [false, true]);
+      assert.equal(await client.answer(), undefined);
+      await stopped;
+      assert.equal(finishes.length, 2);
+    });
+
+    test('answers a client in the middle of its work once more, so that nothing breaks', async () => {
+      const { bed } = await openSlowBed();
+      const client = await RawClient.open(bed.port);
+      client.write(requestBytes('ListTables', '{}'));
+      assert.equal(closes(await client.answer()), false);
+      const stopped = bed.stop();
+      client.write(requestBytes('ListTables', '{}'));
+      const answer = await client.answer();
+      assert.deepEqual([answer?.status, closes(answer)], [200, true]);
+      await stopped;
+    });
   });
 });
 
