@@ -8,7 +8,7 @@ import { mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { ReleasedProgram, skipWithoutHistory } from '../test/upgrade/releases.ts';
+import { ReleasedProgram, skipWithoutHistory } from '../jepsen/cluster/releases.ts';
 import { machine, rotated } from './machine.ts';
 import {
   BUILDS,

@@ -46,7 +46,7 @@ function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): Ru
     nemeses: entry.nemeses,
     seconds: entry.seconds,
     seed: Number(flags.seed),
-    nodes: Number(flags.nodes),
+    nodes: entry.nodes ?? Number(flags.nodes),
     concurrency: entry.concurrency ?? Number(flags.concurrency),
     rate: entry.rate ?? Number(flags.rate),
     faultSeconds: entry.faultSeconds,

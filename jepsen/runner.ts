@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Random, SeededRandom } from '../src/platform/index.ts';
 import { RunArchive } from './archive.ts';
 import { ProcessCluster } from './cluster/process-cluster.ts';
+import { ReleasedProgram } from './cluster/releases.ts';
 import { heldTurns } from './held-turns.ts';
 import type { CheckResult, Op, OpType } from './history.ts';
 import type { Mutation } from './mutants/types.ts';
@@ -194,10 +195,10 @@ async function finalPhase(loops: readonly ClientLoop[], workload: SpokenWorkload
   }
 }
 
-/** Whatever clients saw, a node that gives up without a broken disk is wrong. */
-function withEndings(result: CheckResult, endings: readonly string[]): CheckResult {
-  if (endings.length === 0) return result;
-  return { ...result, valid: false, problems: [...result.problems, ...endings] };
+/** Whatever clients saw, a node that gives up without a broken disk is wrong, and so is what a nemesis has found. */
+function withFindings(result: CheckResult, findings: readonly string[]): CheckResult {
+  if (findings.length === 0) return result;
+  return { ...result, valid: false, problems: [...result.problems, ...findings] };
 }
 
 export interface TestPlan {
@@ -215,6 +216,8 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
   const { options, workload } = plan;
   const random = new SeededRandom(options.seed);
   const archive = new RunArchive(options, new Date());
+  const version = plan.nemeses.find(({ beginsWithRelease }) => beginsWithRelease !== undefined)?.beginsWithRelease;
+  const released = version === undefined ? undefined : new ReleasedProgram(version);
   const cluster = await ProcessCluster.launch({
     nodes: options.nodes,
     folder: join(archive.folder, 'nodes'),
@@ -223,6 +226,10 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     isolation: options.isolation,
     groups: options.groups,
     servesDynamodb: workload.speaks === 'dynamodb',
+    releasedScript: released?.script,
+  }).catch((error: unknown) => {
+    released?.remove();
+    throw error;
   });
   const recorder = new Recorder(archive);
   let lastId = 0;
@@ -267,14 +274,15 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
       await finalPhase(loops, workload);
     } catch (error) {
       // A cluster that will not come back because its nodes give up is a verdict, not trouble of the harness.
-      if (cluster.endedByThemselves().length === 0) trouble ??= error;
+      if (cluster.findings().length === 0) trouble ??= error;
     }
   } finally {
     for (const loop of loops) loop.close();
     await cluster.stop();
+    released?.remove();
     await archive.closeHistory();
   }
-  const result = withEndings(workload.checker.check(recorder.history), cluster.endedByThemselves());
+  const result = withFindings(workload.checker.check(recorder.history), cluster.findings());
   // What clients saw is wrong or not, whether or not the cluster came back; only its silence would prove nothing.
   if (trouble !== undefined && result.valid !== false) throw trouble;
   writeReport(archive, options, recorder.history, result);

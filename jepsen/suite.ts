@@ -9,6 +9,8 @@ export interface SuiteEntry {
   readonly concurrency?: number;
   /** Data groups beside the catalog's; one group for everything unless given. */
   readonly groups?: number;
+  /** As many as the command line says unless given. */
+  readonly nodes?: number;
   /** Faults in force at once; 1 unless given. */
   readonly overlap?: number;
   /** How long each fault lasts; a few seconds unless given. */
@@ -83,9 +85,31 @@ const COLLECTIONS = [
 /** Those of tables of DynamoDB. */
 const TABLES = ['dynamo-bank', 'dynamo-list-append', 'dynamo-counter', 'dynamo-index', 'dynamo-stream'];
 
+/** What release 0.1.0 serves too. */
+const RELEASED = ['register', 'counter', 'set', 'append', 'unique-ids', 'ttl'];
+
+/** Planned work that is in progress while things break: a node more, so that a drained one has where to give its replicas. */
+const PLANNED: readonly SuiteEntry[] = [
+  ...['register', 'set', 'bank', 'list-append', 'hash-counters', 'dynamo-list-append'].flatMap((workload) =>
+    ['kill', 'partition', 'pause'].flatMap((fault) => [
+      { workload, nemeses: [fault, 'backup'], seconds: 180, overlap: 2, groups: 3 },
+      { workload, nemeses: [fault, 'drain'], seconds: 180, overlap: 2, groups: 3, nodes: 4, faultSeconds: 10 },
+    ]),
+  ),
+  ...RELEASED.flatMap((workload) =>
+    [['upgrade'], ['kill', 'upgrade'], ['partition', 'upgrade'], ['pause', 'upgrade']].map((nemeses) => ({
+      workload,
+      nemeses,
+      seconds: 120,
+      overlap: nemeses.length,
+      groups: 2,
+    })),
+  ),
+];
+
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */
 export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)
-  .flatMap((workload) =>
+  .flatMap((workload): SuiteEntry[] =>
     [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['transfer'], ['planned'], ['all']].map(
       (nemeses) => ({
         workload,
@@ -136,4 +160,5 @@ export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)
         faultSeconds: 10,
       })),
     ),
-  );
+  )
+  .concat(PLANNED);

@@ -12,6 +12,9 @@ export type IsolationName = (typeof ISOLATIONS)[number];
 
 export type NodeNumber = number;
 
+/** That of this tree, or a release. */
+export type NodeProgram = 'present' | 'released';
+
 /** Faults that a disk can be given: refuse to grow, or fail to make stable. */
 export type DiskFault = 'full' | 'syncError';
 
@@ -49,6 +52,12 @@ export interface TestCluster {
   empty(node: NodeNumber): Promise<void>;
   /** Where the other nodes reach it, `host:port`. */
   peerAddress(node: NodeNumber): string;
+  /** Which program a node is started with: that of this tree, or the release that the cluster began with. */
+  programOf(node: NodeNumber): NodeProgram;
+  /** Takes effect at the next start. */
+  setProgram(node: NodeNumber, program: NodeProgram): void;
+  /** A folder that all nodes reach, for backups. */
+  readonly backupFolder: string;
   /** Asks a node to hand what it leads to another one. @throws what the node answers, also that it leads nothing */
   handOver(node: NodeNumber): Promise<void>;
   /** SIGSTOP and SIGCONT. */
@@ -62,8 +71,10 @@ export interface TestCluster {
   setDiskFault(node: NodeNumber, fault: DiskFault | undefined): void;
   /** The node that leads the first data group according to most nodes; undefined while there is none. */
   leader(): Promise<NodeNumber | undefined>;
-  /** Nodes that ended although nobody killed them and their disk was sound, with what they said last: a finding in itself. */
-  endedByThemselves(): readonly string[];
+  /** Something is wrong, whatever clients saw. */
+  found(problem: string): void;
+  /** What was found, and nodes that ended although nobody killed them and their disk was sound, with what they said last. */
+  findings(): readonly string[];
   /** Settles when every running node reports itself ready. @throws when that takes longer than `timeoutMs` */
   ready(timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -104,6 +115,8 @@ export interface Workload<Client = Redis> {
 export interface Nemesis {
   readonly name: string;
   readonly description: string;
+  /** The cluster begins with this release on every node; left out: with this program. */
+  readonly beginsWithRelease?: string;
   /** Breaks something; returns what, for the history. */
   inject(cluster: TestCluster, random: Random): Promise<unknown>;
   /** Undoes it; returns what there is to say, for the history. Called after every `inject`, also at the end. */

@@ -10,7 +10,15 @@ import type { Random } from '../../src/platform/index.ts';
 import { connectClient } from '../client.ts';
 import { DYNAMODB_KEY } from '../dynamo-client.ts';
 import type { Mutation } from '../mutants/types.ts';
-import type { ClientAddress, DiskFault, IsolationName, LinkFault, NodeNumber, TestCluster } from '../types.ts';
+import type {
+  ClientAddress,
+  DiskFault,
+  IsolationName,
+  LinkFault,
+  NodeNumber,
+  NodeProgram,
+  TestCluster,
+} from '../types.ts';
 import { type Isolation, type NodeAddresses, ProxyIsolation } from './isolation.ts';
 import { NamespaceIsolation } from './namespaces.ts';
 
@@ -35,6 +43,7 @@ interface NodeState {
   paused: boolean;
   clockOffsetMs: number;
   diskFault: DiskFault | undefined;
+  program: NodeProgram;
 }
 
 export interface ProcessClusterOptions {
@@ -48,6 +57,8 @@ export interface ProcessClusterOptions {
   readonly groups: number;
   /** Nodes take clients of DynamoDB too. */
   readonly servesDynamodb: boolean;
+  /** The program of a release, which every node begins with; undefined: all begin with this one. */
+  readonly releasedScript: string | undefined;
 }
 
 /** The newest line of a log that names an error, of the log's last part. */
@@ -61,10 +72,12 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 /** Starts with `ProcessCluster.launch`; must be ended with `stop`. */
 export class ProcessCluster implements TestCluster {
   readonly nodes: readonly NodeNumber[];
+  readonly backupFolder: string;
   private readonly states: Map<NodeNumber, NodeState>;
   private readonly isolation: Isolation;
   private readonly mutations: readonly Mutation[];
-  private readonly endings: string[] = [];
+  private readonly problems: string[] = [];
+  private readonly scripts: Readonly<Record<NodeProgram, string>>;
   /** The group whose leader faults look for. */
   private readonly observedGroup: number;
 
@@ -73,6 +86,8 @@ export class ProcessCluster implements TestCluster {
     this.states = states;
     this.isolation = isolation;
     this.mutations = options.mutations;
+    this.backupFolder = join(options.folder, 'backups');
+    this.scripts = { present: COMMAND, released: options.releasedScript ?? COMMAND };
     this.observedGroup = options.groups === 0 ? 1 : 2;
   }
 
@@ -102,10 +117,11 @@ export class ProcessCluster implements TestCluster {
         ...(options.servesDynamodb ? { dynamodb: { host, port: dynamodbPort, ...DYNAMODB_KEY } } : {}),
         grpc: { host, port: grpcPort },
         metrics: { host, port: metricsPort },
+        // What releases do not know.
+        ...(options.releasedScript === undefined ? { backup: { encrypted: false }, loopWatch: 'on' } : {}),
         // The addresses of isolated nodes are not loopback; nobody else is in their namespaces.
         insecure: true,
         logLevel: 'info',
-        loopWatch: 'on',
       };
       writeFileSync(configPath, JSON.stringify(config, undefined, 2));
       states.set(number, {
@@ -120,6 +136,7 @@ export class ProcessCluster implements TestCluster {
         paused: false,
         clockOffsetMs: 0,
         diskFault: undefined,
+        program: options.releasedScript === undefined ? 'present' : 'released',
       });
     }
     const cluster = new ProcessCluster(states, isolation, options);
@@ -170,7 +187,8 @@ export class ProcessCluster implements TestCluster {
     const log = openSync(state.logPath, 'a');
     const environment: NodeJS.ProcessEnv = { ...process.env, KVORUM_FAULT_CONTROL: state.controlPath };
     if (this.mutations.length > 0) environment.KVORUM_MUTATIONS = JSON.stringify(this.mutations);
-    const command = [process.execPath, '--import', PRELOAD, COMMAND, 'server', '--config', state.configPath];
+    const script = this.scripts[state.program];
+    const command = [process.execPath, '--import', PRELOAD, script, 'server', '--config', state.configPath];
     const [program, ...args] = this.isolation.wrap(node, command);
     const child = spawn(program!, args, {
       stdio: ['ignore', log, log],
@@ -181,7 +199,7 @@ export class ProcessCluster implements TestCluster {
     child.once('exit', (code, signal) => {
       if (state.child === child) state.child = undefined;
       if (!state.mayEnd)
-        this.endings.push(`node ${node} ended by itself (${signal ?? code}): ${lastErrorIn(state.logPath)}`);
+        this.problems.push(`node ${node} ended by itself (${signal ?? code}): ${lastErrorIn(state.logPath)}`);
     });
     state.child = child;
     state.paused = false;
@@ -247,8 +265,20 @@ export class ProcessCluster implements TestCluster {
     }
   }
 
-  endedByThemselves(): readonly string[] {
-    return this.endings;
+  programOf(node: NodeNumber): NodeProgram {
+    return this.state(node).program;
+  }
+
+  setProgram(node: NodeNumber, program: NodeProgram): void {
+    this.state(node).program = program;
+  }
+
+  found(problem: string): void {
+    this.problems.push(problem);
+  }
+
+  findings(): readonly string[] {
+    return this.problems;
   }
 
   setLink(from: NodeNumber, to: NodeNumber, fault: LinkFault): void {

@@ -1,5 +1,6 @@
 /** All the ways in which a cluster is broken on purpose, by name. */
 import type { Nemesis } from '../types.ts';
+import { backup } from './backups.ts';
 import { clockFar, clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
 import { drain } from './drains.ts';
@@ -9,6 +10,7 @@ import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPa
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom, restartPlanned } from './processes.ts';
 import { routeShuffle, tableMoves, tableShuffle, tableSplits } from './routes.ts';
 import { transferLateLeader, transferLeader } from './transfers.ts';
+import { upgrade } from './upgrades.ts';
 
 /** Single faults. */
 export const nemeses: readonly Nemesis[] = [
@@ -39,20 +41,28 @@ export const nemeses: readonly Nemesis[] = [
   tableMoves,
   tableSplits,
   drain,
+  upgrade,
+  // Behind what keeps a majority away: it restores in calm what it has made.
+  backup,
   // Last, so that it is healed when everything else is: it repairs what needs a majority.
   membershipEmptyVoter,
   membershipChurn,
 ];
 
-/** Faults that any cluster can meet beside others; ranges move only where there are several groups. */
+/** Faults that any cluster can meet beside others; ranges move only where there are several groups, and few workloads are served by a release. */
 const EVERYWHERE: readonly string[] = nemeses
-  .filter((nemesis) => ![routeShuffle, tableShuffle, tableMoves, tableSplits, membershipEmptyVoter].includes(nemesis))
+  .filter(
+    (nemesis) =>
+      ![routeShuffle, tableShuffle, tableMoves, tableSplits, membershipEmptyVoter, upgrade].includes(nemesis),
+  )
   .map(({ name }) => name);
 
 /** Short names for families of faults, as `--nemesis` takes them. */
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   kill: ['kill-random', 'kill-leader', 'kill-all'],
   planned: ['restart-planned', 'drain'],
+  backups: ['backup'],
+  releases: ['upgrade'],
   pause: ['pause-random', 'pause-leader'],
   partition: [
     'partition-halves',

@@ -92,7 +92,7 @@ async function repair(cluster: TestCluster, emptied: NodeNumber | undefined): Pr
       problem = error;
     }
     // Nodes that gave up are a finding of their own, and nothing to be repaired.
-    if (cluster.endedByThemselves().length > 0) return;
+    if (cluster.findings().length > 0) return;
     if (performance.now() > untilMs) throw new Error(`the memberships were not repaired in time: ${String(problem)}`);
     await sleep(REPAIR_PAUSE_MS);
   }

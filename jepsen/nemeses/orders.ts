@@ -51,7 +51,7 @@ export abstract class Orders {
     }
   }
 
-  private count(what: string | undefined): void {
+  protected count(what: string | undefined): void {
     if (what !== undefined) this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 }

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import { ReleasedProgram, root, skipWithoutHistory } from '../../jepsen/cluster/releases.ts';
 import { type AdminCalls, AdminClient } from '../../src/adapter/grpc/index.ts';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
@@ -12,7 +13,6 @@ import type { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import type { MemoryDisk } from '../support/memory-disk.ts';
 import { ProcessNodes } from '../support/process-nodes.ts';
 import { until } from '../support/until.ts';
-import { ReleasedProgram, root, skipWithoutHistory } from './releases.ts';
 
 const NODES = [1, 2, 3];
 const KEYS = 200;

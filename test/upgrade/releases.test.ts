@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { git, releases, root, skipWithoutHistory } from './releases.ts';
+import { git, releases, root, skipWithoutHistory } from '../../jepsen/cluster/releases.ts';
 
 describe('the releases', () => {
   test('are in the changelog with their days', () => {

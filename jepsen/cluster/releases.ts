@@ -13,7 +13,7 @@ export interface Release {
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const releases = JSON.parse(
-  readFileSync(new URL('releases.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../test/upgrade/releases.json', import.meta.url), 'utf8'),
 ) as readonly Release[];
 
 /** What git says, or undefined where there is no git, or no history. */
