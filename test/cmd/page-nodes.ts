@@ -12,7 +12,7 @@ import { RunbookShell, type RunbookShellOptions } from './runbooks.ts';
 const PAGE_PORTS = { redis: 6379, grpc: 50_051, metrics: 9090 };
 /** Folders of the pages, and what they are here. */
 const FOLDERS = { '/var/lib/kvorum': '', '/etc/kvorum': 'etc', '/backup': 'backup' };
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 const CALL_MS = 10_000;
 
 export interface PageNodesOptions extends Pick<RunbookShellOptions, 'environmentOf'> {
