@@ -85,8 +85,8 @@ export interface PieceRule {
   readonly mostArguments: number;
   /** @returns the calls that it is run as, one after the other; undefined when it is small enough, or wrong, to be run as it is */
   split(args: readonly Buffer[]): readonly (readonly Buffer[])[] | undefined;
-  /** What the replies make together: their sum, all their elements, or what the last one says. */
-  readonly reply: 'sum' | 'list' | 'last';
+  /** What the replies make together: their sum, or all their elements. */
+  readonly reply: 'sum' | 'list';
 }
 
 /** A command: what it says about itself, and how it runs. */

@@ -1,7 +1,9 @@
-/** Calls with very many ids or elements are run in pieces, and answer as one. */
+/** Calls with very many ids are run in pieces, and answer as one. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MOST_ELEMENTS, PIECE_IDS as PIECE, PIECE_ELEMENTS } from '../../../../src/adapter/redis/commands/pieces.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
+import { PIECE_IDS as PIECE } from '../../../../src/adapter/redis/commands/pieces.ts';
+import { runPieces } from '../../../../src/adapter/redis/session/pieces.ts';
 import { type RawClient, request, testServers } from '../harness.ts';
 
 const ENTRIES = 3 * PIECE;
@@ -64,43 +66,16 @@ describe('a call with very many ids', () => {
   });
 });
 
-describe('a call with very many elements', () => {
-  const servers = testServers();
-  const count = MOST_ELEMENTS + 1;
-  const pieces = Math.ceil(count / PIECE_ELEMENTS);
-  const names = Array.from({ length: count }, (_, at) => `element ${at}`);
-
-  test('answers as one, whatever kind of value they are in', async () => {
-    const server = await servers.start();
-    const client = await server.connect();
-    const paired = names.flatMap((name, at) => [`${at}`, name]);
-    const calls: [string[], unknown, string[]][] = [
-      [['SADD', 'set', ...names], count, ['SCARD', 'set']],
-      [['HSET', 'hash', ...paired], count, ['HLEN', 'hash']],
-      [['ZADD', 'order', 'NX', 'CH', ...paired], count, ['ZCARD', 'order']],
-      [['RPUSH', 'list', ...names], count, ['LLEN', 'list']],
-    ];
-    for (const [call, reply, size] of calls) {
-      const before = server.kv.submitted;
-      assert.equal(await client.call(...call), reply);
-      assert.equal(server.kv.submitted - before, pieces, call[0]);
-      assert.equal(await client.call(...size), count);
-    }
-    assert.equal(await client.call('LINDEX', 'list', '-1'), names.at(-1));
-    assert.equal(await client.call('HMSET', 'other', ...paired), '+OK');
-    assert.equal(await client.call('ZREM', 'order', ...names), count);
-    assert.equal(await client.call('EXISTS', 'order'), 0);
-  });
-
-  test('is taken at once when there are not so many, and refused as a whole when it is wrong', async () => {
-    const server = await servers.start();
-    const client = await server.connect();
-    const before = server.kv.submitted;
-    assert.equal(await client.call('SADD', 'set', ...names.slice(1)), count - 1);
-    assert.equal(server.kv.submitted - before, 1);
-    const scored = names.flatMap((name, at) => [at === count - 1 ? 'no score' : `${at}`, name]);
-    assert.match(String(await client.call('ZADD', 'order', ...scored)), /^-ERR value is not a valid float/);
-    assert.match(String(await client.call('HSET', 'hash', ...names, ...names, 'odd')), /^-ERR wrong number/);
-    assert.equal(await client.call('EXISTS', 'order', 'hash'), 0);
-  });
+test('what becomes of a call is unknown when a piece behind the first is not answered', async () => {
+  const spec = ALL_COMMANDS.find(({ name }) => name.toLowerCase() === 'xack')!;
+  const pieces = [[Buffer.from('first')], [Buffer.from('second')]];
+  const lostAt = (piece: number): Promise<unknown> => {
+    let asked = 0;
+    const run = (): Promise<number> =>
+      ++asked === piece ? Promise.reject(new Error('no leader')) : Promise.resolve(1);
+    return runPieces(spec, pieces, run, (callback) => callback());
+  };
+  assert.equal(await lostAt(3), 2);
+  await assert.rejects(lostAt(1), { message: 'no leader' });
+  await assert.rejects(lostAt(2), { code: 'OUTCOME_UNKNOWN' });
 });

@@ -3,7 +3,6 @@ import { openHash } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, MapReply, OK, type Reply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
-import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 
@@ -55,8 +54,6 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Sets fields of a hash and counts the new ones.',
     complexity: 'O(N) in the number of fields given',
-    differences: elementPiecesDiffer('fields'),
-    pieces: elementPieces('sum', { stride: 2 }),
     handler: { kind: 'data', run: (ctx, args) => setFields(ctx, args, 'hset') },
   }),
   write({
@@ -66,8 +63,6 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Sets fields of a hash.',
     complexity: 'O(N) in the number of fields given',
-    differences: elementPiecesDiffer('fields'),
-    pieces: elementPieces('last', { stride: 2 }),
     handler: {
       kind: 'data',
       run: (ctx, args) => {
@@ -161,8 +156,6 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Deletes fields of a hash, and the hash with its last field.',
     complexity: 'O(N) in the number of fields given',
-    differences: elementPiecesDiffer('fields'),
-    pieces: elementPieces('sum'),
     handler: { kind: 'data', run: deleteFields },
   }),
 ]);

@@ -1,7 +1,6 @@
 /** Declarations of the commands over lists. */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
-import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 import { move, pop, popLastPushFirst, popOfSeveral, push } from './ends.ts';
 import { insert, length, positionsOf, range, remove, setAt, trim, valueAt } from './positions.ts';
 
@@ -20,8 +19,6 @@ export const listCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Puts values in front of a list, one after the other.',
     complexity: 'O(N) in the number of values',
-    differences: elementPiecesDiffer('values'),
-    pieces: elementPieces('last'),
     handler: { kind: 'data', run: (ctx, args) => push(ctx, args, 'first', false) },
   },
   {
@@ -33,8 +30,6 @@ export const listCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Puts values behind a list, one after the other.',
     complexity: 'O(N) in the number of values',
-    differences: elementPiecesDiffer('values'),
-    pieces: elementPieces('last'),
     handler: { kind: 'data', run: (ctx, args) => push(ctx, args, 'last', false) },
   },
   {

@@ -1,7 +1,6 @@
 /** Declarations of the commands over sets. */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
-import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 import {
   answerDifference,
   answerIntersection,
@@ -26,8 +25,6 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Adds members to a set.',
     complexity: 'O(N) in the number of members',
-    differences: elementPiecesDiffer('members'),
-    pieces: elementPieces('sum'),
     handler: { kind: 'data', run: add },
   },
   {
@@ -39,8 +36,6 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Removes members from a set.',
     complexity: 'O(N) in the number of members',
-    differences: elementPiecesDiffer('members'),
-    pieces: elementPieces('sum'),
     handler: { kind: 'data', run: remove },
   },
   {

@@ -10,7 +10,6 @@ import {
   RedisError,
   type Reply,
 } from '../../protocol/index.ts';
-import { elementPieces, elementPiecesDiffer, type Things } from '../pieces.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 
 /** How members are added. */
@@ -50,18 +49,6 @@ function add(ctx: CommandContext, args: readonly Buffer[], isIncr: boolean): Rep
   const scores = readScores(options, args, from);
   const members = scores.map((score, nth) => ({ member: args[from + nth * 2 + 1]!, score }));
   return addMembers(ctx, args[1]!, members, options);
-}
-
-/** Where scores and members are in a call of ZADD; undefined when it is wrong, or has one member at most. */
-function scoredMembers(args: readonly Buffer[]): Things | undefined {
-  let from = 2;
-  let isOne = false;
-  for (; from < args.length && OPTIONS[optionName(args[from]!)] !== undefined; from++) {
-    isOne ||= optionName(args[from]!) === 'INCR';
-  }
-  if (isOne) return undefined;
-  for (let at = from; at < args.length; at += 2) if (parseDouble(args[at]!) === undefined) return undefined;
-  return { from, count: (args.length - from) / 2 };
 }
 
 /**
@@ -132,8 +119,7 @@ export const addCommands: readonly CommandSpec[] = defineCommands([
     flags: ['write', 'denyoom', 'fast'],
     since: '1.2.0',
     summary: 'Adds members with scores, or changes the scores of members that are there.',
-    differences: `A score of -0 is kept as 0, also in large sets: Redis does so in small ones only. ${elementPiecesDiffer('members')}`,
-    pieces: elementPieces('sum', { stride: 2, find: scoredMembers }),
+    differences: 'A score of -0 is kept as 0, also in large sets: Redis does so in small ones only.',
     complexity: 'O(log(N)) for each member',
     run: (ctx, args) => add(ctx, args, false),
   }),

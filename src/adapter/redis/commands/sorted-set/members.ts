@@ -2,7 +2,6 @@
 import { openOrdered } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { DoubleReply, errors, NIL_ARRAY, optionName, type Reply } from '../../protocol/index.ts';
-import { elementPieces, elementPiecesDiffer } from '../pieces.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 import { lexRange, scoreRange } from './range-bounds.ts';
 
@@ -43,8 +42,6 @@ export const memberCommands: readonly CommandSpec[] = defineCommands([
     since: '1.2.0',
     summary: 'Removes members.',
     complexity: 'O(log(N)) for each member',
-    differences: elementPiecesDiffer('members'),
-    pieces: elementPieces('sum'),
     run: remove,
   }),
   declareSortedSet({
