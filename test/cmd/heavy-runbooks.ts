@@ -321,7 +321,7 @@ async function certificates(): Promise<void> {
     const old = boss();
     await areLetIn(old, true);
     await runbook.run('certificates, new authority');
-    await shell.runBlock('kvorum certs client shop probe --role read\n', nodes.ready);
+    await shell.runBlock('kvorum certs client shop probe --role admin\n', nodes.ready);
     await areLetIn(holderOf('probe', 'client'), true);
     await areLetIn(old, true);
     await runbook.run('certificates, new certificates');
