@@ -146,7 +146,7 @@ export const mutants: readonly Mutant[] = [
       { file: VIEW, find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)', replace: 'undefined' },
       {
         file: 'src/kv/apply/state-machine.ts',
-        find: 'visibleVersion(this.store.latest(key), commitTs) !== versionTs',
+        find: 'visibleVersion(this.store.latest(key, name), commitTs) !== versionTs',
         replace: 'false',
       },
     ],

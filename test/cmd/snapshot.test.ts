@@ -82,7 +82,7 @@ describe('raftadmin snapshot', () => {
   test('verify says that a snapshot is sound, or names what is damaged and fails', async () => {
     const sound = new Screen();
     assert.equal(await runRaftadmin(['snapshot', 'verify', archive], sound), 0);
-    assert.match(sound.out, /is sound: 1 groups, \d segments, \d rows/);
+    assert.match(sound.out, /is sound: 1 group, \d segments, \d rows/);
     const name = readdirSync(join(archive, 'group-7')).find((file) => file.endsWith('.seg'))!;
     writeFileSync(join(archive, 'group-7', name), 'nonsense');
     const damaged = new Screen();

@@ -119,7 +119,7 @@ describe('the replicas of nodes that are taken out of service', () => {
       assert.deepEqual(plan.actions, []);
       return plan.notes.join();
     };
-    assert.match(notes(state({ 1: 0, 2: 0, 3: 0 }, 3)), /no node has room for the replicas of 1 groups/);
+    assert.match(notes(state({ 1: 0, 2: 0, 3: 0 }, 3)), /no node has room for the replicas of 1 group /);
     const four = state({ 1: 0, 2: 0, 3: 0, 4: 0 }, 3);
     assert.match(notes(four, { isBusy: true }), /busy/);
     assert.match(notes(four, { leader: undefined }), /busy/);

@@ -132,7 +132,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
       },
       {
         file: STATE_MACHINE,
-        find: 'else if (!refusals.has(unit) && visibleVersion(this.store.latest(key), commitTs) !== versionTs)',
+        find: 'else if (!refusals.has(unit) && visibleVersion(this.store.latest(key, name), commitTs) !== versionTs)',
         replace: 'else if (!refusals.has(unit) && false)',
       },
     ],
