@@ -5,17 +5,15 @@
  *
  *   npm run bench:cross-group -- [--seconds 4] [--rounds 3] [--clients 50] [--only 'SET;MSET, two groups']
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
+import { childrenCpuSeconds } from './cpu.ts';
 import { startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
 
 const NODES = 3;
 const GROUPS = 3;
 const KEYS = 10_000;
-/** Clock ticks of /proc, on every Linux. */
-const TICKS_PER_SECOND = 100;
 
 const { values } = parseArgs({
   options: {
@@ -51,22 +49,6 @@ const RUNS: readonly (readonly [string, Run])[] = [
   ['MGET, two groups', (client, at) => client.mget(one(at), other(at))],
 ];
 
-/** CPU time of the processes that this one has started. */
-function nodesCpuMs(): number {
-  let ticks = 0;
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (Number(fields[1]) === process.pid) ticks += Number(fields[11]) + Number(fields[12]);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return (ticks * 1000) / TICKS_PER_SECOND;
-}
-
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 interface Figures {
@@ -82,7 +64,7 @@ async function measure(clients: readonly Redis[], run: Run): Promise<Figures> {
   let failures = 0;
   const beganMs = performance.now();
   const untilMs = beganMs + Number(values.seconds) * 1_000;
-  const cpuMs = nodesCpuMs();
+  const cpuSeconds = childrenCpuSeconds();
   await Promise.all(
     clients.map(async (client) => {
       while (performance.now() < untilMs) {
@@ -94,7 +76,7 @@ async function measure(clients: readonly Redis[], run: Run): Promise<Figures> {
     }),
   );
   const rate = (done * 1_000) / (performance.now() - beganMs);
-  return { rate, cpuMs: ((nodesCpuMs() - cpuMs) * 1_000) / done, failures };
+  return { rate, cpuMs: ((childrenCpuSeconds() - cpuSeconds) * 1_000_000) / done, failures };
 }
 
 const scratch = new Scratch(values.folder);

@@ -3,10 +3,11 @@
  * beside redis-server and an etcd cluster of three in the same run, drawn as SVG beside docs/performance.md.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
 import { type Chart, chartSvg, type Series } from './chart.ts';
 import { machine } from './machine.ts';
+import { count } from './options.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, type Peer } from './peers/peer.ts';
@@ -159,15 +160,9 @@ async function main(options: Options): Promise<void> {
   console.log(`${table(samples)}\n\nDrawn in ${options.to}`);
 }
 
-function seconds(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 600)) throw new InvalidArgumentError('It must be a number above 0, at most 600.');
-  return value;
-}
-
 const program = new Command('npm run bench:curves --')
   .description('Draws throughput, latency and cost of kvorum, redis-server and etcd in the same pictures.')
-  .option('-s, --seconds <seconds>', 'length of each load', seconds, 3)
+  .option('-s, --seconds <seconds>', 'length of each load', count(600), 3)
   .option('-q, --quick', 'few points: shows that everything works, not what is fast')
   .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
   .option('--to <folder>', 'where the pictures go', 'bench/results/curves');

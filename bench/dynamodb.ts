@@ -7,6 +7,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { formatCount } from '../cmd/cli/table.ts';
+import { cpuSecondsOf } from './cpu.ts';
 import { runHttpLoad } from './dynamodb/http-load.ts';
 import { prepareTable } from './dynamodb/prepare.ts';
 import { type ProfiledMeasure, profileRequests } from './dynamodb/profiled-node.ts';
@@ -15,7 +16,7 @@ import { KEY, RequestSigner } from './dynamodb/signed-request.ts';
 import { DYNAMO_MEASURES, type DynamoMeasure, operationsOf, tableName } from './dynamodb/ycsb.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
 import { machine, rotated } from './machine.ts';
-import { cpuUsOf } from './process-cpu.ts';
+import { count } from './options.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 
 interface DynamoOptions {
@@ -125,7 +126,7 @@ const answers = (port: number): Promise<boolean> =>
 async function round(target: Target, options: DynamoOptions, samples: DynamoSample[]): Promise<void> {
   const { seconds, connections, records } = options;
   const { ports, asked, behind } = await target.start();
-  const used = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0);
+  const used = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuSecondsOf(pid) * 1e6, 0);
   try {
     const prepared = new Set<string>();
     for (const measure of options.only ?? MEASURES) {
@@ -154,14 +155,6 @@ async function round(target: Target, options: DynamoOptions, samples: DynamoSamp
   } finally {
     await target.stop();
   }
-}
-
-function count(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
-    return value;
-  };
 }
 
 function measureList(text: string): DynamoMeasure[] {

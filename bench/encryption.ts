@@ -2,9 +2,9 @@
  * What encryption of what is stored costs: processor time of one node a command, with and without a key. Run: `node bench/encryption.ts [--json]
  * [--rounds 3]`. The forms take turns; compare within a run only.
  */
-import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
+import { cpuSecondsOf } from './cpu.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
 import { median } from './spread.ts';
@@ -13,17 +13,9 @@ const KEYS = 20_000;
 const PIPELINE = 200;
 const MEMBERS = 10_000;
 const KEY = '42'.repeat(32);
-/** The kernel counts in hundredths of a second. */
-const TICK_US = 10_000;
 
 const argument = (name: string): string | undefined => process.argv[process.argv.indexOf(name) + 1];
 const rounds = process.argv.includes('--rounds') ? Number(argument('--rounds')) : 3;
-
-/** Processor time of another process so far. */
-function cpuUsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
-}
 
 /** One command after another of a kind, many at a time. */
 type Load = (pipeline: ReturnType<Redis['pipeline']>, at: number) => void;
@@ -51,7 +43,7 @@ async function measure(flags: Readonly<Record<string, unknown>>): Promise<number
     const client = new Redis(portOf(member!.addresses.redis), '127.0.0.1');
     const figures: number[] = [];
     for (const { count, load } of LOADS) {
-      const startUs = cpuUsOf(pid!);
+      const startSeconds = cpuSecondsOf(pid!);
       for (let done = 0; done < count; done += PIPELINE) {
         const pipeline = client.pipeline();
         for (let at = done; at < Math.min(count, done + PIPELINE); at++) load(pipeline, at);
@@ -59,7 +51,7 @@ async function measure(flags: Readonly<Record<string, unknown>>): Promise<number
       }
       // What was applied is written to the database within this time.
       await new Promise((resolve) => setTimeout(resolve, 1_000));
-      figures.push((cpuUsOf(pid!) - startUs) / count);
+      figures.push(((cpuSecondsOf(pid!) - startSeconds) * 1e6) / count);
     }
     client.disconnect();
     await nodes.stop();

@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { counted } from '../src/platform/index.ts';
 import { machine, rotated } from './machine.ts';
+import { count } from './options.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadSpec, MANY_KEYS, ONE_KEY, type Peer, type ReplicatedPeer } from './peers/peer.ts';
@@ -145,14 +146,6 @@ class BenchRun {
   private async measureFailover(peer: ReplicatedPeer, system: System): Promise<void> {
     this.record('failover', system, await peer.failover());
   }
-}
-
-function count(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
-    return value;
-  };
 }
 
 function systemList(text: string): System[] {

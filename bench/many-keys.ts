@@ -20,6 +20,7 @@ import {
   type PipeSample,
   verdictsOf,
 } from './many-keys-report.ts';
+import { count } from './options.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadSpec, MANY_KEYS, type Peer, VALUE_BYTES } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
@@ -156,14 +157,6 @@ class ManyKeysRun {
       isAtRest = pids.every((pid, at) => sumOf(timesBetween(before[at]!, threadClock(pid), 1)) < REST_SHARE * wallUs);
     }
   }
-}
-
-function count(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
-    return value;
-  };
 }
 
 function buildList(text: string): Build[] {

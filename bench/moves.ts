@@ -5,11 +5,12 @@
  * at any time during the move, and at rest: on a busy machine those are not zero either), how the other range did before and during
  * the moves, how soon all nodes knew a split, and that nothing acknowledged was lost.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
+import { childrenCpuSeconds } from './cpu.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
 import { percentile } from './percentile.ts';
 import { Scratch } from './scratch.ts';
@@ -24,7 +25,6 @@ const SPLIT_BAR_MS = 1_000;
 const SPLITS = 40;
 /** A job's phase is looked at this often. */
 const LOOK_MS = 10;
-const TICKS_PER_SECOND = 100;
 const LOAD_PIPELINE = 64;
 
 /** Storage key at which a slot of database 0 begins. */
@@ -202,25 +202,9 @@ async function waitForJob(client: AdminClient, id: number, isOver: (phase: strin
 /** Processor time of the nodes so far, in seconds; NaN where the system does not tell. */
 function nodesCpuSeconds(): number {
   try {
-    let ticks = 0;
-    for (const entry of readdirSync('/proc')) {
-      const stat = /^\d+$/.test(entry) ? statOf(entry) : undefined;
-      if (stat !== undefined && Number(stat[1]) === process.pid) ticks += Number(stat[11]) + Number(stat[12]);
-    }
-    return ticks / TICKS_PER_SECOND;
+    return childrenCpuSeconds();
   } catch {
     return Number.NaN;
-  }
-}
-
-/** The numbers behind the name in a process's line. */
-function statOf(pid: string): readonly string[] | undefined {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return line.slice(line.lastIndexOf(')') + 2).split(' ');
-  } catch {
-    // It has ended meanwhile.
-    return undefined;
   }
 }
 

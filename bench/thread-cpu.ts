@@ -1,5 +1,6 @@
 /** Processor time of a node by what its threads do, from /proc: it can be compared on a machine that others use, too. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { type TaskStat, taskStat } from './cpu.ts';
 
 /**
  * `main` runs the program, `pool` is libuv's (files of the log, batches of LevelDB), `leveldb` compacts, `v8` collects garbage and
@@ -15,8 +16,6 @@ export type ThreadClock = ReadonlyMap<number, { readonly kind: ThreadKind; reado
 
 /** Threads of libuv's pool unless UV_THREADPOOL_SIZE says otherwise. LevelDB's own thread is started by one of them, and has their name. */
 const POOL_THREADS = 4;
-/** Clock ticks of /proc, on every Linux. */
-const TICK_US = 10_000;
 
 /** What the threads of a process have used until now. A thread that ends while this looks is left out. */
 export function threadClock(pid: number): ThreadClock {
@@ -24,20 +23,18 @@ export function threadClock(pid: number): ThreadClock {
   let poolThreads = 0;
   const threads = readdirSync(`/proc/${pid}/task`).map(Number);
   for (const thread of threads.sort((left, right) => left - right)) {
-    let stat: string;
+    let stat: TaskStat;
     try {
-      stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');
+      stat = taskStat(`${pid}/task/${thread}`);
     } catch {
       continue;
     }
-    const end = stat.lastIndexOf(')');
-    const name = stat.slice(stat.indexOf('(') + 1, end);
-    const fields = stat.slice(end + 2).split(' ');
+    const { name, cpuSeconds } = stat;
     let kind: ThreadKind = 'other';
     if (thread === pid) kind = 'main';
     else if (name === 'libuv-worker') kind = poolThreads++ < POOL_THREADS ? 'pool' : 'leveldb';
     else if (name === 'V8Worker' || name.startsWith('DelayedTask')) kind = 'v8';
-    clock.set(thread, { kind, us: (Number(fields[11]) + Number(fields[12])) * TICK_US });
+    clock.set(thread, { kind, us: cpuSeconds * 1e6 });
   }
   return clock;
 }

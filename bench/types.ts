@@ -28,6 +28,7 @@ import {
 } from './collections/types-report.ts';
 import { measureWakeUps } from './collections/wake-up.ts';
 import { machine, rotated } from './machine.ts';
+import { count } from './options.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { benchmarkCommand } from './peers/redis-benchmark.ts';
@@ -230,14 +231,6 @@ class TypesRun {
       600_000,
     );
   }
-}
-
-function count(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
-    return value;
-  };
 }
 
 function measureList(text: string): string[] {
