@@ -4,13 +4,11 @@
  * its moment. A line of JSON with a line that proves it, and with a key a proof that only who has the key could write, as manifests of backups.
  */
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { type Json, sealJson } from '../../store/index.ts';
+import type { Json } from '../../store/index.ts';
 import type { DataKey } from './data-key.ts';
-import { BackupDamagedError, BackupKeyError } from './errors.ts';
-import { type BackupObject, isBackupId, isCount, isHash, isTimestampText, openFormat } from './manifest.ts';
-
-/** The one that `openFormat` reads. */
-const FORMAT = 1;
+import { BackupDamagedError } from './errors.ts';
+import { type BackupObject, isBackupId, isCount, isHash, isTimestampText } from './manifest.ts';
+import { checkRecord, FORMAT, openRecord, sealRecord } from './record.ts';
 
 /** The changes of one group. */
 export interface ChangePart {
@@ -71,7 +69,7 @@ function rowOf(step: ChangeStep): { [name: string]: Json } {
 /** The bytes of a step, the same for the same step. @param key the step's own */
 export function encodeStep(step: ChangeStep, key: DataKey | undefined): Buffer {
   const row = rowOf(step);
-  return sealJson(key === undefined ? row : { ...row, proof: key.proofOf(JSON.stringify(row)) });
+  return sealRecord(row, key);
 }
 
 /** Names of parts. */
@@ -100,7 +98,7 @@ function isPart(value: unknown): value is ChangePart {
  * @throws BackupDamagedError when it is damaged; BackupError when it is of another format
  */
 export function decodeStep(bytes: Buffer, what: string): ChangeStep & { readonly proof: string | undefined } {
-  const value = openFormat(bytes, what);
+  const value = openRecord(bytes, what);
   const { chain, seq, createdMs, version, clusterName, from, to, before, ceilingMs, dataKey, parts, proof } = value;
   const isWhole =
     typeof chain === 'string' &&
@@ -140,11 +138,5 @@ export function checkStepProof(
   key: DataKey | undefined,
   what: string,
 ): void {
-  if (step.dataKey === undefined) return;
-  if (key === undefined || key.id !== step.dataKey) {
-    throw new BackupKeyError(`${what} is encrypted under data key ${step.dataKey}; name the key that wraps it`);
-  }
-  if (!key.proves(JSON.stringify(rowOf(step)), proof ?? '')) {
-    throw new BackupDamagedError(`${what} is damaged: its proof is not that of data key ${key.id}`);
-  }
+  checkRecord(rowOf(step), { dataKey: step.dataKey, proof }, key, what);
 }

@@ -4,11 +4,10 @@
  * up needs no key. With a key it carries a proof that only who has the key could write.
  */
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { CorruptSnapshotError, type Json, openJson, sealJson } from '../../store/index.ts';
+import type { Json } from '../../store/index.ts';
 import type { DataKey } from './data-key.ts';
-import { BackupDamagedError, BackupError, BackupKeyError } from './errors.ts';
-
-const FORMAT = 1;
+import { BackupDamagedError } from './errors.ts';
+import { checkRecord, FORMAT, openRecord, sealRecord } from './record.ts';
 
 /** An object of a backup. */
 export interface BackupObject {
@@ -94,20 +93,7 @@ function rowOf(manifest: BackupManifest): { [name: string]: Json } {
 /** The bytes of a manifest, the same for the same backup. @param key the manifest's own */
 export function encodeBackup(manifest: BackupManifest, key: DataKey | undefined): Buffer {
   const row = rowOf(manifest);
-  return sealJson(key === undefined ? row : { ...row, proof: key.proofOf(JSON.stringify(row)) });
-}
-
-/** What a line of JSON with its proof says. @throws BackupDamagedError; BackupError when it is of another format */
-export function openFormat(bytes: Buffer, what: string): Readonly<Record<string, unknown>> {
-  let value: Readonly<Record<string, unknown>>;
-  try {
-    value = openJson(bytes, what) as Readonly<Record<string, unknown>>;
-  } catch (error) {
-    if (!(error instanceof CorruptSnapshotError)) throw error;
-    throw new BackupDamagedError(error.message, { cause: error });
-  }
-  if (value.format === FORMAT) return value;
-  throw new BackupError(`${what} has format ${String(value.format)}, this version reads format ${FORMAT}`);
+  return sealRecord(row, key);
 }
 
 export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -144,7 +130,7 @@ function isGroup(value: unknown): value is BackupGroup {
  * @throws BackupDamagedError when it is damaged; BackupError when it is of another format
  */
 export function decodeBackup(bytes: Buffer, what: string): BackupManifest & { readonly proof: string | undefined } {
-  const value = openFormat(bytes, what);
+  const value = openRecord(bytes, what);
   const { id, createdMs, version, clusterName, at, catalogVersion, dataKey, groups, proof } = value;
   const isWhole =
     typeof id === 'string' &&
@@ -178,13 +164,7 @@ export function checkProof(
   key: DataKey | undefined,
   what: string,
 ): void {
-  if (manifest.dataKey === undefined) return;
-  if (key === undefined || key.id !== manifest.dataKey) {
-    throw new BackupKeyError(`${what} is encrypted under data key ${manifest.dataKey}; name the key that wraps it`);
-  }
-  if (!key.proves(JSON.stringify(rowOf(manifest)), proof ?? '')) {
-    throw new BackupDamagedError(`${what} is damaged: its proof is not that of data key ${key.id}`);
-  }
+  checkRecord(rowOf(manifest), { dataKey: manifest.dataKey, proof }, key, what);
 }
 
 /** Every object that a backup needs; one that several groups share comes once. */
