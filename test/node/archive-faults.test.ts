@@ -44,14 +44,7 @@ class Stage {
     cluster.start();
     await cluster.ready();
     await cluster.known();
-    await cluster.until('changes can be archived', () =>
-      [1, 2, 3].every((id) =>
-        cluster
-          .running(id)
-          .clusterState()
-          ?.features.some(({ name }) => name === 'backups.archive'),
-      ),
-    );
+    await cluster.active('backups.archive');
     const { admin } = cluster.running(1);
     for (const [name, value] of [
       ['backup.place', PLACE],

@@ -27,14 +27,7 @@ class Stage {
     cluster.start();
     await cluster.ready();
     await cluster.known();
-    await cluster.until('backups can be made', () =>
-      [1, 2, 3].every((id) =>
-        cluster
-          .running(id)
-          .clusterState()
-          ?.features.some(({ name }) => name === 'backups'),
-      ),
-    );
+    await cluster.active('backups');
     for (let at = 0; at < 30; at++) assert.equal(await cluster.command(1, 'set', `key:${at}`, `value ${at}`), 'OK');
   }
 

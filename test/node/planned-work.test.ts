@@ -30,11 +30,7 @@ async function started(nodes: number): Promise<SimulatedNodes> {
   cluster.start();
   await cluster.ready();
   await cluster.known();
-  await cluster.until('nodes can be drained', () =>
-    cluster.nodes.every(({ process }) =>
-      process?.node.clusterState()?.features.some(({ name }) => name === 'nodes.drain'),
-    ),
-  );
+  await cluster.active('nodes.drain');
   return cluster;
 }
 

@@ -104,6 +104,13 @@ export class SimulatedNodes {
     );
   }
 
+  /** A feature comes on once every node is known to be able to do it. */
+  async active(feature: string): Promise<void> {
+    await this.until(`the feature ${feature} is active`, () =>
+      this.nodes.every(({ process }) => process?.node.clusterState()?.features.some(({ name }) => name === feature)),
+    );
+  }
+
   /** Runs one command at a node. */
   async command(id: number, ...args: string[]): Promise<unknown> {
     const send = async (): Promise<unknown> => {

@@ -40,11 +40,7 @@ export class DynamoNodes {
   async start(): Promise<void> {
     this.cluster.start();
     await this.cluster.ready();
-    await this.cluster.until('the feature is active', () =>
-      this.cluster.nodes.every(({ process }) =>
-        process!.node.clusterState()?.features.some(({ name }) => name === 'dynamodb'),
-      ),
-    );
+    await this.cluster.active('dynamodb');
     for (const { id } of this.cluster.nodes) this.ends.push(this.end(id));
   }
 
