@@ -67,10 +67,7 @@ export function addReplaceCommand(program: Command, declare: Declare): void {
         isDone: ({ stage }) => stage === 'DONE',
         describe,
       });
-      session.outcome(
-        status,
-        `${status.message}, in ${status.groups.length} ${status.groups.length === 1 ? 'group' : 'groups'}`,
-      );
+      session.outcome(status, `${status.message}, in ${counted(status.groups.length, 'group')}`);
     },
   );
 }

@@ -1,6 +1,7 @@
 /** `unsafe_recover`: a group whose majority is gone for good goes on with what one replica has. */
 import type { Command } from 'commander';
 import type { RecoverResult, SurvivingReplica } from '../../../src/cluster/index.ts';
+import { counted } from '../../../src/platform/index.ts';
 import { formatCount } from '../../cli/table.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
@@ -60,7 +61,7 @@ function consequences({ groupId, node, lost, survivors, uncertainEntries }: Reco
   const kept =
     uncertainEntries === 0
       ? ''
-      : `, with ${formatCount(uncertainEntries)} ${uncertainEntries === 1 ? 'entry' : 'entries'} that nobody knows to be committed`;
+      : `, with ${counted(uncertainEntries, 'entry', formatCount(uncertainEntries))} that nobody knows to be committed`;
   return (
     `Group ${groupId} goes on with the log of node ${node} up to entry ${formatCount(lastIndex)}${kept}. ` +
     `Acknowledged writes that only node ${lost.join(', ')} had are lost for good, and ` +

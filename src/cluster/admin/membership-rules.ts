@@ -2,7 +2,7 @@
  * Whether a change of membership is safe, decided from one leader's status alone. The Raft core refuses what would break
  * its rules; these refuse, before anything is proposed, what its rules allow and an operator would regret.
  */
-import type { NodeId } from '../../platform/index.ts';
+import { counted, type NodeId } from '../../platform/index.ts';
 import type { ConfChangeStep, ConfState, GroupStatus, PeerProgress } from '../../raftengine/index.ts';
 import { AdminError, type Suffrage } from '../contract/index.ts';
 
@@ -16,7 +16,7 @@ export function suffrageOf(conf: ConfState, node: NodeId): Suffrage {
   return conf.learners.includes(node) || conf.learnersNext.includes(node) ? 'learner' : 'none';
 }
 
-const entries = (count: number): string => `${count.toLocaleString('en-US')} ${count === 1 ? 'entry' : 'entries'}`;
+const entries = (count: number): string => counted(count, 'entry', count.toLocaleString('en-US'));
 
 const progressOf = (status: GroupStatus, node: NodeId): PeerProgress | undefined =>
   status.progress.find((peer) => peer.nodeId === node);

@@ -7,7 +7,7 @@
  * not vote beside its successor; a successor gets a vote only where it has caught up.
  */
 import type { ClusterState, NodeRow } from '../../distribution/index.ts';
-import { type Clock, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
+import { type Clock, counted, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
 import {
   AdminError,
   type CatalogClient,
@@ -88,7 +88,7 @@ export class ReplaceOperator {
     }
     if (request.isDryRun) {
       const count = record.voterOf.length + record.learnerOf.length;
-      const what = `it leaves ${count} ${count === 1 ? 'group' : 'groups'} and its data folder can never come back`;
+      const what = `it leaves ${counted(count, 'group')} and its data folder can never come back`;
       return this.statusOf(request, record, 'CHECK', [], what);
     }
     await this.note(request.dead, record, untilMs);
