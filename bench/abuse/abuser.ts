@@ -39,7 +39,12 @@ export class Abuser {
   }
 
   /** One command on a connection of its own. @returns the reply, or the message of an error */
-  async call(...command: Argument[]): Promise<unknown> {
+  call(...command: Argument[]): Promise<unknown> {
+    return this.send(command);
+  }
+
+  /** One command of any number of arguments on a connection of its own. @returns the reply, or the message of an error */
+  async send(command: Argument[]): Promise<unknown> {
     const link = await Link.open({ host: '127.0.0.1', port: this.ports[0]! }, {});
     try {
       return await link.call(command);

@@ -25,7 +25,7 @@ const command = (
   name,
   what,
   ...(prepare === undefined ? {} : { prepare }),
-  act: async (abuser) => replyText(await abuser.call(...make(abuser))),
+  act: async (abuser) => replyText(await abuser.send(make(abuser))),
 });
 
 /** Writes keys with a value of some bytes. */

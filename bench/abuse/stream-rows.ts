@@ -47,7 +47,7 @@ const row = (name: string, what: string, make: (abuser: Abuser) => Argument[]): 
   name,
   what,
   prepare,
-  act: async (abuser) => replyText(await abuser.call(...make(abuser))),
+  act: async (abuser) => replyText(await abuser.send(make(abuser))),
 });
 
 /** Of a stream that all rows share; what reads comes before what takes away. */
