@@ -22,12 +22,23 @@ export interface ProbeResult {
   readonly failures: number;
 }
 
-type Order = 'begin' | 'end';
+type Order = 'begin' | 'look' | 'end';
+
+/** When probes are as usual again. */
+export interface Calm {
+  readonly calmMs: number;
+  readonly quietMs: number;
+  readonly patienceMs: number;
+}
+
+const LOOK_EVERY_MS = 50;
 
 /** Asks one thing again and again. */
 class Probe {
   slowestMs = 0;
   failures = 0;
+  /** As `slowestMs`, since somebody last looked. */
+  private recentMs = 0;
   private readonly socket: Socket;
   private readonly command: Buffer;
   private readonly expected: Buffer;
@@ -45,6 +56,14 @@ class Probe {
   begin(): void {
     this.slowestMs = 0;
     this.failures = 0;
+    this.recentMs = 0;
+  }
+
+  /** The longest wait since the last call, with that of what has no answer yet. */
+  look(): number {
+    const waitMs = Math.max(this.recentMs, this.sentMs === 0 ? 0 : performance.now() - this.sentMs);
+    this.recentMs = 0;
+    return waitMs;
   }
 
   /** The longest wait, with that of what has no answer yet. */
@@ -62,7 +81,9 @@ class Probe {
     this.answer = Buffer.concat([this.answer, chunk]);
     const isError = this.answer[0] === 0x2d && this.answer.includes('\r\n');
     if (!isError && this.answer.length < this.expected.length) return;
-    this.slowestMs = Math.max(this.slowestMs, performance.now() - this.sentMs);
+    const waitMs = performance.now() - this.sentMs;
+    this.slowestMs = Math.max(this.slowestMs, waitMs);
+    this.recentMs = Math.max(this.recentMs, waitMs);
     if (!this.answer.equals(this.expected)) this.failures++;
     this.sentMs = 0;
     void delay(PROBE_EVERY_MS).then(() => this.send());
@@ -86,6 +107,7 @@ async function probe(ports: readonly number[]): Promise<void> {
   const all = [...pings, ...gets];
   parentPort!.on('message', (order: Order) => {
     if (order === 'begin') for (const each of all) each.begin();
+    else if (order === 'look') parentPort!.postMessage(Math.max(...all.map((each) => each.look())));
     else
       parentPort!.postMessage({
         pingMs: pings.map(({ waitMs }) => waitMs),
@@ -113,6 +135,22 @@ export class Prober {
 
   begin(): void {
     this.worker.postMessage('begin' satisfies Order);
+  }
+
+  /** Whether nobody has waited for longer than `calmMs` for `quietMs`, before `patienceMs` are over. */
+  async settles({ calmMs, quietMs, patienceMs }: Calm): Promise<boolean> {
+    const untilMs = performance.now() + patienceMs;
+    let calmSinceMs = performance.now();
+    for (;;) {
+      await delay(LOOK_EVERY_MS);
+      const answer = once(this.worker, 'message');
+      this.worker.postMessage('look' satisfies Order);
+      const [waitMs] = (await answer) as [number];
+      const nowMs = performance.now();
+      if (waitMs > calmMs) calmSinceMs = nowMs;
+      if (nowMs - calmSinceMs >= quietMs) return true;
+      if (nowMs >= untilMs) return false;
+    }
   }
 
   async end(): Promise<ProbeResult> {
