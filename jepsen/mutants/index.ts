@@ -145,8 +145,8 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       { file: VIEW, find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)', replace: 'undefined' },
       {
-        file: 'src/kv/apply/state-machine.ts',
-        find: 'visibleVersion(this.store.latest(key, name), commitTs) !== versionTs',
+        file: 'src/kv/apply/batch.ts',
+        find: 'visibleVersion(store.latest(key, name), this.commitTs) !== versionTs',
         replace: 'false',
       },
     ],

@@ -12,6 +12,7 @@ export {
   type GroupStatus,
   type LeadershipEvent,
   type LogStore,
+  type Preparation,
   type ProposalOutcome,
   type RaftGroup,
   type SnapshotReader,

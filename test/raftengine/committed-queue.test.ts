@@ -24,4 +24,13 @@ describe('entries that wait to be applied', () => {
     const isLast = ({ payload }: Entry): boolean => payload.toString() === 'stop';
     assert.deepEqual([queue.take(9, 99, isLast).length, queue.take(9, 99, isLast).length], [2, 2]);
   });
+
+  test('leave alone when they are large', () => {
+    const queue = new CommittedQueue();
+    queue.push(entries('a', 'b', 'large', 'c'));
+    assert.equal(queue.first?.payload.toString(), 'a');
+    const take = (): string[] => queue.take(9, 99, () => false, 5).map(({ payload }) => payload.toString());
+    assert.deepEqual([take(), take(), take()], [['a', 'b'], ['large'], ['c']]);
+    assert.equal(queue.first, undefined);
+  });
 });

@@ -8,7 +8,6 @@ import {
   assert,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   type LogIndex,
   type Millis,
   physicalMs,
@@ -20,6 +19,7 @@ import {
   type Entry,
   EntryKind,
   type LeadershipEvent,
+  type Preparation,
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotStage,
@@ -37,7 +37,6 @@ import {
   encodeAuthority,
   encodeConf,
   MetaName,
-  MutationKind,
   Opcode,
   readFence,
   readImport,
@@ -47,29 +46,22 @@ import {
   readSpan,
 } from '../entry/index.ts';
 import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from '../time/index.ts';
+import { type BatchResult, BatchUnderWay, type StateBefore } from './batch.ts';
 import { openGroupSnapshot, stageGroupSnapshot } from './group-snapshot.ts';
-import { nameOf } from './lock-rows.ts';
 import { LockTable } from './lock-table.ts';
-import { ownerOf, rangeFloor } from './ownership.ts';
+import { ownerOf } from './ownership.ts';
 import { SpanState } from './span-state.ts';
 import { TxnFloor } from './txn-floor.ts';
 import { type TxnAnswer, TxnState } from './txn-state.ts';
-import { visibleVersion } from './visible.ts';
-
-/**
- * Why a unit was not applied: something that it was computed from has changed; it touches a key that the group does not
- * own; its timestamp is not above what the group may commit at; a lock of a transaction stands against it.
- */
-export type UnitRefusal = 'conflict' | 'notOwned' | 'belowFloor' | 'locked';
-
-/** Numbers of the units of a batch that were not applied; undefined when all were. */
-export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
 
 /**
  * What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import, `FenceReply` of a fence,
  * `TxnAnswer` of an entry of a transaction; else undefined.
  */
 export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply | TxnAnswer;
+
+/** Rows that are prepared in one go, about a millisecond. */
+const PREPARED_AT_ONCE = 256;
 
 /** Hears of what entries change, see `ChangeListener`. */
 export interface EntryChanges {
@@ -107,6 +99,8 @@ export class GroupStateMachine implements StateMachine {
   readonly txns: TxnState;
   /** How old a transaction may be that asks for a lock. */
   readonly txnFloor: TxnFloor;
+  /** The next entry to be applied, when work on it has begun. */
+  private prepared: { readonly index: LogIndex; readonly batch: BatchUnderWay } | undefined;
   private isConfStored = false;
   private leadershipListener: ((event: LeadershipEvent) => void) | undefined;
   /** The last event that nobody listened to yet. */
@@ -307,118 +301,36 @@ export class GroupStateMachine implements StateMachine {
     return this.timeState(next !== undefined);
   }
 
-  /**
-   * Checks every unit against the state before the entry, then writes the units that passed. A unit is all or nothing.
-   */
-  private applyBatch(reader: EntryReader, writer: StoreWriter, index: LogIndex): BatchResult {
-    this.raiseCeiling(reader.batchCeiling());
-    const commitTs = reader.timestamp();
-    const unitCount = reader.u32();
-    const refusals = new Refusals();
-    const expectCount = reader.u32();
-    const mutationCount = reader.u32();
-    const table = this.spans.table;
-    const isLocked = this.locks.size > 0;
-    const expected = new ExpectedNames();
-    for (let left = expectCount; left > 0; left--) {
-      const unit = reader.unit(unitCount);
-      const isVersion = reader.expectKind();
-      const key = reader.view();
-      const name = expected.add(key);
-      const versionTs = isVersion ? reader.timestamp() : ABSENT;
-      if (ownerOf(table, key, 'write') === undefined) refusals.add(unit, 'notOwned');
-      else if (isLocked && this.locks.againstRead(key) !== undefined) refusals.add(unit, 'locked');
-      else if (!refusals.has(unit) && visibleVersion(this.store.latest(key, name), commitTs) !== versionTs)
-        refusals.add(unit, 'conflict');
-    }
-    const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
-    const isCaptured = this.spans.isCapturing;
-    const isHeard = this.changeListener?.isListening() === true;
-    for (let at = 0; at < mutationCount; at++) {
-      const unit = reader.unit(unitCount);
-      const kind = reader.u8();
-      const key = keys[at]!;
-      reader.skipBytes();
-      const isDropped = refusals.has(unit);
-      switch (kind) {
-        case MutationKind.Put:
-        case MutationKind.PutExpiring: {
-          const value = reader.view();
-          const expireTs = kind === MutationKind.Put ? ABSENT : reader.timestamp();
-          if (isDropped) break;
-          if (isHeard) this.tell(key, commitTs);
-          writer.put(key, value, commitTs, expireTs, expected.nameOf(key));
-          if (isCaptured) this.spans.capture(writer, index, 'put', key, commitTs);
-          break;
-        }
-        case MutationKind.Delete:
-          if (isDropped) break;
-          if (isHeard) this.tell(key, commitTs);
-          writer.delete(key, commitTs, expected.nameOf(key));
-          if (isCaptured) this.spans.capture(writer, index, 'delete', key, commitTs);
-          break;
-        default: {
-          const end = reader.view();
-          if (isDropped) break;
-          if (isHeard) this.changeListener!.deleted(key, end, commitTs);
-          // The timestamp before the entry's own is reserved for this: puts of the same entry stay visible.
-          writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
-          if (isCaptured) this.spans.captureRange(writer, index, key, end, commitTs);
-        }
-      }
-    }
-    reader.end();
-    if (commitTs > this.largestTs) this.largestTs = commitTs;
-    return refusals.units;
+  private stateBefore(): StateBefore {
+    return { store: this.store, locks: this.locks, table: this.spans.table, largestTs: this.largestTs };
   }
 
-  /**
-   * Which units may write what they want to. Log order is timestamp order as long as one sequencer issues both, and then one
-   * comparison with the largest timestamp proves for every key that its latest version is older; otherwise each key is
-   * asked. A range delete cannot be asked key by key and then counts as a conflict.
-   * @param ahead stands at the mutations
-   * @returns the key of each mutation
-   */
-  private checkMutations(
-    ahead: EntryReader,
-    unitCount: number,
-    mutationCount: number,
-    commitTs: HlcTimestamp,
-    refusals: Refusals,
-  ): Buffer[] {
-    const keys: Buffer[] = [];
-    const table = this.spans.table;
-    const isInOrder = commitTs > this.largestTs;
-    const isLocked = this.locks.size > 0;
-    for (let left = mutationCount; left > 0; left--) {
-      const unit = ahead.unit(unitCount);
-      const kind = ahead.u8();
-      const key = ahead.view();
-      keys.push(key);
-      if (kind === MutationKind.DeleteRange) {
-        const end = ahead.view();
-        const floor = rangeFloor(table, key, end);
-        if (floor === undefined) refusals.add(unit, 'notOwned');
-        else if (isLocked && this.locks.againstRangeWrite(key, end) !== undefined) refusals.add(unit, 'locked');
-        else if (commitTs - 1n <= floor) refusals.add(unit, 'belowFloor');
-        else if (!isInOrder) refusals.add(unit, 'conflict');
-        continue;
-      }
-      if (kind === MutationKind.Put || kind === MutationKind.PutExpiring) {
-        ahead.skipBytes();
-        if (kind === MutationKind.PutExpiring) ahead.timestamp();
-      } else if (kind !== MutationKind.Delete)
-        throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
-      const owner = ownerOf(table, key, 'write');
-      if (owner === undefined) refusals.add(unit, 'notOwned');
-      else if (isLocked && this.locks.againstWrite(key) !== undefined) refusals.add(unit, 'locked');
-      else if (commitTs <= owner.minWriteTs) refusals.add(unit, 'belowFloor');
-      else if (!isInOrder) {
-        const latest = this.store.latest(key);
-        if (latest !== undefined && latest.commitTs >= commitTs) refusals.add(unit, 'conflict');
-      }
-    }
-    return keys;
+  prepare({ index, kind, payload }: Entry): Preparation | undefined {
+    if (kind !== EntryKind.Normal || payload[0] !== Opcode.Batch) return undefined;
+    const batch = new BatchUnderWay(new EntryReader(payload), this.stateBefore());
+    this.prepared = { index, batch };
+    return { step: () => batch.prepare(PREPARED_AT_ONCE) };
+  }
+
+  private applyBatch(reader: EntryReader, writer: StoreWriter, index: LogIndex): BatchResult {
+    const isPrepared = this.prepared?.index === index;
+    const batch = isPrepared ? this.prepared!.batch : new BatchUnderWay(reader, this.stateBefore());
+    this.prepared = undefined;
+    batch.check();
+    this.raiseCeiling(batch.ceilingMs);
+    const { commitTs } = batch;
+    const isHeard = this.changeListener?.isListening() === true;
+    const isCaptured = this.spans.isCapturing;
+    const result = batch.write(writer, {
+      key: isHeard ? (key) => this.tell(key, commitTs) : undefined,
+      range: isHeard ? (start, end) => this.changeListener!.deleted(start, end, commitTs) : undefined,
+      written: isCaptured ? (kind, key) => this.spans.capture(writer, index, kind, key, commitTs) : undefined,
+      rangeWritten: isCaptured
+        ? (start, end) => this.spans.captureRange(writer, index, start, end, commitTs)
+        : undefined,
+    });
+    if (commitTs > this.largestTs) this.largestTs = commitTs;
+    return result;
   }
 
   /** What the group may not write stays for whoever owns it next. */
@@ -493,6 +405,7 @@ export class GroupStateMachine implements StateMachine {
     this.ceiling = loaded.ceilingMs;
     this.authorityNow = loaded.authority;
     this.isConfStored = loaded.isConfStored;
+    this.prepared = undefined;
     this.spans.reload();
     this.txnFloor.reload();
     this.locks.reload(this.store.residentSides());
@@ -500,53 +413,5 @@ export class GroupStateMachine implements StateMachine {
 
   async close(): Promise<void> {
     await this.store.close();
-  }
-}
-
-/** Expectations between two of keys that are written. */
-const LOOKED_AT = 4;
-
-/**
- * Texts of the keys that a batch expects something of: most are written by it too, in the same order, and a text that is made once is
- * looked up faster than one that is made again.
- */
-class ExpectedNames {
-  private readonly keys: Buffer[] = [];
-  private readonly names: string[] = [];
-  private at = 0;
-
-  add(key: Buffer): string {
-    const name = nameOf(key);
-    this.keys.push(key);
-    this.names.push(name);
-    return name;
-  }
-
-  /** Of a key that is written; undefined when it is not among the next ones. */
-  nameOf(key: Buffer): string | undefined {
-    const end = Math.min(this.keys.length, this.at + LOOKED_AT);
-    for (let at = this.at; at < end; at++) {
-      const next = this.keys[at]!;
-      if (next.length !== key.length || !next.equals(key)) continue;
-      this.at = at + 1;
-      return this.names[at];
-    }
-    return undefined;
-  }
-}
-
-/** The units of one batch that are not applied, each with the first reason found. */
-class Refusals {
-  /** Undefined while there is none, which is the usual case. */
-  units: Map<number, UnitRefusal> | undefined;
-
-  has(unit: number): boolean {
-    return this.units?.has(unit) === true;
-  }
-
-  /** A key that is not the group's outweighs a conflict: what its versions are is not for this group to say. */
-  add(unit: number, reason: UnitRefusal): void {
-    this.units ??= new Map();
-    if (reason === 'notOwned' || !this.units.has(unit)) this.units.set(unit, reason);
   }
 }

@@ -11,6 +11,7 @@ export type {
   LeadershipEvent,
   LogStore,
   LogWrite,
+  Preparation,
   ProposalOutcome,
   RaftGroup,
   SnapshotReader,

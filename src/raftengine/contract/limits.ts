@@ -39,6 +39,8 @@ export interface EngineLimits {
   /** Entries and bytes handed to the state machine in one call. */
   readonly maxApplyEntries: number;
   readonly maxApplyBytes: number;
+  /** An entry from this size on is applied by itself, after what can be done beforehand was done in slices. */
+  readonly prepareFromBytes: number;
   /** Applying yields to the event loop after this long. */
   readonly applySliceMs: Millis;
   readonly maxOutboundSnapshots: number;
@@ -87,6 +89,8 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   truncateIntervalMs: 1000,
   maxApplyEntries: 256,
   maxApplyBytes: 1024 * 1024,
+  // Some ten milliseconds.
+  prepareFromBytes: 256 * 1024,
   applySliceMs: 5,
   maxOutboundSnapshots: 4,
   snapshotBytesPerSecond: 64 * 1024 * 1024,

@@ -90,6 +90,12 @@ export type LeadershipEvent =
    */
   | { readonly kind: 'stopped'; readonly term: Term };
 
+/** Work on an entry before it is applied. */
+export interface Preparation {
+  /** Does a millisecond of it, about. @returns true when nothing is left. @throws what `apply` would */
+  step(): boolean;
+}
+
 /** What the engine replicates. `apply` is a pure function of (state, entry). */
 export interface StateMachine {
   /** Index, term and membership as of the last applied entry. After open: of the last durable one; the log is replayed from there. */
@@ -100,6 +106,11 @@ export interface StateMachine {
   apply(entries: readonly CommittedEntry[]): unknown[];
   /** Undefined when more may be applied now; else settles when it may (the store is behind). */
   applyPressure(): Promise<void> | undefined;
+  /**
+   * Begins work on an entry that changes nothing and makes applying it shorter; undefined where there is next to none to be done beforehand. The entry
+   * is the next one to be applied, and nothing else is applied before it unless a copy replaces the state.
+   */
+  prepare?(entry: Entry): Preparation | undefined;
   /** True for an entry after which `applyPressure` has to be asked again before anything else is applied. */
   endsBatch?(entry: Entry): boolean;
   onLeadership(event: LeadershipEvent): void;

@@ -10,19 +10,35 @@ export class CommittedQueue {
     return this.head === this.entries.length;
   }
 
+  /** The oldest; undefined when there is none. */
+  get first(): Entry | undefined {
+    return this.entries[this.head];
+  }
+
   push(entries: readonly Entry[]): void {
     this.entries = this.isEmpty ? entries : [...this.entries.slice(this.head), ...entries];
     this.head = 0;
   }
 
-  /** Takes the oldest entries: at least one, then as long as neither limit is reached and none of them is a last one. */
-  take(maxEntries: number, maxBytes: number, isLast: (entry: Entry) => boolean = () => false): readonly Entry[] {
+  /**
+   * Takes the oldest entries: at least one, then as long as neither limit is reached and none of them is a last one.
+   * @param aloneFromBytes an entry of such a payload is taken alone
+   */
+  take(
+    maxEntries: number,
+    maxBytes: number,
+    isLast: (entry: Entry) => boolean = () => false,
+    aloneFromBytes = Number.POSITIVE_INFINITY,
+  ): readonly Entry[] {
     const from = this.head;
     let bytes = 0;
     while (this.head < this.entries.length && this.head - from < maxEntries && bytes < maxBytes) {
-      const entry = this.entries[this.head++]!;
+      const entry = this.entries[this.head]!;
+      const isAlone = entry.payload.length >= aloneFromBytes;
+      if (isAlone && this.head > from) break;
+      this.head++;
       bytes += entry.payload.length;
-      if (isLast(entry)) break;
+      if (isAlone || isLast(entry)) break;
     }
     return this.entries.slice(from, this.head);
   }

@@ -20,6 +20,7 @@ import {
   type GroupStatus,
   LeadershipNotes,
   type LogWrite,
+  type Preparation,
   type RaftGroup,
   type SnapshotStage,
   type StateMachine,
@@ -76,6 +77,8 @@ export class Replica implements RaftGroup, Restable {
   private servingTerm: Term = 0;
   private readonly snapshot: SnapshotInstaller;
   private applyParked = false;
+  /** The next entry to be applied, when work on it has begun. */
+  private preparing: { readonly entry: Entry; readonly work: Preparation | undefined } | undefined;
   private readonly transfer = new TransferWait();
   private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
   private readonly retention = new LogRetention();
@@ -487,6 +490,10 @@ export class Replica implements RaftGroup, Restable {
         this.parkApply(pressure);
         return;
       }
+      if (!this.prepareNext(startMs)) {
+        this.host.markDirtyLater(this);
+        return;
+      }
       this.applyChunk();
       if (this.closedBy !== undefined) return;
       if (!this.committed.isEmpty && clock.monotonicMs() - startMs > limits.applySliceMs) {
@@ -494,6 +501,18 @@ export class Replica implements RaftGroup, Restable {
         return;
       }
     }
+  }
+
+  /** Does what can be done of a large entry beforehand. @returns false when the slice of time is used up first */
+  private prepareNext(startMs: number): boolean {
+    const { clock, limits } = this.host;
+    const next = this.committed.first!;
+    if (next.payload.length < limits.prepareFromBytes) return true;
+    if (this.preparing?.entry !== next) this.preparing = { entry: next, work: this.stateMachine.prepare?.(next) };
+    const { work } = this.preparing;
+    while (work?.step() === false) if (clock.monotonicMs() - startMs > limits.applySliceMs) return false;
+    this.preparing = undefined;
+    return true;
   }
 
   private parkApply(pressure: Promise<void>): void {
@@ -509,9 +528,10 @@ export class Replica implements RaftGroup, Restable {
   }
 
   private applyChunk(): void {
-    const { maxApplyEntries, maxApplyBytes } = this.host.limits;
+    const { maxApplyEntries, maxApplyBytes, prepareFromBytes } = this.host.limits;
     const isLast = (entry: Entry): boolean => this.stateMachine.endsBatch?.(entry) === true;
-    const chunk = this.committed.take(maxApplyEntries, maxApplyBytes, isLast).map((entry, at): CommittedEntry => {
+    const taken = this.committed.take(maxApplyEntries, maxApplyBytes, isLast, prepareFromBytes);
+    const chunk = taken.map((entry, at): CommittedEntry => {
       assert(entry.index === this.appliedIndex + at + 1, 'entries are applied in order, without a gap');
       const conf = entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined;
       return { term: entry.term, index: entry.index, kind: entry.kind, payload: entry.payload, conf };
@@ -539,6 +559,7 @@ export class Replica implements RaftGroup, Restable {
 
   private snapshotInstalled(ready: Ready, meta: SnapshotMeta): void {
     this.committed.clear();
+    this.preparing = undefined;
     this.appliedIndex = meta.index;
     this.core.snapshotInstalled(meta);
     this.proposals.restored(meta);
@@ -555,6 +576,7 @@ export class Replica implements RaftGroup, Restable {
 
   private beginAgain(applied: SnapshotMeta): void {
     this.committed.clear();
+    this.preparing = undefined;
     this.core = this.coreOf(applied);
     this.touch();
     this.host.markDirty(this);

@@ -6,7 +6,7 @@ const SPAN_STATE = 'src/kv/apply/span-state.ts';
 const TRANSITIONS = 'src/distribution/ownership/span-transitions.ts';
 const VIEW = 'src/kv/leader/view.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
-const STATE_MACHINE = 'src/kv/apply/state-machine.ts';
+const BATCH = 'src/kv/apply/batch.ts';
 const SPAN_EXECUTOR = 'src/kv/leader/span-executor.ts';
 
 const only = ['--routes'];
@@ -129,7 +129,7 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
         find: 'for (const { commitTs } of request.versions) ',
         replace: 'for (const commitTs of []) ',
       },
-      { file: STATE_MACHINE, find: 'const isInOrder = commitTs > this.largestTs;', replace: 'const isInOrder = true;' },
+      { file: BATCH, find: 'this.isInOrder = this.commitTs > before.largestTs;', replace: 'this.isInOrder = true;' },
     ],
   },
   {

@@ -131,8 +131,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
         replace: 'undefined',
       },
       {
-        file: STATE_MACHINE,
-        find: 'else if (!refusals.has(unit) && visibleVersion(this.store.latest(key, name), commitTs) !== versionTs)',
+        file: 'src/kv/apply/batch.ts',
+        find: 'else if (!refusals.has(unit) && visibleVersion(store.latest(key, name), this.commitTs) !== versionTs)',
         replace: 'else if (!refusals.has(unit) && false)',
       },
     ],
