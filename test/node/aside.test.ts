@@ -87,6 +87,42 @@ describe('a value of more rows than one entry takes', () => {
     assert.equal(await bed.call(third, 'dbsize'), keys.length - 2);
   });
 
+  test('is filled by one command, or is a long string, and is then changed in place by every node', async () => {
+    const bed = new Bed();
+    await bed.start();
+    const [here, there] = bed.tags;
+    const [first, second, third] = bed.clients as [SimRedis, SimRedis, SimRedis];
+    const pairs = (count: number, from = 0): string[] =>
+      Array.from({ length: count }, (_, nth) => [`${from + nth}`, `m${from + nth}`]).flat();
+    for (const [client, tag] of [
+      [first, here],
+      [second, there],
+    ] as const) {
+      assert.equal(await bed.call(client, 'hset', `{${tag}}h`, ...pairs(8_300)), 8_300);
+      assert.equal(await bed.call(third, 'hget', `{${tag}}h`, '8299'), 'm8299');
+      assert.equal(await bed.call(client, 'zadd', `{${tag}}z`, ...pairs(8_300)), 8_300);
+      assert.equal(await bed.call(third, 'zrank', `{${tag}}z`, 'm8299'), 8_299);
+    }
+    // It has rows of its own now: those of another call are written with them.
+    assert.equal(await bed.call(third, 'hset', `{${here}}h`, ...pairs(8_300, 100)), 100);
+    assert.equal(await bed.call(second, 'hlen', `{${here}}h`), 8_400);
+    await assert.rejects(bed.call(third, 'sadd', `{${here}}h`, ...pairs(8_300)), /WRONGTYPE/);
+    const long = `${'x'.repeat(4_999_999)}end`;
+    for (const [client, key] of [
+      [first, `{${here}}s`],
+      [second, `{${there}}s`],
+    ] as const) {
+      assert.equal(await bed.call(client, 'set', key, long, 'EX', '1000'), 'OK');
+      assert.equal(await bed.call(client, 'set', key, `${long}!`, 'NX'), null);
+      assert.equal(await bed.call(third, 'getrange', key, '-4', '-1'), 'xend');
+      assert.equal(await bed.call(client, 'append', key, 'ing'), long.length + 3);
+      assert.equal(await bed.call(third, 'get', key), `${long}ing`);
+      assert.ok(((await bed.call(second, 'ttl', key)) as number) > 900);
+      assert.equal(await bed.call(third, 'set', key, 'short'), 'OK');
+      assert.equal(await bed.call(first, 'get', key), 'short');
+    }
+  });
+
   test('is seen whole or not at all, and by whatever stands behind on its connection', async () => {
     const bed = new Bed();
     await bed.start();

@@ -23,7 +23,7 @@ import {
   type Scheduler,
 } from '../../../platform/index.ts';
 import { armBody, type CopyRows, ROW_KINDS, type RowsCopy } from '../bodies/index.ts';
-import { bodyOf, INCARNATION_BYTES } from '../keys/index.ts';
+import { bodyOf, INCARNATION_BYTES, incarnationIn } from '../keys/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import {
   type AsideEvaluation,
@@ -60,8 +60,12 @@ export interface AsideCommand {
   readonly heads: readonly Buffer[];
   /** Synchronous; several times if need be. @param copyRows is to be used instead of reading and writing each row */
   evaluate(view: KeyView, copyRows: CopyRows): Reply;
-  /** In another thread; undefined: there is none. */
+  /** In another thread; left out, or undefined: there is none. */
   begin?(ts: HlcTimestamp): AsideEvaluation | undefined;
+  /** It takes so long that it is not begun in this thread where there is another. */
+  readonly isLong?: boolean;
+  /** It may only be built aside while none of its heads has a body of its own, which would have to be changed in place. */
+  readonly isForWhole?: boolean;
 }
 
 export interface AsideParts {
@@ -133,7 +137,8 @@ class AsideBuild {
       () => clock.monotonicMs(),
       (rows, copyRows) => command.evaluate(rows, copyRows),
     );
-    const evaluation = new MovingAside(here, command.begin && (() => command.begin?.(startTs)));
+    const begin = command.begin && (() => command.begin?.(startTs));
+    const evaluation = (command.isLong === true ? begin?.() : undefined) ?? new MovingAside(here, begin);
     try {
       const { reply, copies, fresh, others } = await this.evaluate(evaluation, moment);
       for (const { key } of this.heads) this.armed.set(key.toString('latin1'), key);
@@ -199,6 +204,7 @@ class AsideBuild {
     if (missing.kind === 'heads') {
       for (const key of missing.keys) {
         const head = { key, live: await moment.get(key) };
+        if (this.command.isForWhole === true && hasBody(head)) throw new RedisError(HAS_GROWN);
         if (head.live !== undefined) this.countRead([{ key, value: head.live.value }]);
         this.heads.push(head);
         evaluation.addHead(head);
@@ -285,6 +291,10 @@ class AsideBuild {
     return reply === true;
   }
 }
+
+const HAS_GROWN = 'TRYAGAIN the value has become large meanwhile; nothing was changed, try again';
+
+const hasBody = ({ live }: ReadHead): boolean => live !== undefined && incarnationIn(live.value) !== undefined;
 
 /** @returns true when the head had to be written for that */
 const armHead = (view: KeyView, headKey: Buffer): boolean => armBody({ view, storageKey: (key) => key }, headKey);

@@ -68,5 +68,13 @@ export {
   type TrimEffort,
   UNKNOWN_READ,
 } from './stream/index.ts';
-export { openString, readString, type StringBody, type StringPart, wholeOf } from './string/index.ts';
+export {
+  MAX_WHOLE_ROW_BYTES,
+  openString,
+  readString,
+  type StringBody,
+  type StringPart,
+  wholeOf,
+  writeWhole,
+} from './string/index.ts';
 export { alarmWork, type BodyShape, checkBody, copyValue, shapeOf } from './whole/index.ts';

@@ -89,6 +89,14 @@ export interface PieceRule {
   readonly reply: 'sum' | 'list';
 }
 
+/** Calls that write so much into one value, that of their first key, that it is built aside instead of written in one entry. */
+export interface FillRule {
+  /** Whether a call is one. */
+  isLarge(args: readonly Buffer[]): boolean;
+  /** True: the value is another one afterwards, whatever it was. False: the call adds to it, and a value that is large already is changed in place. */
+  readonly replaces: boolean;
+}
+
 /** A command: what it says about itself, and how it runs. */
 export interface CommandSpec extends CommandDeclaration {
   /** What the node that the client is connected to does before the command goes to its group. @returns the arguments to go on with */
@@ -97,6 +105,8 @@ export interface CommandSpec extends CommandDeclaration {
   readonly needsScript?: (scripts: KnownScripts, args: readonly Buffer[]) => string | undefined;
   /** It writes a whole value. One of too many rows for one entry is built aside, by the node of the client. */
   readonly writesWholeValue?: boolean;
+  /** Left out: no call of it is built aside for what it brings along. */
+  readonly fills?: FillRule;
   /** It may wait for keys. */
   readonly waits?: WaitingSpec;
   /** Whether a call only wants a part of a value, which it finds its way to; left out: it may want all of it. */

@@ -11,6 +11,7 @@ import { type AskOutside, OutsideCalls } from './outside-calls.ts';
 import { runForOther, runWhereLed, type ScriptPlaceEnvironment } from './script-place.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
 import { MOST_TOGETHER, type Outcome, runTogether, type TogetherItem } from './together.ts';
+import { fillsAside } from './written-whole.ts';
 
 /** Longest wait for a group that holds writes back. */
 const MAX_HELD_PAUSE_MS: Millis = 250;
@@ -139,10 +140,13 @@ async function runWithAnswers(
 async function runAside(environment: AsideEnvironment, request: CommandRequest): Promise<Reply> {
   const { transactions, clock, scheduler, commandTimeoutMs, asideEvaluator } = environment;
   if (transactions === undefined) throw new RedisError('ERR the command writes too many rows');
+  const fills = fillsAside(request);
   const command: AsideCommand = {
     heads: request.storageKeys(),
     evaluate: (view, copyRows) => request.runAside(view, copyRows),
     begin: (ts) => asideEvaluator?.beginAside(request, ts),
+    isLong: fills === 'unlessLarge',
+    isForWhole: fills === 'unlessLarge',
   };
   const router = new GroupRouter(environment);
   const writeRows = (rows: readonly FreshRow[]) => write(environment, router, rows);

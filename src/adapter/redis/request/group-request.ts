@@ -19,7 +19,7 @@ import {
   type Millis,
 } from '../../../platform/index.ts';
 import { TooLargeError } from '../../../raftengine/index.ts';
-import { BuildAsideError, type FreshRow, isBuildAside, WholeValueView } from '../aside/index.ts';
+import { BuildAsideError, type FreshRow, isBuildAside } from '../aside/index.ts';
 import { armBody, type CopyRows } from '../bodies/index.ts';
 import {
   type CommandSpec,
@@ -53,6 +53,7 @@ import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
 import type { RequestWeight } from './request-weight.ts';
 import { WrittenRowsView } from './written-rows-view.ts';
+import { viewForWriting } from './written-whole.ts';
 
 /** Who is told about a request's outcome. */
 export interface RequestOwner {
@@ -364,7 +365,7 @@ export class CommandRequest extends GroupRequest {
   }
 
   protected run(view: KeyView): Reply {
-    const seen = this.spec.writesWholeValue === true ? new WholeValueView(view) : view;
+    const seen = viewForWriting(view, this, () => this.firstStorageKey ?? this.keyspace.storageKey(this.args[1]!));
     try {
       return this.runCommand(0, this, this.contextOver(seen));
     } catch (error) {

@@ -35,3 +35,4 @@ export {
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
 export { anyGroup, commonGroup, crossGroup, NO_ROUTE, type Route, routeOf } from './routing.ts';
+export { fillsAside } from './written-whole.ts';

@@ -1,8 +1,15 @@
 /** The one place where a client's command becomes a request. */
-import type { ResolvedCommand } from '../command/index.ts';
-import { CommandRequest, type RequestOwner, type Route } from '../request/index.ts';
+import type { CommandSpec, ResolvedCommand } from '../command/index.ts';
+import { CommandRequest, fillsAside, type RequestOwner, type Route } from '../request/index.ts';
+import type { ServerState } from '../state/index.ts';
 import { readsLittle } from './command-kinds.ts';
 import type { Session } from './session.ts';
+
+/** Whether a call runs alone from the start, because it replaces a value by one that is built aside: nobody has to look at anything before. */
+export const beginsAside = (server: ServerState, spec: CommandSpec, args: readonly Buffer[]): boolean =>
+  spec.fills !== undefined &&
+  server.transactions !== undefined &&
+  fillsAside({ spec, args, settings: server.settings }) === 'always';
 
 /** @param given the arguments as the client has sent them @param token the owner's own name for the request */
 export function requestOf(
@@ -17,6 +24,7 @@ export function requestOf(
   const { spec, args } = server.atIngress(command.spec, given);
   const options = { spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey };
   const request = new CommandRequest(options);
+  request.isAside = beginsAside(server, spec, args);
   request.isPointRead = readsUnnoticed && readsLittle(spec);
   return request;
 }

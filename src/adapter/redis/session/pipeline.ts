@@ -35,7 +35,7 @@ import {
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { AcrossLine } from './across-line.ts';
 import { AfterReplies } from './after-replies.ts';
-import { requestOf } from './client-request.ts';
+import { beginsAside, requestOf } from './client-request.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
@@ -269,7 +269,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || isAcross || session.readsHere(spec, route);
+    const isAlone = isWide || isAcross || beginsAside(server, spec, args) || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -336,7 +336,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
-      if (route.crosses) this.startAcross(command, args, route, slot);
+      if (route.crosses || beginsAside(this.server, command.spec, args)) this.startAcross(command, args, route, slot);
       else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroups(command, args, route, slot);
     } catch (error) {
@@ -397,7 +397,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     }
   }
 
-  /** Runs a command on several groups; nothing else is under way but others of this kind. */
+  /** Runs a command on several groups, or aside; nothing else is under way but others of this kind. */
   private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     const request = requestOf(this.session, command, args, route, alone(), slot);
     const inLine = this.across.enter(request);

@@ -1,7 +1,7 @@
 /** Strings. */
-import { NEVER } from '../../../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
 import { VALUE_HEADER_BYTES, ValueForm } from '../../keys/index.ts';
-import { readTyped, type TypedValue, ValueType, writeValueHeader } from '../../values/index.ts';
+import { readTyped, type TypedValue, ValueType, writeString, writeValueHeader } from '../../values/index.ts';
 import {
   type BodyAccess,
   BodyRows,
@@ -44,8 +44,9 @@ export function readString(access: StringAccess, userKey: Buffer): TypedValue | 
 
 /**
  * A string, in whichever form, for commands that read or change parts of it. A string above a few KiB becomes chunks when a part of it is
- * changed, and such commands then cost what they touch. What is written as a whole is one row. Changes are to be saved before anybody else looks
- * at the key, and a command opens a key once. Buffers that it returns are views and must not be modified; those that it is given may be.
+ * changed, and such commands then cost what they touch. What is written as a whole is one row, up to `MAX_WHOLE_ROW_BYTES`. Changes are to be
+ * saved before anybody else looks at the key, and a command opens a key once. Buffers that it returns are views and must not be modified; those that
+ * it is given may be.
  */
 export class StringBody {
   private readonly access: BodyAccess;
@@ -212,6 +213,27 @@ export class StringBody {
     if (Math.max(length, chunks.length) <= chunks.chunkBytes * this.access.bodyLimits.maxChunks) return;
     this.chunks = chunks.resized(this.newRows(), chunkBytesFor(length, this.access.bodyLimits));
   }
+}
+
+/**
+ * A string that is written as a whole is one row up to here. A longer one is chunks from the start: what has rows of its own can travel, be
+ * written and be flushed in parts.
+ */
+export const MAX_WHOLE_ROW_BYTES = 4 * 1024 * 1024;
+
+/** Writes a string as a whole, whatever the key held. @param expireTs when it expires, 0n for never */
+export function writeWhole(access: BodyAccess, userKey: Buffer, bytes: Buffer, expireTs: HlcTimestamp): void {
+  const isGone = expireTs !== NEVER && expireTs <= access.view.ts;
+  if (bytes.length <= MAX_WHOLE_ROW_BYTES || isGone || !access.mayCreateBodies) {
+    writeString(access, userKey, bytes, expireTs);
+    return;
+  }
+  const key = access.storageKey(userKey);
+  const rows = new BodyRows(access.view, key, drawIncarnation(access, ValueType.String));
+  const chunks = new Chunks(rows, 0, chunkBytesFor(bytes.length, access.bodyLimits), false);
+  chunks.write(0, bytes);
+  chunks.save();
+  new HeadPlace(access, key, ValueType.String, undefined).write(chunks.head(), expireTs, true);
 }
 
 /** Opens the string of a key; an absent one is empty. @throws RedisError WRONGTYPE when the key holds another type */

@@ -3,6 +3,7 @@ import { openHash } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, MapReply, OK, type Reply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
+import { MANY_ELEMENTS, MANY_ELEMENTS_DIFFER } from '../fills.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 
@@ -54,6 +55,8 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Sets fields of a hash and counts the new ones.',
     complexity: 'O(N) in the number of fields given',
+    fills: MANY_ELEMENTS,
+    differences: MANY_ELEMENTS_DIFFER,
     handler: { kind: 'data', run: (ctx, args) => setFields(ctx, args, 'hset') },
   }),
   write({
@@ -63,6 +66,8 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Sets fields of a hash.',
     complexity: 'O(N) in the number of fields given',
+    fills: MANY_ELEMENTS,
+    differences: MANY_ELEMENTS_DIFFER,
     handler: {
       kind: 'data',
       run: (ctx, args) => {

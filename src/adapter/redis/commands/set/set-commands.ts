@@ -1,6 +1,7 @@
 /** Declarations of the commands over sets. */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
+import { MANY_ELEMENTS, MANY_ELEMENTS_DIFFER } from '../fills.ts';
 import {
   answerDifference,
   answerIntersection,
@@ -25,6 +26,8 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Adds members to a set.',
     complexity: 'O(N) in the number of members',
+    fills: MANY_ELEMENTS,
+    differences: MANY_ELEMENTS_DIFFER,
     handler: { kind: 'data', run: add },
   },
   {

@@ -10,6 +10,7 @@ import {
   RedisError,
   type Reply,
 } from '../../protocol/index.ts';
+import { MANY_ELEMENTS, MANY_ELEMENTS_DIFFER } from '../fills.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 
 /** How members are added. */
@@ -119,8 +120,9 @@ export const addCommands: readonly CommandSpec[] = defineCommands([
     flags: ['write', 'denyoom', 'fast'],
     since: '1.2.0',
     summary: 'Adds members with scores, or changes the scores of members that are there.',
-    differences: 'A score of -0 is kept as 0, also in large sets: Redis does so in small ones only.',
+    differences: `A score of -0 is kept as 0, also in large sets: Redis does so in small ones only. ${MANY_ELEMENTS_DIFFER}`,
     complexity: 'O(log(N)) for each member',
+    fills: MANY_ELEMENTS,
     run: (ctx, args) => add(ctx, args, false),
   }),
   declareSortedSet({

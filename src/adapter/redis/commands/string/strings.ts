@@ -1,6 +1,6 @@
 /** Commands over whole strings: SET and GET in all their forms, and their plural MSET and MGET. */
 import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
-import { readString, wholeOf } from '../../bodies/index.ts';
+import { readString, wholeOf, writeWhole } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, OK, type Reply } from '../../protocol/index.ts';
 import {
@@ -11,8 +11,8 @@ import {
   requireOptionExpiry,
   ValueType,
   writeExpiry,
-  writeString,
 } from '../../values/index.ts';
+import { LARGE_VALUE_DIFFERS, largeValueAt } from '../fills.ts';
 import { parseGetExOptions, parseSetOptions } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
@@ -25,7 +25,7 @@ function set(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = args[1]!;
   const value = args[2]!;
   if (args.length === 3) {
-    writeString(ctx, key, value, NEVER);
+    writeWhole(ctx, key, value, NEVER);
     ctx.event('string', 'set', key);
     return OK;
   }
@@ -39,7 +39,7 @@ function set(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const kept = keepTtl ? (current?.expireTs ?? NEVER) : NEVER;
   const isPast = expireAtMs !== undefined && expireAtMs <= BigInt(ctx.nowMs);
   if (isPast && ctx.hears('new') && ctx.view.get(ctx.storageKey(key)) === undefined) ctx.event('new', 'new', key);
-  writeString(ctx, key, value, expireAtMs === undefined ? kept : expiryAt(expireAtMs));
+  writeWhole(ctx, key, value, expireAtMs === undefined ? kept : expiryAt(expireAtMs));
   ctx.event('string', 'set', key);
   if (expireAtMs !== undefined) ctx.event('generic', 'expire', key);
   // It is gone as it comes.
@@ -49,7 +49,7 @@ function set(ctx: CommandContext, args: readonly Buffer[]): Reply {
 
 function setWithExpiry(ctx: CommandContext, args: readonly Buffer[], name: string, unit: ExpiryUnit): Reply {
   const expireAtMs = requireOptionExpiry(name, unit, args[2]!, ctx.nowMs);
-  writeString(ctx, args[1]!, args[3]!, expiryAt(expireAtMs));
+  writeWhole(ctx, args[1]!, args[3]!, expiryAt(expireAtMs));
   ctx.event('string', 'set', args[1]!);
   ctx.event('generic', 'expire', args[1]!);
   return OK;
@@ -57,14 +57,14 @@ function setWithExpiry(ctx: CommandContext, args: readonly Buffer[], name: strin
 
 function setIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (readValue(ctx, args[1]!) !== undefined) return 0;
-  writeString(ctx, args[1]!, args[2]!, NEVER);
+  writeWhole(ctx, args[1]!, args[2]!, NEVER);
   ctx.event('string', 'set', args[1]!);
   return 1;
 }
 
 function getAndSet(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const old = readString(ctx, args[1]!)?.payload ?? null;
-  writeString(ctx, args[1]!, args[2]!, NEVER);
+  writeWhole(ctx, args[1]!, args[2]!, NEVER);
   ctx.event('string', 'set', args[1]!);
   return old;
 }
@@ -113,7 +113,7 @@ function getMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
 /** Writes keys and values in turns. */
 function writeAll(ctx: CommandContext, args: readonly Buffer[]): void {
   for (let index = 1; index < args.length; index += 2) {
-    writeString(ctx, args[index]!, args[index + 1]!, NEVER);
+    writeWhole(ctx, args[index]!, args[index + 1]!, NEVER);
     ctx.event('string', 'set', args[index]!);
   }
 }
@@ -154,6 +154,8 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Writes a string, whatever the key held before; options make it conditional and set its expiry.',
     complexity: 'O(1)',
+    fills: largeValueAt(2),
+    differences: LARGE_VALUE_DIFFERS,
     handler: { kind: 'data', run: set },
   },
   {
@@ -165,6 +167,8 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Writes a string if the key does not exist.',
     complexity: 'O(1)',
+    fills: largeValueAt(2),
+    differences: LARGE_VALUE_DIFFERS,
     handler: { kind: 'data', run: setIfAbsent },
   },
   {
@@ -176,6 +180,8 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Writes a string that expires after some seconds.',
     complexity: 'O(1)',
+    fills: largeValueAt(3),
+    differences: LARGE_VALUE_DIFFERS,
     handler: { kind: 'data', run: (ctx, args) => setWithExpiry(ctx, args, 'setex', 'EX') },
   },
   {
@@ -187,6 +193,8 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '2.6.0',
     summary: 'Writes a string that expires after some milliseconds.',
     complexity: 'O(1)',
+    fills: largeValueAt(3),
+    differences: LARGE_VALUE_DIFFERS,
     handler: { kind: 'data', run: (ctx, args) => setWithExpiry(ctx, args, 'psetex', 'PX') },
   },
   {
@@ -198,6 +206,8 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Writes a string and replies with the one before.',
     complexity: 'O(1)',
+    fills: largeValueAt(2),
+    differences: LARGE_VALUE_DIFFERS,
     handler: { kind: 'data', run: getAndSet },
   },
   {
