@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { archivedRun, liveRun, partitionedRuns } from './event-source.ts';
 import { type CheckResult, type Op, type Verdict, worstVerdict } from './history.ts';
 import { mutants } from './mutants/index.ts';
-import type { Mutant } from './mutants/types.ts';
+import type { Mutant, Mutation } from './mutants/types.ts';
 import { nemeses, nemesisFamilies, resolveNemeses } from './nemeses/index.ts';
 import { reportHtml } from './report.ts';
 import { type FinishedRun, runTest } from './runner.ts';
@@ -58,14 +58,17 @@ function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): Ru
   };
 }
 
-async function runEntry(options: RunOptions, cancel: AbortSignal): Promise<FinishedRun> {
-  const mutant = mutants.find(({ name }) => name === options.mutant);
+async function runEntry(
+  options: RunOptions,
+  cancel: AbortSignal,
+  mutations: readonly Mutation[] = [],
+): Promise<FinishedRun> {
   return runTest(
     {
       options,
       workload: makeWorkload(options.workload, options.nemeses),
       nemeses: resolveNemeses(options.nemeses),
-      mutations: mutant?.mutations ?? [],
+      mutations,
     },
     cancel,
   );
@@ -90,6 +93,19 @@ async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, canc
 
 /** A run of real processes may miss the moment that a mutant needs; so many runs in a row may not. */
 const MUTANT_SEEDS = 3;
+/** Of the seeds that are asked for, those that must notice. */
+const NOTICED_SHARE = 0.8;
+
+interface MutantFlags extends CommonFlags {
+  readonly seeds?: string;
+  readonly delaysAlone?: boolean;
+}
+
+const seedsFrom = ({ seed }: CommonFlags, count: number): string[] =>
+  Array.from({ length: count }, (_, at) => String(Number(seed) + at));
+
+const chosenMutants = (names: readonly string[]): readonly Mutant[] =>
+  names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
 
 /** Only an invalid history or a node that gives up counts: a mutant that merely cannot be judged was not caught. */
 async function runMutant(
@@ -98,7 +114,8 @@ async function runMutant(
   cancel: AbortSignal,
 ): Promise<{ readonly caught: boolean; readonly text: string }> {
   try {
-    const { result } = await runEntry(optionsFrom(flags, mutant, mutant.name), cancel);
+    const mutations = [...(mutant.delays ?? []), ...mutant.mutations];
+    const { result } = await runEntry(optionsFrom(flags, mutant, mutant.name), cancel, mutations);
     if (result.valid !== false)
       return { caught: false, text: `NOT CAUGHT by ${mutant.workload}: ${word(result.valid)}` };
     const [first] = result.problems;
@@ -108,22 +125,42 @@ async function runMutant(
   }
 }
 
-async function runMutants(names: readonly string[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {
-  const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
+async function runMutants(names: readonly string[], flags: MutantFlags, cancel: AbortSignal): Promise<Verdict> {
+  const chosen = chosenMutants(names);
+  const isCounted = flags.seeds !== undefined;
+  const seeds = seedsFrom(flags, isCounted ? Number(flags.seeds) : MUTANT_SEEDS);
   let missed = 0;
   for (const mutant of chosen) {
-    let isCaught = false;
-    for (let at = 0; at < MUTANT_SEEDS && !isCaught && !cancel.aborted; at++) {
-      const seed = Number(flags.seed) + at;
-      const said = await runMutant(mutant, { ...flags, seed: String(seed) }, cancel);
-      isCaught = said.caught;
+    let caught = 0;
+    for (const seed of seeds) {
+      if (cancel.aborted || (caught > 0 && !isCounted)) break;
+      const said = await runMutant(mutant, { ...flags, seed }, cancel);
+      if (said.caught) caught++;
       console.log(`${mutant.name.padEnd(20)} seed ${seed}: ${said.text}`);
     }
     if (cancel.aborted) break;
-    if (!isCaught) missed++;
+    if (isCounted) console.log(`${mutant.name.padEnd(20)} caught with ${caught} of ${seeds.length} seeds`);
+    if (caught < (isCounted ? NOTICED_SHARE * seeds.length : 1)) missed++;
   }
   console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
   return missed === 0;
+}
+
+/** What mutants make slow, with every rule in place: nothing may come of it. */
+async function runDelays(names: readonly string[], flags: MutantFlags, cancel: AbortSignal): Promise<Verdict> {
+  const verdicts: Verdict[] = [];
+  for (const mutant of chosenMutants(names)) {
+    if (mutant.delays === undefined) continue;
+    for (const seed of seedsFrom(flags, Number(flags.seeds ?? 1))) {
+      if (cancel.aborted) break;
+      const options = optionsFrom({ ...flags, seed }, mutant, `${mutant.name}-delays`);
+      const finished = await runEntry(options, cancel, mutant.delays);
+      verdicts.push(finished.result.valid);
+      console.log(summary(finished));
+    }
+  }
+  console.log(`${verdicts.filter((verdict) => verdict === true).length} of ${verdicts.length} valid`);
+  return worstVerdict(verdicts);
 }
 
 function newestRun(archive: string): string {
@@ -197,8 +234,14 @@ withCommonFlags(program.command('suite').description('many runs, one after anoth
 
 withCommonFlags(program.command('mutants').description('broken kvorums, each of which its workload must catch'))
   .argument('[names...]', 'only these')
-  .action(async (names: string[], flags: CommonFlags) => {
-    process.exitCode = exitCodeOf(await runMutants(names, flags, cancel.signal));
+  .option(
+    '--seeds <count>',
+    'runs of each, most of which must notice (default: three at most, until one has noticed; one of --delays-alone)',
+  )
+  .option('--delays-alone', 'what mutants make slow and nothing else, where they do: every run must be valid')
+  .action(async (names: string[], flags: MutantFlags) => {
+    const run = flags.delaysAlone === true ? runDelays : runMutants;
+    process.exitCode = exitCodeOf(await run(names, flags, cancel.signal));
   });
 
 program

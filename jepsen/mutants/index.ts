@@ -2,6 +2,7 @@
  * Deliberately broken kvorums. Each must be caught by its workload; one that is not means that the tests are blind there.
  * A mutant removes the rule that it names and, where a second line of defence would hide the break, that line too.
  */
+import { DYNAMODB_MUTANTS } from './dynamodb.ts';
 import type { Mutant } from './types.ts';
 
 const CORE = 'src/raftengine/core/raft.ts';
@@ -10,8 +11,6 @@ const REPLICA = 'src/raftengine/replica/replica.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
 const VIEW = 'src/kv/leader/view.ts';
 const STREAM_GROUP = 'src/adapter/redis/bodies/stream/stream-group.ts';
-const TABLE_JOBS = 'src/adapter/dynamodb/tables/jobs.ts';
-const TRANSACT_WRITE = 'src/adapter/dynamodb/items/transact-write.ts';
 
 /** Reads are answered by whoever believes that it leads. */
 const alwaysHoldsLease = {
@@ -378,132 +377,5 @@ export const mutants: readonly Mutant[] = [
     concurrency: 20,
     faultSeconds: 2,
   },
-  {
-    name: 'ignored-fences',
-    description: 'a write of an item does not look whether its table is still the one that the node knows',
-    mutations: [
-      {
-        file: 'src/adapter/dynamodb/items/write-item.ts',
-        find: '  checkFence(view, table, place);\n  const key = rowKeyOf(table, place);',
-        replace: '  const key = rowKeyOf(table, place);',
-      },
-      // Nodes would hear of the change within a moment: by asking, from their clients' questions, and from each other.
-      {
-        file: 'src/adapter/dynamodb/tables/directory.ts',
-        find: 'await this.renewAll(askedMs + POLL_TIMEOUT_MS);',
-        replace: '',
-      },
-      {
-        file: 'src/adapter/dynamodb/items/item-store.ts',
-        find: "const isMisfit = error instanceof DynamoError && error.type === 'ValidationException';",
-        replace: 'const isMisfit = false;',
-      },
-      {
-        file: 'src/adapter/dynamodb/items/leader-endpoint.ts',
-        find: 'if (isIt(known)) return known;',
-        replace: 'if (known !== undefined) return known;',
-      },
-    ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 15,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
-  },
-  {
-    name: 'unread-fill',
-    description: 'a new index is filled with items as they were found, and nobody looks what they are by then',
-    mutations: [
-      {
-        file: TABLE_JOBS,
-        find: 'const options = { limit, maxBytes: FILL_BYTES, reverse: false, keysOnly: true };',
-        replace: 'const options = { limit, maxBytes: FILL_BYTES, reverse: false, keysOnly: false };',
-      },
-      {
-        file: TABLE_JOBS,
-        find: 'if (!(await this.fillPage(id, task, keys, page.end, make))) return true;',
-        replace:
-          "const asFound = new Map(page.rows.map((row) => [row.key.toString('hex'), row])); await new Promise((resolve) => setTimeout(resolve, 100)); " +
-          'if (!(await this.fillPage(id, task, keys, page.end, make, asFound))) return true;',
-      },
-      {
-        file: TABLE_JOBS,
-        find: '    make: RowMaker,\n  ): Promise<boolean> {\n    const rows = keys',
-        replace:
-          '    make: RowMaker,\n    asFound: Map<string, { value: Buffer }>,\n  ): Promise<boolean> {\n    const rows = keys',
-      },
-      {
-        file: TABLE_JOBS,
-        find: 'keys: [descriptorKey(id), jobKey(id), ...rows]',
-        replace: 'keys: [descriptorKey(id), jobKey(id)]',
-      },
-      {
-        file: TABLE_JOBS,
-        find: 'const row = view.get(key);\n        if (row === undefined) continue;',
-        replace: "const row = asFound.get(key.toString('hex'));\n        if (row === undefined) continue;",
-      },
-    ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 15,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
-  },
-  {
-    name: 'impatient-fill',
-    description: 'what others write to while a new index is filled is left out of it',
-    mutations: [
-      {
-        file: TABLE_JOBS,
-        find: "if (limit === 1 || !hasCode(error, 'CONFLICT')) throw error;\n        limit = Math.max(1, limit >> 2);",
-        replace: "if (!hasCode(error, 'CONFLICT')) throw error;\n        from = page.end;",
-      },
-    ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 15,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
-  },
-  {
-    name: 'unmerged-records',
-    description: 'a stream is read without the records of transactions that have not been moved among the others',
-    mutations: [
-      {
-        file: 'src/adapter/dynamodb/streams/shard-reader.ts',
-        find: 'for (const { key, value, commitTs } of transactions.rows) add(transactionPlace(prefix, key, commitTs), value);',
-        replace: '',
-      },
-    ],
-    workload: 'dynamo-stream',
-    nemeses: [],
-    seconds: 10,
-    rate: 200,
-    groups: 3,
-  },
-  {
-    name: 'late-tokens',
-    description: "the row of a transaction's token is written when the transaction is done, and not with it",
-    mutations: [
-      {
-        file: 'src/adapter/dynamodb/items/transaction-body.ts',
-        find: 'if (token !== undefined && isRepeated(view, token)) return undefined;',
-        replace: 'if (token !== undefined && view.get(token.key) !== undefined) return undefined;',
-      },
-      {
-        file: TRANSACT_WRITE,
-        find: 'return { bound, outcome: await store.write(allKeys, [...tables.values()], deadlineMs, body, remote) };',
-        replace:
-          'const outcome = await store.write(allKeys, [...tables.values()], deadlineMs, body, remote); await new Promise((resolve) => setTimeout(resolve, 200)); if (token !== undefined) await store.write([token.key], [], deadlineMs, (view) => { view.put(token.key, Buffer.concat([Buffer.of(1), token.digest]), 0n as never); }); return { bound, outcome };',
-      },
-    ],
-    workload: 'dynamo-list-append',
-    nemeses: [],
-    seconds: 10,
-    rate: 200,
-    groups: 3,
-  },
+  ...DYNAMODB_MUTANTS,
 ];

@@ -12,6 +12,11 @@ export interface Mutant {
   readonly name: string;
   readonly description: string;
   readonly mutations: readonly Mutation[];
+  /**
+   * Pauses where the rule that is removed looks out for what others do meanwhile: without them the break is met by luck. They break nothing by
+   * themselves, and `mutants --delays-alone` shows that.
+   */
+  readonly delays?: readonly Mutation[];
   readonly workload: string;
   readonly nemeses: readonly string[];
   readonly seconds: number;
