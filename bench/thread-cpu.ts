@@ -49,9 +49,16 @@ export function timesBetween(before: ThreadClock, after: ThreadClock, commands: 
 /** Of all threads together. */
 export const sumOf = (times: ThreadTimes): number => THREAD_KINDS.reduce((sum, kind) => sum + times[kind], 0);
 
+/** Of several processes together. */
+export function totalTimes(all: readonly ThreadTimes[]): ThreadTimes {
+  const total: Record<ThreadKind, number> = { main: 0, pool: 0, leveldb: 0, v8: 0, other: 0 };
+  for (const times of all) for (const kind of THREAD_KINDS) total[kind] += times[kind];
+  return total;
+}
+
 /** Of several processes, or rounds, the mean of each kind. */
 export function meanTimes(all: readonly ThreadTimes[]): ThreadTimes {
-  const mean: Record<ThreadKind, number> = { main: 0, pool: 0, leveldb: 0, v8: 0, other: 0 };
-  for (const times of all) for (const kind of THREAD_KINDS) mean[kind] += times[kind] / all.length;
+  const mean: Record<ThreadKind, number> = { ...totalTimes(all) };
+  for (const kind of THREAD_KINDS) mean[kind] /= all.length;
   return mean;
 }

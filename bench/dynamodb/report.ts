@@ -1,18 +1,20 @@
 /** From samples of `bench:dynamodb` to rows, verdicts and tables. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
-import { median } from '../spread.ts';
+import { areQuiet, median, QUIET_ADVICE, rangeOf, verdictOf } from '../spread.ts';
+import { meanTimes, sumOf, THREAD_KINDS, type ThreadTimes } from '../thread-cpu.ts';
 import type { ProfiledMeasure } from './profiled-node.ts';
 import { STAGES } from './stages.ts';
 import { DYNAMO_MEASURES, type DynamoMeasure } from './ycsb.ts';
 
-export type DynamoSystem = 'kvorum' | 'dynalite';
+/** `bare` answers everything with the same bytes. */
+export type DynamoSystem = 'kvorum' | 'dynalite' | 'bare';
 
 /** Processor time of one request, µs. */
 export interface RequestCpu {
-  /** Of the processes that clients talk to, which are nodes that lead, or all. */
-  readonly asked: number;
-  /** Of the others: followers. */
-  readonly behind: number;
+  /** Of the processes that clients talk to, together: the node that leads, or all. */
+  readonly asked: ThreadTimes;
+  /** Of the others, together: followers. */
+  readonly behind: ThreadTimes;
   /** Of the load generator. */
   readonly client: number;
 }
@@ -30,11 +32,11 @@ export interface DynamoSample {
   readonly clientBusy: number;
 }
 
-/** Medians of one system. */
+/** Of one system: a value a round, and the mean of processor times. */
 export interface DynamoFigures {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+  readonly perSecond: readonly number[];
+  readonly p50Ms: readonly number[];
+  readonly p99Ms: readonly number[];
   readonly cpuUs: RequestCpu;
 }
 
@@ -43,12 +45,17 @@ export interface DynamoRow {
   readonly title: string;
   readonly kvorum: DynamoFigures | undefined;
   readonly dynalite: DynamoFigures | undefined;
-  /** kvorum's over dynalite's. */
+  readonly bare: DynamoFigures | undefined;
+  /** kvorum's median over dynalite's. */
   readonly ratio: number | undefined;
   readonly p99Ratio: number | undefined;
+  /** The same of each round, in which both were measured one after the other. */
+  readonly ratios: readonly number[];
   /** What is asked of it; undefined when nothing is. */
   readonly bar: string | undefined;
   readonly passed: boolean | undefined;
+  /** Rounds are close enough together to judge it. */
+  readonly isQuiet: boolean;
 }
 
 /** Requests a second beside dynalite, at a p99 that is no worse. */
@@ -56,8 +63,8 @@ const YCSB_RATIO = 3;
 /** Requests a second on two cores; writes are on three nodes and durable. */
 const AIMS: { readonly [M in DynamoMeasure]?: number } = { getItem: 10_000, putItem: 5_000 };
 
-const over = (ours: number | undefined, theirs: number | undefined): number | undefined =>
-  ours === undefined || theirs === undefined ? undefined : ours / theirs;
+const over = (ours: readonly number[] | undefined, theirs: readonly number[] | undefined): number | undefined =>
+  ours === undefined || theirs === undefined ? undefined : median(ours) / median(theirs);
 
 function figuresOf(
   samples: readonly DynamoSample[],
@@ -67,77 +74,113 @@ function figuresOf(
   const own = samples.filter((sample) => sample.measure === measure && sample.system === system);
   if (own.length === 0) return undefined;
   return {
-    perSecond: median(own.map(({ perSecond }) => perSecond)),
-    p50Ms: median(own.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(own.map(({ p99Ms }) => p99Ms)),
+    perSecond: own.map(({ perSecond }) => perSecond),
+    p50Ms: own.map(({ p50Ms }) => p50Ms),
+    p99Ms: own.map(({ p99Ms }) => p99Ms),
     cpuUs: {
-      asked: median(own.map(({ cpuUs }) => cpuUs.asked)),
-      behind: median(own.map(({ cpuUs }) => cpuUs.behind)),
+      asked: meanTimes(own.map(({ cpuUs }) => cpuUs.asked)),
+      behind: meanTimes(own.map(({ cpuUs }) => cpuUs.behind)),
       client: median(own.map(({ cpuUs }) => cpuUs.client)),
     },
+  };
+}
+
+/** What is asked of a measure, and whether that is so. */
+function barOf(measure: DynamoMeasure, { kvorum, ratio, p99Ratio }: Pick<DynamoRow, 'kvorum' | 'ratio' | 'p99Ratio'>) {
+  if (DYNAMO_MEASURES[measure].isYcsb) {
+    const passed = ratio === undefined || p99Ratio === undefined ? undefined : ratio >= YCSB_RATIO && p99Ratio <= 1;
+    return { bar: `>= ${YCSB_RATIO}x, p99 no worse`, passed };
+  }
+  const aim = AIMS[measure];
+  if (aim === undefined) return { bar: undefined, passed: undefined };
+  return {
+    bar: `>= ${formatCount(aim)}/s`,
+    passed: kvorum === undefined ? undefined : median(kvorum.perSecond) >= aim,
   };
 }
 
 /** Rows of what was measured, in the order of the table. */
 export function dynamoRows(samples: readonly DynamoSample[]): DynamoRow[] {
   return (Object.keys(DYNAMO_MEASURES) as DynamoMeasure[]).flatMap((measure): DynamoRow[] => {
-    const [kvorum, dynalite] = [figuresOf(samples, measure, 'kvorum'), figuresOf(samples, measure, 'dynalite')];
+    const [kvorum, dynalite, bare] = (['kvorum', 'dynalite', 'bare'] as const).map((system) =>
+      figuresOf(samples, measure, system),
+    );
     if (kvorum === undefined && dynalite === undefined) return [];
-    const { title, isYcsb } = DYNAMO_MEASURES[measure];
     const ratio = over(kvorum?.perSecond, dynalite?.perSecond);
     const p99Ratio = over(kvorum?.p99Ms, dynalite?.p99Ms);
-    const aim = AIMS[measure];
-    const figures = { measure, title, kvorum, dynalite, ratio, p99Ratio };
-    if (isYcsb) {
-      const passed = ratio === undefined || p99Ratio === undefined ? undefined : ratio >= YCSB_RATIO && p99Ratio <= 1;
-      return [{ ...figures, bar: `>= ${YCSB_RATIO}x, p99 no worse`, passed }];
-    }
-    if (aim === undefined) return [{ ...figures, bar: undefined, passed: undefined }];
-    const passed = kvorum === undefined ? undefined : kvorum.perSecond >= aim;
-    return [{ ...figures, bar: `>= ${formatCount(aim)}/s`, passed }];
+    const ratios = (kvorum?.perSecond ?? []).flatMap((rate, round) => {
+      const theirs = dynalite?.perSecond[round];
+      return theirs === undefined ? [] : [rate / theirs];
+    });
+    const figures = { measure, title: DYNAMO_MEASURES[measure].title, kvorum, dynalite, bare, ratio, p99Ratio, ratios };
+    // A p99 has a few requests behind it and differs from round to round on a quiet machine too.
+    const isQuiet = areQuiet(kvorum?.perSecond, dynalite?.perSecond);
+    return [{ ...figures, ...barOf(measure, figures), isQuiet }];
   });
 }
 
-const ALIGNS: readonly Align[] = ['left', ...Array.from({ length: 8 }, (): Align => 'right'), 'left', 'left'];
-const CPU_HEADING = ['µs of CPU a request', 'kvorum', 'followers', 'its client', 'dynalite', 'its client'];
-const STAGE_ALIGNS: readonly Align[] = ['left', ...STAGES.map((): Align => 'right'), 'right'];
+const right = (columns: number): Align[] => Array.from({ length: columns }, (): Align => 'right');
+
+/** Who spends the processor time of a request. */
+const SPENDERS = [
+  { who: 'kvorum, asked', system: 'kvorum', part: 'asked' },
+  { who: 'kvorum, followers', system: 'kvorum', part: 'behind' },
+  { who: 'dynalite', system: 'dynalite', part: 'asked' },
+  { who: 'who does nothing', system: 'bare', part: 'asked' },
+] as const;
 
 function formatCpu(rows: readonly DynamoRow[]): string {
-  const us = (value: number | undefined): string => value?.toFixed(0) ?? '-';
-  const lines = rows.map(({ title, kvorum, dynalite }) => [
-    title,
-    ...[us(kvorum?.cpuUs.asked), us(kvorum?.cpuUs.behind), us(kvorum?.cpuUs.client)],
-    ...[us(dynalite?.cpuUs.asked), us(dynalite?.cpuUs.client)],
-  ]);
-  return formatTable([CPU_HEADING, ...lines], ['left', 'right', 'right', 'right', 'right', 'right']);
+  const heading = ['µs of CPU a request', 'of', 'all', ...THREAD_KINDS, 'its client'];
+  const lines = rows.flatMap((row) =>
+    SPENDERS.flatMap(({ who, system, part }) => {
+      const cpuUs = row[system]?.cpuUs;
+      if (cpuUs === undefined) return [];
+      const threads = cpuUs[part];
+      const client = part === 'asked' ? cpuUs.client.toFixed(0) : '-';
+      return [
+        [row.title, who, sumOf(threads).toFixed(0), ...THREAD_KINDS.map((kind) => threads[kind].toFixed(1)), client],
+      ];
+    }),
+  );
+  return formatTable([heading, ...lines], ['left', 'left', ...right(THREAD_KINDS.length + 2)]);
 }
 
-/** Three tables: the systems beside each other, what a request costs each process, and where its time goes on a node. */
+/** Tables: the systems beside each other by rate and by p99, what a request costs each process by thread, and where its time goes on a node. */
 export function formatDynamo(rows: readonly DynamoRow[], profiled: readonly ProfiledMeasure[]): string {
-  const ms = (part: 'p50Ms' | 'p99Ms', figures: DynamoFigures | undefined): string =>
-    figures === undefined ? '-' : formatMs(figures[part]);
-  const rate = (figures: DynamoFigures | undefined): string =>
-    figures === undefined ? '-' : `${formatCount(figures.perSecond)}/s`;
-  const times = (ratio: number | undefined): string => (ratio === undefined ? '-' : `${ratio.toFixed(2)}x`);
-  const lines = rows.map((row) => [
+  const times = (ratio: number): string => `${ratio.toFixed(2)}x`;
+  const range = (of: keyof Omit<DynamoFigures, 'cpuUs'>, figures: DynamoFigures | undefined): string =>
+    rangeOf(figures?.[of] ?? [], of === 'perSecond' ? formatCount : formatMs);
+  const rates = rows.map((row) => [
     row.title,
-    ...[rate(row.kvorum), rate(row.dynalite), times(row.ratio)],
-    ...[ms('p50Ms', row.kvorum), ms('p50Ms', row.dynalite)],
-    ...[ms('p99Ms', row.kvorum), ms('p99Ms', row.dynalite), times(row.p99Ratio)],
+    ...[range('perSecond', row.kvorum), range('perSecond', row.dynalite), rangeOf(row.ratios, times)],
     row.bar ?? '-',
-    row.passed === undefined ? '-' : row.passed ? 'pass' : 'FAIL',
+    verdictOf(row.passed, row.isQuiet),
   ]);
-  const heading = [
-    ...['measure', 'kvorum', 'dynalite', 'ratio', 'p50 kvorum', 'p50 dynalite'],
-    ...['p99 kvorum', 'p99 dynalite', 'ratio', 'bar', 'verdict'],
+  const waits = rows.map((row) => [
+    row.title,
+    ...[range('p50Ms', row.kvorum), range('p50Ms', row.dynalite), range('p99Ms', row.kvorum)],
+    ...[range('p99Ms', row.dynalite), row.p99Ratio === undefined ? '-' : times(row.p99Ratio)],
+  ]);
+  const tables = [
+    formatTable(
+      [['requests a second: min / median / max', 'kvorum', 'dynalite', 'ratio', 'bar', 'verdict'], ...rates],
+      ['left', ...right(3), 'left', 'left'],
+    ),
+    formatTable(
+      [['min / median / max', 'p50 kvorum', 'p50 dynalite', 'p99 kvorum', 'p99 dynalite', 'p99 ratio'], ...waits],
+      ['left', ...right(5)],
+    ),
+    formatCpu(rows),
   ];
-  const table = `${formatTable([heading, ...lines], ALIGNS)}\n\n${formatCpu(rows)}`;
-  if (profiled.length === 0) return table;
-  const shares = profiled.map(({ measure, stages }) => [
-    DYNAMO_MEASURES[measure].title,
-    ...STAGES.map((stage) => stages[stage].toFixed(1)),
-    STAGES.reduce((sum, stage) => sum + stages[stage], 0).toFixed(1),
-  ]);
-  const stageHeading = ['µs of CPU a request, one node', ...STAGES, 'all'];
-  return `${table}\n\n${formatTable([stageHeading, ...shares], STAGE_ALIGNS)}`;
+  if (profiled.length > 0) {
+    const shares = profiled.map(({ measure, stages }) => [
+      DYNAMO_MEASURES[measure].title,
+      ...STAGES.map((stage) => stages[stage].toFixed(1)),
+      STAGES.reduce((sum, stage) => sum + stages[stage], 0).toFixed(1),
+    ]);
+    const stageHeading = ['µs of CPU a request, one node', ...STAGES, 'all'];
+    tables.push(formatTable([stageHeading, ...shares], ['left', ...right(STAGES.length + 1)]));
+  }
+  if (rows.some(({ bar, isQuiet }) => bar !== undefined && !isQuiet)) tables.push(QUIET_ADVICE);
+  return tables.join('\n\n');
 }

@@ -4,6 +4,7 @@ import { type DynamoSample, dynamoRows, formatDynamo } from '../../bench/dynamod
 import { KEY, RequestSigner } from '../../bench/dynamodb/signed-request.ts';
 import { splitProfile } from '../../bench/dynamodb/stages.ts';
 import { DYNAMO_MEASURES, type DynamoMeasure, filling, operationsOf } from '../../bench/dynamodb/ycsb.ts';
+import type { ThreadTimes } from '../../bench/thread-cpu.ts';
 import { readSignatureTerms, SignatureVerifier, signedValues } from '../../src/adapter/dynamodb/wire/signature.ts';
 
 const NOW_MS = Date.parse('2026-01-31T12:34:56Z');
@@ -66,25 +67,28 @@ describe('requests of a load', () => {
 });
 
 describe('the report of DynamoDB', () => {
+  const threads = (main: number): ThreadTimes => ({ main, pool: 7, leveldb: 0, v8: 2, other: 0 });
   const sample = (measure: DynamoMeasure, system: DynamoSample['system'], perSecond: number, p99Ms: number) => ({
     ...{ measure, system, perSecond, p99Ms, p50Ms: p99Ms / 2, clientBusy: 0.5 },
-    cpuUs: { asked: 100, behind: 20, client: 30 },
+    cpuUs: { asked: threads(91), behind: threads(11), client: 30 },
   });
   const rows = dynamoRows([
-    ...[3_000, 9_000, 6_000].map((rate) => sample('ycsbA', 'kvorum', rate, 4)),
-    sample('ycsbA', 'dynalite', 1_500, 5),
+    ...[6_000, 6_500, 5_500].map((rate) => sample('ycsbA', 'kvorum', rate, 4)),
+    ...[1_500, 1_300, 1_500].map((rate) => sample('ycsbA', 'dynalite', rate, 5)),
     sample('ycsbB', 'kvorum', 6_000, 6),
     sample('ycsbB', 'dynalite', 1_500, 5),
     sample('ycsbC', 'kvorum', 2_000, 1),
     sample('ycsbC', 'dynalite', 1_500, 5),
     sample('getItem', 'kvorum', 9_999, 3),
-    sample('putItem', 'kvorum', 5_000, 3),
+    sample('getItem', 'bare', 40_000, 1),
+    ...[5_000, 6_300].map((rate) => sample('putItem', 'kvorum', rate, 3)),
     sample('putItem5', 'kvorum', 800, 3),
   ]);
   const row = (measure: DynamoMeasure) => rows.find((each) => each.measure === measure)!;
 
   test('holds the median of a workload against that of dynalite, and its p99', () => {
     assert.deepEqual([row('ycsbA').ratio, row('ycsbA').p99Ratio, row('ycsbA').passed], [4, 0.8, true]);
+    assert.deepEqual(row('ycsbA').ratios, [4, 5, 5_500 / 1_500]);
     assert.deepEqual([row('ycsbB').ratio, row('ycsbB').passed], [4, false], 'its p99 is worse');
     assert.equal(row('ycsbC').passed, false, 'it is not three times as fast');
   });
@@ -94,15 +98,28 @@ describe('the report of DynamoDB', () => {
     assert.equal(rows.length, 6);
   });
 
+  test('judges nothing whose rounds lie far apart, and says how they come closer', () => {
+    assert.deepEqual([row('ycsbA').isQuiet, row('putItem').isQuiet], [true, false]);
+    const text = formatDynamo(rows, []);
+    assert.match(text, /PutItem, no index +5,000 \/ 5,650 \/ 6,300 +- +- +>= 5,000\/s +not judged/);
+    assert.match(text, /the machine is not quiet/);
+    assert.doesNotMatch(formatDynamo([row('ycsbA')], []), /not quiet/);
+  });
+
   test('shows everything', () => {
     const stages = { http: 10, sigv4: 20, json: 5, expression: 1, item: 4, kv: 30, other: 2 };
     const text = formatDynamo(rows, [{ measure: 'getItem', requests: 7, stages }]);
-    assert.ok(text.includes(DYNAMO_MEASURES.ycsbA.title));
+    const { title } = DYNAMO_MEASURES.ycsbA;
     assert.match(
       text,
-      /6,000\/s +1,500\/s +4\.00x +2\.00 ms +2\.50 ms +4\.00 ms +5\.00 ms +0\.80x +>= 3x, p99 no worse +pass/,
+      new RegExp(
+        `${title} +5,500 / 6,000 / 6,500 +1,300 / 1,500 / 1,500 +3\\.67x / 4\\.00x / 5\\.00x +>= 3x, p99 no worse +pass`,
+      ),
     );
-    assert.match(text, /GetItem, consistent +100 +20 +30 +- +-/);
+    assert.match(text, new RegExp(`${title} +2\\.00 ms +2\\.50 ms +4\\.00 ms +5\\.00 ms +0\\.80x`));
+    assert.match(text, /GetItem, consistent +kvorum, asked +100 +91\.0 +7\.0 +0\.0 +2\.0 +0\.0 +30/);
+    assert.match(text, /GetItem, consistent +kvorum, followers +20 +11\.0 +7\.0 +0\.0 +2\.0 +0\.0 +-/);
+    assert.match(text, /GetItem, consistent +who does nothing +100 +91\.0/);
     assert.match(text, /GetItem, consistent +10\.0 +20\.0 +5\.0 +1\.0 +4\.0 +30\.0 +2\.0 +72\.0/);
   });
 });
