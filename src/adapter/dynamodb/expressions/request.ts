@@ -97,6 +97,22 @@ const keyConditionTexts = new ParsedTexts((text) => parseCondition('KeyCondition
 const updates = new ParsedTexts(parseUpdate);
 const projections = new ParsedTexts(parseProjection);
 
+const NO_EXPRESSIONS: Expressions = {
+  update: undefined,
+  condition: undefined,
+  keyConditions: undefined,
+  filter: undefined,
+  projection: undefined,
+};
+
+/** Most puts and reads of single items are so. */
+function asksNothing(members: ExpressionMembers, { expressions, legacy }: ExpressionUse): boolean {
+  if (members.ExpressionAttributeNames !== undefined || members.ExpressionAttributeValues !== undefined) return false;
+  for (const member of expressions) if (members[member] !== undefined) return false;
+  for (const member of legacy) if (members[member] !== undefined) return false;
+  return true;
+}
+
 function checkKinds(members: ExpressionMembers, { expressions, legacy }: ExpressionUse): void {
   const used = expressions.filter((member) => members[member] !== undefined);
   if (used.length > 0) {
@@ -128,6 +144,8 @@ function checkKinds(members: ExpressionMembers, { expressions, legacy }: Express
  * @throws DynamoError ValidationException
  */
 export function readExpressions(members: ExpressionMembers, use: ExpressionUse): Expressions {
+  // A query without a key condition is refused below.
+  if (use !== QUERY && asksNothing(members, use)) return NO_EXPRESSIONS;
   checkKinds(members, use);
   const operator = members.ConditionalOperator as ConditionalOperator | undefined;
   const hasFilter = use.legacy.includes('QueryFilter') || use.legacy.includes('ScanFilter');

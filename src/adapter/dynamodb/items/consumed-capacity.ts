@@ -7,8 +7,9 @@ export type ReturnConsumedCapacity = 'INDEXES' | 'TOTAL' | 'NONE';
 export class TableCosts {
   readonly name: string;
   private table = 0;
-  private readonly globals = new Map<string, number>();
-  private readonly locals = new Map<string, number>();
+  /** Made when an index has cost something. */
+  private globals: Map<string, number> | undefined;
+  private locals: Map<string, number> | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -25,10 +26,12 @@ export class TableCosts {
   }
 
   addGlobal(name: string, units: number): void {
+    this.globals ??= new Map();
     this.globals.set(name, (this.globals.get(name) ?? 0) + units);
   }
 
   addLocal(name: string, units: number): void {
+    this.locals ??= new Map();
     this.locals.set(name, (this.locals.get(name) ?? 0) + units);
   }
 
@@ -43,12 +46,12 @@ export class TableCosts {
       ReadCapacityUnits: kind === 'read' ? count : undefined,
       WriteCapacityUnits: kind === 'write' ? count : undefined,
     });
-    const sum = (counts: ReadonlyMap<string, number>): number =>
-      [...counts.values()].reduce((all, one) => all + one, 0);
+    const sum = (counts: ReadonlyMap<string, number> | undefined): number =>
+      [...(counts?.values() ?? [])].reduce((all, one) => all + one, 0);
     const total = { TableName: this.name, ...units(this.table + sum(this.globals) + sum(this.locals)) };
     if (asked === 'TOTAL') return total;
-    const indexes = (counts: ReadonlyMap<string, number>): object | undefined =>
-      counts.size === 0 ? undefined : Object.fromEntries([...counts].map(([name, count]) => [name, units(count)]));
+    const indexes = (counts: ReadonlyMap<string, number> | undefined): object | undefined =>
+      counts === undefined ? undefined : Object.fromEntries([...counts].map(([name, count]) => [name, units(count)]));
     return {
       ...total,
       Table: units(this.table),

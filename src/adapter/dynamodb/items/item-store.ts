@@ -61,22 +61,32 @@ export class ItemStore {
    * @throws DynamoError `ResourceNotFoundException` when there is none
    */
   async withTable<T>(name: string, deadlineMs: Millis, use: (table: TableDescriptor) => Promise<T>): Promise<T> {
-    return this.withTables([name], deadlineMs, (tables) => use(tables.get(name)!));
+    const known = this.services.directory.knownNow(name);
+    const useIt = (tables: ReadonlyMap<string, TableDescriptor>): Promise<T> => use(tables.get(name)!);
+    if (known === undefined || !isServed(known)) return this.withTables([name], deadlineMs, useIt);
+    // Nearly always the table is as it is known, and nothing is built for several.
+    try {
+      return await use(known);
+    } catch (error) {
+      if (!(await this.isNews(error, () => new Map([[name, known]]), deadlineMs))) throw error;
+      return await this.withTables([name], deadlineMs, useIt, 1);
+    }
   }
 
-  /** The same with several. */
+  /** The same with several. @param triesBefore from the second try on, tables are looked up */
   async withTables<T>(
     names: Iterable<string>,
     deadlineMs: Millis,
     use: (tables: ReadonlyMap<string, TableDescriptor>) => Promise<T>,
+    triesBefore = 0,
   ): Promise<T> {
     const { directory } = this.services;
-    for (let tries = 0; ; tries++) {
+    for (let tries = triesBefore; ; tries++) {
       const tables = new Map<string, TableDescriptor>();
       for (const name of names) {
         const known = tries === 0 ? directory.knownNow(name) : undefined;
         const table = known ?? (await directory.renew(name, deadlineMs));
-        if (table === undefined || isGoing(table) || table.status === 'CREATING') {
+        if (table === undefined || !isServed(table)) {
           throw new DynamoError('ResourceNotFoundException', 'Requested resource not found');
         }
         tables.set(name, table);
@@ -85,12 +95,21 @@ export class ItemStore {
         return await use(tables);
       } catch (error) {
         if (tries >= MAX_RENEWALS) throw error;
-        if (error instanceof StaleTableError) continue;
-        // What does not fit the table may fit what it is by now: an index that this node has not heard of.
-        const isMisfit = error instanceof DynamoError && error.type === 'ValidationException';
-        if (!isMisfit || tries > 0 || !(await this.isOther(tables, deadlineMs))) throw error;
+        const isNews = tries === 0 ? await this.isNews(error, () => tables, deadlineMs) : isStale(error);
+        if (!isNews) throw error;
       }
     }
+  }
+
+  /** Whether an error comes of knowing tables as they were. What does not fit a table may fit what it is by now: an index that this node has not heard of. */
+  private async isNews(
+    error: unknown,
+    tables: () => ReadonlyMap<string, TableDescriptor>,
+    deadlineMs: Millis,
+  ): Promise<boolean> {
+    if (isStale(error)) return true;
+    const isMisfit = error instanceof DynamoError && error.type === 'ValidationException';
+    return isMisfit && (await this.isOther(tables(), deadlineMs));
   }
 
   /** Whether one of some tables is not as it is known. */
@@ -275,6 +294,11 @@ export class ItemStore {
     return decodeOutcome(answer, readPagePart);
   }
 }
+
+const isStale = (error: unknown): boolean => error instanceof StaleTableError;
+
+/** There are items in it, or may be. */
+const isServed = (table: TableDescriptor): boolean => !isGoing(table) && table.status !== 'CREATING';
 
 /** A part that has all of its own range, where that is not all. */
 function goingOn(part: PagePart, own: KvRange, range: KvRange, isReverse: boolean): PagePart {

@@ -152,12 +152,12 @@ export function writeItem(
   if (after !== undefined) checkItem(table, after, afterBytes, write.isUpdate);
   const units = writeUnits(Math.max(beforeBytes, afterBytes), isTransactional);
   const isSame = before === undefined ? after === undefined : after !== undefined && areEqualItems(before, after);
-  const indexes = { global: new Map<string, number>(), local: new Map<string, number>() };
+  let indexes = NO_INDEX_COSTS;
   if (after !== undefined && (!isSame || invocation !== undefined)) {
     view.put(key, encodeItem(table, after, afterBytes, invocation?.hash), NEVER);
   } else if (after === undefined && before !== undefined) view.delete(key);
   if (!isSame) {
-    writeIndexes(view, indexRows(table, place, before), indexRows(table, place, after), isTransactional, indexes);
+    indexes = writeIndexes(view, indexRows(table, place, before), indexRows(table, place, after), isTransactional);
     writeExpiry(view, expiryRowKey(table, place, before), expiryRowKey(table, place, after));
     writeRecord(view, write, lane, number, before, after);
   }
@@ -184,9 +184,9 @@ function replaceItem(
   checkItem(table, after, bytes, isUpdate);
   const value = encodeItem(table, after, bytes, invocation?.hash);
   if (invocation !== undefined || row?.equals(value) !== true) view.put(key, value, NEVER);
-  const none = new Map<string, number>();
   const units = writeUnits(Math.max(row === undefined ? 0 : itemBytesIn(row), bytes), isTransactional);
-  return { before: undefined, after, costs: { table: units, globalIndexes: none, localIndexes: none } };
+  const { global, local } = NO_INDEX_COSTS;
+  return { before: undefined, after, costs: { table: units, globalIndexes: global, localIndexes: local } };
 }
 
 /** @throws DynamoError when an item may not be in its table */
@@ -213,14 +213,23 @@ export function checkItem(table: TableDescriptor, item: Item, bytes: number, isU
   }
 }
 
+/** Units by the names of indexes. */
+interface IndexCosts {
+  readonly global: ReadonlyMap<string, number>;
+  readonly local: ReadonlyMap<string, number>;
+}
+
+const NO_INDEX_COSTS: IndexCosts = { global: new Map(), local: new Map() };
+
 /** Rows go by their keys: what is not there any more is deleted, what is new or other is put. */
 function writeIndexes(
   view: KeyView,
   before: readonly IndexRow[],
   after: readonly IndexRow[],
   isTransactional: boolean,
-  units: { readonly global: Map<string, number>; readonly local: Map<string, number> },
-): void {
+): IndexCosts {
+  if (before.length === 0 && after.length === 0) return NO_INDEX_COSTS;
+  const units = { global: new Map<string, number>(), local: new Map<string, number>() };
   const olds = new Map(before.map((row) => [row.index, row]));
   const news = new Map(after.map((row) => [row.index, row]));
   for (const index of new Set([...olds.keys(), ...news.keys()])) {
@@ -233,6 +242,7 @@ function writeIndexes(
     const cost = indexWriteUnits(old?.bytes, now?.bytes, isMoved ? 'key' : 'projected', isTransactional);
     ('state' in index ? units.global : units.local).set(index.name, cost);
   }
+  return units;
 }
 
 function writeExpiry(view: KeyView, before: Buffer | undefined, after: Buffer | undefined): void {

@@ -119,11 +119,9 @@ export class Exchanges {
   }
 
   private headersOf(head: RequestHead, { headers, body }: Answer): string[] {
-    const all = [
-      ...headers,
-      ...['Server', 'Server', 'x-amzn-RequestId', requestId(this.options.random)],
-      ...['x-amz-crc32', checksumOf(body), 'Content-Length', String(body.length)],
-    ];
+    const all = headers.slice();
+    all.push('Server', 'Server', 'x-amzn-RequestId', requestId(this.options.random));
+    all.push('x-amz-crc32', checksumOf(body), 'Content-Length', String(body.length));
     if (head.header('origin') !== undefined) {
       all.push('Access-Control-Allow-Origin', '*');
       all.push('Access-Control-Expose-Headers', 'x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date');

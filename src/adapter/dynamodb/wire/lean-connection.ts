@@ -135,10 +135,12 @@ export class LeanConnection {
   /** @returns undefined for what is not for here; without a head how many bytes are needed for the next look */
   private requestAt(bytes: Buffer, at: number): { head: LeanHead | undefined; needed: number } | undefined {
     const there = bytes.length - at;
-    const compared = Math.min(LINE.length, there);
-    if (bytes.compare(LINE, 0, compared, at, at + compared) !== 0) return undefined;
     const headEnd = bytes.indexOf(HEAD_END, at);
-    if (headEnd < 0) return there > this.options.maxHeaderBytes ? undefined : { head: undefined, needed: there + 1 };
+    if (headEnd < 0) {
+      const compared = Math.min(LINE.length, there);
+      const isOther = bytes.compare(LINE, 0, compared, at, at + compared) !== 0;
+      return isOther || there > this.options.maxHeaderBytes ? undefined : { head: undefined, needed: there + 1 };
+    }
     const head =
       headEnd - at > this.options.maxHeaderBytes ? undefined : parseLeanHead(bytes.toString('latin1', at, headEnd));
     if (head === undefined) return undefined;

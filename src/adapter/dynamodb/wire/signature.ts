@@ -38,8 +38,12 @@ export interface SignatureTerms {
   readonly day: string;
   /** `YYYYMMDDTHHMMSSZ`. */
   readonly time: string;
+  /** `YYYYMMDD/region/dynamodb/aws4_request`. */
+  readonly scope: string;
   /** In the order in which they were signed. */
   readonly signedHeaders: readonly string[];
+  /** The same with semicolons between. */
+  readonly signedNames: string;
   readonly signature: string;
 }
 
@@ -143,7 +147,8 @@ export function readSignatureTerms(
     );
   }
   requireNow(time!, requestMs, nowMs);
-  const signedHeaders = parameters.get('SignedHeaders')!.toLowerCase().split(';');
+  const signedNames = parameters.get('SignedHeaders')!.toLowerCase();
+  const signedHeaders = signedNames.split(';');
   requireHeaders(signedHeaders, values);
   const algorithm = header.slice(0, header.search(/\s/));
   if (algorithm !== ALGORITHM) {
@@ -157,7 +162,9 @@ export function readSignatureTerms(
   if (credential === undefined) {
     throw refused('UnrecognizedClientException', 'The security token included in the request is invalid.');
   }
-  return { credential, region, day, time: time!, signedHeaders, signature: parameters.get('Signature')! };
+  const scope = `${day}/${region}/${SERVICE}/${TERMINATOR}`;
+  const signature = parameters.get('Signature')!;
+  return { credential, region, day, time: time!, scope, signedHeaders, signedNames, signature };
 }
 
 function requireComplete(header: string, parameters: ReadonlyMap<string, string>, time: string | undefined): void {
@@ -271,7 +278,9 @@ interface KnownHeader {
   readonly accessKeyId: string;
   readonly region: string;
   readonly day: string;
+  readonly scope: string;
   readonly signedHeaders: readonly string[];
+  readonly signedNames: string;
 }
 
 /** Checks signatures, and remembers what does not change from request to request. */
@@ -307,8 +316,8 @@ export class SignatureVerifier {
         isNow(this.timeOf(time), nowMs) &&
         areThere(known.signedHeaders, values);
       if (isRight) {
-        const { region, day, signedHeaders } = known;
-        return { credential, region, day, time, signedHeaders, signature };
+        const { region, day, scope, signedHeaders, signedNames } = known;
+        return { credential, region, day, time, scope, signedHeaders, signedNames, signature };
       }
     }
     const terms = readSignatureTerms(request, values, credentials, nowMs);
@@ -318,9 +327,11 @@ export class SignatureVerifier {
     return terms;
   }
 
-  private keep(before: string, { credential, region, day, signedHeaders }: SignatureTerms): void {
+  private keep(before: string, terms: SignatureTerms): void {
+    const { credential, region, day, scope, signedHeaders, signedNames } = terms;
     if (this.known.size >= MAX_KNOWN_HEADERS) this.known.delete(this.known.keys().next().value!);
-    this.known.set(before, { accessKeyId: credential.accessKeyId, region, day, signedHeaders });
+    const { accessKeyId } = credential;
+    this.known.set(before, { accessKeyId, region, day, scope, signedHeaders, signedNames });
   }
 
   /** NaN for what is no time. */
@@ -340,14 +351,13 @@ export class SignatureVerifier {
     terms: SignatureTerms,
     body: Buffer,
   ): void {
-    const { region, day, time, signedHeaders, signature } = terms;
+    const { time, scope, signedHeaders, signedNames, signature } = terms;
     const question = url.indexOf('?');
     const path = question < 0 ? url : url.slice(0, question);
     const query = question < 0 ? '' : url.slice(question + 1);
     let headers = '';
     for (const name of signedHeaders) headers += `${name}:${values.get(name)}\n`;
-    const canonical = `${method}\n${path}\n${canonicalQuery(query)}\n${headers}\n${signedHeaders.join(';')}\n${sha256(body)}`;
-    const scope = `${day}/${region}/${SERVICE}/${TERMINATOR}`;
+    const canonical = `${method}\n${path}\n${canonicalQuery(query)}\n${headers}\n${signedNames}\n${sha256(body)}`;
     const expected = this.keyOf(terms).sign(`${ALGORITHM}\n${time}\n${scope}\n${sha256(canonical)}`);
     const isRight = SIGNATURE.test(signature) && timingSafeEqual(Buffer.from(signature, 'hex'), expected);
     if (!isRight) throw refused('InvalidSignatureException', WRONG_SIGNATURE);
