@@ -13,7 +13,8 @@ import { type Clock, type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import { BodyReach } from '../bodies/index.ts';
 import type { BodyRow, BodyRules, GarbagePass } from '../contract/index.ts';
 import { KeyWalk, type Level, type LevelOperation, type LevelSnapshot, type WalkedVersion } from '../level/index.ts';
-import { decodeVersion, encodeExpiryKey, encodeRangeKey, type RangeTombstones } from '../rows/index.ts';
+import type { KeyNotes } from '../reads/index.ts';
+import { decodeVersion, encodeExpiryKey, encodeRangeKey, nameOf, type RangeTombstones } from '../rows/index.ts';
 import { bytesOf, PassTally } from './garbage-tally.ts';
 
 /** Deletions in one batch. */
@@ -35,6 +36,8 @@ export interface GarbageHost {
   write(build: () => LevelOperation[]): Promise<void>;
   /** Rows of so many bytes are on their way out of the files. */
   removed(bytes: number): void;
+  /** A pass begins that walks over all keys. @returns who wants to hear of them @param lastKeys how many the last one saw */
+  beginWalk(lastKeys: number): KeyNotes | undefined;
   /** The range deletes up to here cover nothing any more. */
   forgetRanges(upTo: HlcTimestamp): void;
 }
@@ -53,6 +56,7 @@ interface Pass {
   cursor: Buffer;
   readonly tally: PassTally;
   readonly reach: BodyReach;
+  readonly notes: KeyNotes | undefined;
 }
 
 /** What a pass knows of the row that it stands on, beside its versions. */
@@ -126,12 +130,14 @@ export class GarbageCollector {
       this.forgettingUpTo = threshold;
       await this.host.flush();
       const reach = new BodyReach(this.bodies, threshold, () => this.host.ranges());
-      this.pass = { threshold, cursor: EMPTY, tally: new PassTally(threshold), reach };
+      const notes = this.host.beginWalk(this.lastPass?.keys ?? 0);
+      this.pass = { threshold, cursor: EMPTY, tally: new PassTally(threshold), reach, notes };
     }
     const pass = this.pass;
     const isComplete = await this.collect(pass, budget);
     if (!isComplete) return false;
     this.pass = undefined;
+    pass.notes?.finish();
     await this.forgetRanges(pass.threshold);
     this.forgettingUpTo = NEVER;
     this.lastPass = pass.tally.finish();
@@ -154,6 +160,7 @@ export class GarbageCollector {
           return false;
         }
         isFirst = false;
+        if (walk.newest !== undefined) pass.notes?.see(nameOf(walk.key));
         await this.collectKey(walk, pass, pass.reach.isNeeded ? await this.factsOf(walk, pass, snapshot) : HEAD);
         if (this.dropped.length + this.droppedNewest.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
       }

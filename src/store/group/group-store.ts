@@ -116,6 +116,7 @@ export class MvccGroupStore implements GroupStore {
     this.newest = new NewestRows({
       ...options,
       limits: this.limits,
+      isEmpty: loaded.isEmpty,
       level: () => this.level,
       generations: () => this.flusher.generations,
       assertUsable: () => this.mutex.assertUsable(),
@@ -180,6 +181,7 @@ export class MvccGroupStore implements GroupStore {
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
       removed,
+      beginWalk: (lastKeys) => this.newest.beginWalk(lastKeys),
       forgetRanges: (upTo) => {
         this.ranges = this.ranges.withoutUpTo(upTo);
         // What the ranges hid must not come back from here.
@@ -458,8 +460,6 @@ export class MvccGroupStore implements GroupStore {
     return base.isValueApart ? undefined : base;
   }
 
-  // ---- flush
-
   pressure(): Promise<void> | undefined {
     return this.flusher.pressure();
   }
@@ -560,7 +560,7 @@ export class MvccGroupStore implements GroupStore {
   private adopt(level: Level, loaded: LoadedStore): void {
     this.level = level;
     this.notes.forget();
-    this.newest.clear();
+    this.newest.forget();
     this.dead.clear();
     this.applied = loaded.state.appliedIndex;
     this.flusher.reset(this.applied);

@@ -21,6 +21,8 @@ import {
 } from '../rows/index.ts';
 
 export interface LoadedStore {
+  /** The database has no row at all. */
+  readonly isEmpty: boolean;
   readonly state: SystemState;
   /** Reads below it are refused, whatever the threshold is. */
   readonly floor: HlcTimestamp;
@@ -49,6 +51,7 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     await iterator.close();
     if (rows.length > 0) throw new CorruptStoreError(location, 'holds rows but no state row');
     return {
+      isEmpty: true,
       state: FRESH,
       floor: NEVER,
       meta: new Map(),
@@ -87,5 +90,5 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     const side = decodeSideRow(key, value, location);
     if (!isDropped(drops, side.key)) sides.push(side);
   }
-  return { state, floor, meta, ranges, sides, drops, uncounted };
+  return { isEmpty: false, state, floor, meta, ranges, sides, drops, uncounted };
 }

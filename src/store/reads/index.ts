@@ -6,4 +6,5 @@ export { findExpired } from './expiry.ts';
 export { HistoryExporter, versionAt } from './history.ts';
 export { NewestRows } from './newest-rows.ts';
 export { scanPage } from './page-scan.ts';
+export type { KeyNotes } from './present-keys.ts';
 export { type ReadView, readAt } from './reads.ts';

@@ -14,13 +14,18 @@ import {
   writeKey,
 } from '../rows/index.ts';
 import { KnownKeys } from './known-keys.ts';
+import { type KeyNotes, PresentKeys } from './present-keys.ts';
 
 /** Share of the cache that one version may take; longer ones would drive out too much for being read once. */
 const MAX_KEPT_SHARE = 1 / 512;
+/** Beside the cache, as a share of it: what is known of the keys of the whole database. */
+const PRESENT_SHARE = 1 / 8;
 
 export interface NewestRowsOptions {
   readonly location: string;
   readonly limits: Pick<StoreLimits, 'cacheBytes'>;
+  /** The database has no key yet. */
+  readonly isEmpty: boolean;
   readonly level: () => Level;
   /** What is not on disk yet. */
   readonly generations: () => readonly Generation[];
@@ -35,6 +40,8 @@ export class NewestRows {
   private readonly location: string;
   private readonly level: () => Level;
   private readonly known: KnownKeys;
+  private readonly present: PresentKeys;
+  private readonly generations: () => readonly Generation[];
   private readonly maxKeptBytes: number;
   private readonly activity: StoreActivity;
   private readonly assertUsable: () => void;
@@ -42,11 +49,13 @@ export class NewestRows {
   private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
 
   constructor(options: NewestRowsOptions) {
-    const { location, limits, level, generations, assertUsable, activity = new StoreActivity() } = options;
+    const { location, limits, isEmpty, level, generations, assertUsable, activity = new StoreActivity() } = options;
     this.location = location;
     this.assertUsable = assertUsable;
     this.level = level;
     this.known = new KnownKeys(limits.cacheBytes, generations);
+    this.present = new PresentKeys(limits.cacheBytes * PRESENT_SHARE, isEmpty);
+    this.generations = generations;
     this.maxKeptBytes = limits.cacheBytes * MAX_KEPT_SHARE;
     this.activity = activity;
   }
@@ -65,13 +74,18 @@ export class NewestRows {
   /** What is known of a key, to be changed: its newest version without the value when that lies apart. */
   toWrite(key: Buffer, name: string): KnownKey {
     const found = this.known.find(name);
-    if (found !== undefined) return found;
-    const known = new KnownKey(name, Buffer.from(key), this.stored(key));
+    if (found !== undefined) {
+      if (found.newest === undefined) this.present.add(name);
+      return found;
+    }
+    const known = new KnownKey(name, Buffer.from(key), this.stored(key, name));
+    if (known.newest === undefined) this.present.add(name);
     this.known.keep(known);
     return known;
   }
 
-  private stored(key: Buffer): NewestVersion | undefined {
+  private stored(key: Buffer, name: string): NewestVersion | undefined {
+    if (!this.present.mayHave(name)) return undefined;
     const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
     return row === undefined ? undefined : decodeVersion(row, this.location);
   }
@@ -86,7 +100,7 @@ export class NewestRows {
       return known.newest;
     }
     this.activity.cacheMisses++;
-    const stored = this.stored(key);
+    const stored = this.stored(key, name);
     const newest = stored?.isValueApart === true ? this.apart(key, stored) : stored;
     if (newest?.isValueApart !== true || newest.row.length <= this.maxKeptBytes) {
       this.known.keep(new KnownKey(name, Buffer.from(key), newest));
@@ -122,8 +136,23 @@ export class NewestRows {
     }
   }
 
+  /** A walk over all keys of the database begins, see `PresentKeys`. @param expectedKeys about how many there are */
+  beginWalk(expectedKeys: number): KeyNotes | undefined {
+    return this.present.beginWalk(() => this.bufferedNames(), expectedKeys);
+  }
+
+  private *bufferedNames(): Iterable<string> {
+    for (const { list } of this.generations()) for (const { known } of list) yield known.name;
+  }
+
   /** Forgets what it keeps of the disk. */
   clear(): void {
     this.known.clear();
+  }
+
+  /** Another database took the place of the one that it knew. */
+  forget(): void {
+    this.clear();
+    this.present.forget();
   }
 }
