@@ -3,6 +3,7 @@ import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { ownMemoryBytes } from '../../src/platform/index.ts';
 
 const MIB = 1024 ** 2;
 /** Garbage that may be there at a time: a sixteenth of what the node stays within, within bounds. */
@@ -31,10 +32,10 @@ const PRESS_BYTES = MIB;
 const PRESS_TIMES = 64;
 const PRESS_PAUSE_MS = 10;
 
-/** What garbage may take of the limit. @param residentBytes what the process takes now */
-export function allowedGarbage(limitBytes: number, residentBytes: number): number {
+/** What garbage may take of the limit. @param ownBytes what the process takes now, see `ownMemoryBytes` */
+export function allowedGarbage(limitBytes: number, ownBytes: number): number {
   const most = Math.max(LEAST_BYTES, Math.min(MOST_BYTES, limitBytes * SHARE));
-  const left = limitBytes - residentBytes;
+  const left = limitBytes - ownBytes;
   return left >= limitBytes * (1 - CALM_SHARE) ? most : Math.max(LEAST_BYTES, Math.min(most, left));
 }
 
@@ -57,7 +58,7 @@ export function keepHeapWithin(limitBytes: number): void {
   const setGrowth = (): void => {
     const { used_heap_size: heapBytes, external_memory: outsideBytes } = getHeapStatistics();
     markings.livingBytes = heapBytes;
-    const allowedBytes = allowedGarbage(limitBytes, process.memoryUsage.rss());
+    const allowedBytes = allowedGarbage(limitBytes, ownMemoryBytes());
     const percent = Math.round((100 * allowedBytes) / (heapBytes + outsideBytes));
     setFlagsFromString(`--heap-growing-percent=${Math.max(LEAST_PERCENT, Math.min(MOST_PERCENT, percent))}`);
   };

@@ -1,8 +1,16 @@
 /** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
+
 import type { BackupFacts, GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
 import { archiveViewOf, BACKUP_UNIT, backupSettingsOf, decodeBackupNotes, isScheduled } from '../cluster/index.ts';
 import type { CatalogState } from '../distribution/index.ts';
-import { type Clock, type DiskCounters, type Millis, type NetworkCounters, physicalMs } from '../platform/index.ts';
+import {
+  type Clock,
+  type DiskCounters,
+  type Millis,
+  type NetworkCounters,
+  ownMemoryBytes,
+  physicalMs,
+} from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 
@@ -80,6 +88,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     storeLevels: node.storeActivity.levelUse(),
     storeMemoryBytes: node.storeActivity.memoryBytes(),
     memoryLimitBytes,
+    ownMemoryBytes: ownMemoryBytes(),
     encryption,
     heldTurns,
     clock: node.clock.status(),

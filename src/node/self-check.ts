@@ -3,6 +3,7 @@ import { mkdir, open, rm, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { OwnExamination } from '../cluster/index.ts';
+import { ownMemoryBytes } from '../platform/index.ts';
 
 export interface SelfCheckOptions {
   /** The node's data folder. */
@@ -32,7 +33,7 @@ export function selfCheckOf({ folder, shared, remarks }: SelfCheckOptions): () =
       diskTotalBytes: disk.totalBytes,
       loopLagMedianMs: median(lags),
       loopLagMaxMs: Math.max(0, ...lags),
-      memoryUsedBytes: process.memoryUsage.rss(),
+      memoryUsedBytes: ownMemoryBytes(),
       memoryLimitBytes: process.constrainedMemory() || totalmem(),
       shared: Object.entries(shared).map(([name, value]) => `${name}=${value}`),
       remarks: [...remarks],

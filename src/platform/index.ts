@@ -35,6 +35,7 @@ export {
   type RefusalReason,
   type StreamHandler,
 } from './network.ts';
+export { ownMemoryBytes } from './own-memory.ts';
 export { PassingDisk } from './passing-disk.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';

@@ -234,8 +234,14 @@ const STORE: readonly MetricDeclaration[] = [
   single(
     'gauge',
     'kvorum_memory_limit_bytes',
-    'Memory that the process stays within, about; what it takes is process_resident_memory_bytes',
+    'Memory that the process stays within, about; what it takes is kvorum_memory_own_bytes',
     ({ memoryLimitBytes }) => memoryLimitBytes,
+  ),
+  single(
+    'gauge',
+    'kvorum_memory_own_bytes',
+    'Memory that the process takes; process_resident_memory_bytes has pages of mapped files as well, which the system takes back when it needs them',
+    ({ ownMemoryBytes }) => ownMemoryBytes,
   ),
   labelled(
     'gauge',

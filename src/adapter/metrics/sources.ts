@@ -134,6 +134,7 @@ export interface MetricSources {
   readonly storeMemoryBytes: number;
   /** What the process stays within, about. */
   readonly memoryLimitBytes: number;
+  readonly ownMemoryBytes: number;
   /** Undefined: what is stored is in clear. */
   readonly encryption: { readonly isSettled: boolean } | undefined;
   /** Turns of the event loop that took long, by what took the most of them; undefined: nobody watches. */

@@ -84,6 +84,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     storeLevels: [],
     storeMemoryBytes: 0,
     memoryLimitBytes: 0,
+    ownMemoryBytes: 0,
     encryption: undefined,
     heldTurns: new Map([['xack', { turns: 3, processorMs: 400, longestMs: 200 }]]),
     clock: { offsetMs: 600_000, errorMs: 2, isOff: true, peers: [1, 2] },

@@ -6,6 +6,7 @@ import {
   type Clock,
   type Millis,
   type NodeId,
+  ownMemoryBytes,
   type Random,
   type Scheduler,
   type WorkNotes,
@@ -256,7 +257,7 @@ export class ServerState implements ServerContext {
     this.lastChainSource = options.random.bytes(4).readUInt32BE(0);
     this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
-    this.startupBytes = process.memoryUsage.rss();
+    this.startupBytes = ownMemoryBytes();
     const commands = new RuleCommands(options.table);
     const newChannels = (): boolean => this.config.remembered.get('acl-pubsub-default') === 'allchannels';
     const environment: UserEnvironment = {

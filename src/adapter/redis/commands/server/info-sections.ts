@@ -71,7 +71,8 @@ function memory(state: ServerContext): InfoField[] {
   const { config } = state;
   const scripts = state.scripts.figures();
   const figures = memoryFigures(state);
-  const { usedBytes, peakBytes, startupBytes, heapBytes, heapReservedBytes, bufferBytes, clientBytes } = figures;
+  const { usedBytes, residentBytes, peakBytes, startupBytes, heapBytes, heapReservedBytes, bufferBytes, clientBytes } =
+    figures;
   const overheadBytes = Math.min(usedBytes, startupBytes + clientBytes);
   const datasetBytes = usedBytes - overheadBytes;
   const percent = (part: number, whole: number) => `${(whole <= 0 ? 0 : (part / whole) * 100).toFixed(2)}%`;
@@ -81,7 +82,7 @@ function memory(state: ServerContext): InfoField[] {
   ];
   return [
     ...both('used_memory', usedBytes),
-    ...both('used_memory_rss', usedBytes),
+    ...both('used_memory_rss', residentBytes),
     ...both('used_memory_peak', peakBytes),
     ['used_memory_peak_perc', percent(usedBytes, peakBytes)],
     ['used_memory_overhead', overheadBytes],

@@ -1,9 +1,12 @@
 /** What the memory of the process is used for, as far as anybody can tell. What it takes of the machine is what is used: most lies outside of the heap. */
+import { ownMemoryBytes } from '../../../../platform/index.ts';
 import type { ServerContext } from '../../command/index.ts';
 
 export interface MemoryFigures {
-  /** Taken of the machine. */
+  /** Taken of the machine, see `ownMemoryBytes`. */
   readonly usedBytes: number;
+  /** With pages of files that are mapped. */
+  readonly residentBytes: number;
   /** The most since the start. */
   readonly peakBytes: number;
   /** When the server was made. */
@@ -27,7 +30,8 @@ export function memoryFigures({ connections, startupBytes }: ServerContext): Mem
   for (const { queryBufferBytes, unreadReplyBytes } of connections.values())
     clientBytes += queryBufferBytes + unreadReplyBytes;
   return {
-    usedBytes: rss,
+    usedBytes: ownMemoryBytes(),
+    residentBytes: rss,
     peakBytes: Math.max(rss, process.resourceUsage().maxRSS * BYTES_PER_KIB),
     startupBytes,
     heapBytes: heapUsed + external,
