@@ -41,3 +41,11 @@ export function childrenCpuSeconds(): number {
   }
   return seconds;
 }
+
+/** What all processors of the machine did since it began. */
+export function machineCpuSeconds(): { readonly busySeconds: number; readonly allSeconds: number } {
+  // user nice system idle iowait irq softirq steal
+  const ticks = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0]!.split(/\s+/).slice(1, 9).map(Number);
+  const all = ticks.reduce((sum, each) => sum + each, 0);
+  return { busySeconds: (all - ticks[3]! - ticks[4]!) / TICKS_PER_SECOND, allSeconds: all / TICKS_PER_SECOND };
+}

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:curves`: throughput against clients, latency against load, and cost against the number of keys, of a kvorum cluster of three
- * beside redis-server and an etcd cluster of three in the same run, drawn as SVG beside docs/performance.md.
+ * beside redis-server and an etcd cluster of three in the same run, drawn as SVG; docs/performance.md shows those of docs/performance.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
@@ -8,11 +8,14 @@ import { formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
 import { type Chart, chartSvg, type Series } from './chart.ts';
 import { machine } from './machine.ts';
 import { count } from './options.ts';
+import { othersClock, QUIET_SHARE } from './others.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, type Peer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
+import { formatCpu, type RoleTimes, totalUs, withRoleTimes } from './role-cpu.ts';
 import { isInstalled, Scratch } from './scratch.ts';
+import { QUIET_ADVICE } from './spread.ts';
 
 type Operation = 'set' | 'get';
 
@@ -20,7 +23,11 @@ interface Sample extends LoadFigures {
   readonly system: Peer['name'];
   readonly operation: Operation;
   readonly clients: number;
+  /** Keys that are there, and that the commands draw from. */
   readonly keyCount: number;
+  readonly cpu: RoleTimes;
+  /** Of all processes of the system together, a command. */
+  readonly cpuUs: number;
 }
 
 const SYSTEMS: readonly { readonly name: Peer['name']; readonly program: string; readonly colour: string }[] = [
@@ -31,7 +38,8 @@ const SYSTEMS: readonly { readonly name: Peer['name']; readonly program: string;
 const OPERATIONS: readonly Operation[] = ['set', 'get'];
 const CLIENTS = [1, 2, 5, 10, 25, 50, 100, 200];
 const USUAL_CLIENTS = 50;
-const KEY_COUNTS = [1, 1000, 10_000, 100_000, 1_000_000];
+const KEY_COUNTS = [1_000, 10_000, MANY_KEYS, 1_000_000];
+const QUICK_KEY_COUNTS = [1_000, MANY_KEYS];
 const WARM_UP_SECONDS = 8;
 
 interface Options {
@@ -49,8 +57,9 @@ async function measure(peer: Peer, options: Options): Promise<Sample[]> {
   const samples: Sample[] = [];
   const load = async (operation: Operation, clients: number, keyCount: number): Promise<void> => {
     const spec: LoadSpec = { operation, clients, keyCount, pipeline: 1, seconds: options.seconds };
-    const figures = await peer.load(spec);
-    samples.push({ system: peer.name, operation, clients, keyCount, ...figures });
+    const processes = peer.processes();
+    const { figures, cpu } = await withRoleTimes(processes, () => peer.load(spec));
+    samples.push({ system: peer.name, operation, clients, keyCount, ...figures, cpu, cpuUs: totalUs(processes, cpu) });
     const what = `${operation.toUpperCase()}, ${clients} clients, ${formatCount(keyCount)} keys`;
     console.error(
       `  ${peer.name.padEnd(6)}  ${what}: ${formatCount(figures.perSecond)}/s, p99 ${formatMs(figures.p99Ms)}`,
@@ -60,11 +69,13 @@ async function measure(peer: Peer, options: Options): Promise<Sample[]> {
   try {
     const seconds = options.quick ? 1 : WARM_UP_SECONDS;
     for (const operation of OPERATIONS)
-      await peer.load({ operation, clients: USUAL_CLIENTS, keyCount: MANY_KEYS, pipeline: 1, seconds });
-    for (const operation of OPERATIONS)
-      for (const clients of options.quick ? [1, USUAL_CLIENTS] : CLIENTS) await load(operation, clients, MANY_KEYS);
-    for (const keyCount of options.quick ? [1, 1000] : KEY_COUNTS)
-      for (const operation of OPERATIONS) if (keyCount !== MANY_KEYS) await load(operation, USUAL_CLIENTS, keyCount);
+      await peer.load({ operation, clients: USUAL_CLIENTS, keyCount: 1_000, pipeline: 1, seconds });
+    for (const keyCount of options.quick ? QUICK_KEY_COUNTS : KEY_COUNTS) {
+      // Those that are there are written once more; what is drawn must not be missing.
+      await peer.fill(keyCount);
+      const clientCounts = keyCount !== MANY_KEYS ? [USUAL_CLIENTS] : options.quick ? [1, USUAL_CLIENTS] : CLIENTS;
+      for (const operation of OPERATIONS) for (const clients of clientCounts) await load(operation, clients, keyCount);
+    }
   } finally {
     await peer.stop();
   }
@@ -89,7 +100,7 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
     seriesOf(
       samples.filter((sample) => sample.operation === operation).toSorted((a, b) => a.keyCount - b.keyCount),
       ({ clients }) => clients === USUAL_CLIENTS,
-      ({ keyCount, perSecond }) => [keyCount, 1e6 / perSecond],
+      ({ keyCount, cpuUs }) => [keyCount, cpuUs],
     );
   return OPERATIONS.flatMap((operation): [string, Chart][] => {
     const name = operation.toUpperCase();
@@ -118,9 +129,9 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
       [
         `${operation}-keys`,
         {
-          title: `${name}: microseconds of the machine a command, by keys`,
+          title: `${name}: processor time of a command, by keys that are there`,
           x: { title: 'keys', isLogarithmic: true },
-          y: { title: 'microseconds a command', isLogarithmic: true },
+          y: { title: 'us of all nodes together', isLogarithmic: false },
           series: byKeys(operation),
         },
       ],
@@ -129,7 +140,7 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
 }
 
 function table(samples: readonly Sample[]): string {
-  const rows = samples.map(({ system, operation, clients, keyCount, perSecond, p50Ms, p99Ms }) => [
+  const rows = samples.map(({ system, operation, clients, keyCount, perSecond, p50Ms, p99Ms, cpuUs }) => [
     operation.toUpperCase(),
     system,
     String(clients),
@@ -137,18 +148,31 @@ function table(samples: readonly Sample[]): string {
     formatCount(perSecond),
     formatMs(p50Ms),
     formatMs(p99Ms),
+    cpuUs.toFixed(1),
   ]);
-  const heading = ['', 'system', 'clients', 'keys', 'a second', 'p50', 'p99'];
-  return formatTable([heading, ...rows], ['left', 'left', 'right', 'right', 'right', 'right', 'right']);
+  const heading = ['', 'system', 'clients', 'keys', 'a second', 'p50', 'p99', 'CPU us'];
+  const costs = samples
+    .filter(({ clients }) => clients === USUAL_CLIENTS)
+    .map(({ system, operation, keyCount, cpu }) => ({
+      load: `${operation.toUpperCase()}, ${formatCount(keyCount)} keys`,
+      system,
+      rounds: [cpu],
+    }));
+  const table = formatTable([heading, ...rows], ['left', 'left', ...heading.slice(2).map(() => 'right' as const)]);
+  return `${table}\n\n${formatCpu(costs)}`;
 }
 
 async function main(options: Options): Promise<void> {
   const scratch = new Scratch(options.folder);
   const samples: Sample[] = [];
+  let othersShare = 0;
   try {
     for (const { name, program } of SYSTEMS) {
-      if (await isInstalled(program)) samples.push(...(await measure(peerOf(name, scratch), options)));
-      else console.error(`NOT MEASURED: ${name}, because ${program} is not installed (see .ci/run)`);
+      if (await isInstalled(program)) {
+        const others = othersClock();
+        samples.push(...(await measure(peerOf(name, scratch), options)));
+        othersShare = Math.max(othersShare, others());
+      } else console.error(`NOT MEASURED: ${name}, because ${program} is not installed (see .ci/run)`);
     }
   } finally {
     await scratch.clean();
@@ -158,6 +182,7 @@ async function main(options: Options): Promise<void> {
   const result = { at: new Date().toISOString(), machine: machine(), secondsPerLoad: options.seconds, samples };
   writeFileSync(`${options.to}/curves.json`, `${JSON.stringify(result, undefined, 2)}\n`);
   console.log(`${table(samples)}\n\nDrawn in ${options.to}`);
+  if (othersShare > QUIET_SHARE) console.log(`\n${QUIET_ADVICE}`);
 }
 
 const program = new Command('npm run bench:curves --')

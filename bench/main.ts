@@ -4,15 +4,18 @@
  * machines are not comparable. Everything is on loopback, ends by itself and leaves only a file in bench/results.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { counted } from '../src/platform/index.ts';
 import { machine, rotated } from './machine.ts';
 import { count } from './options.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
-import { type LoadSpec, MANY_KEYS, ONE_KEY, type Peer, type ReplicatedPeer } from './peers/peer.ts';
+import { type LoadFigures, type LoadSpec, MANY_KEYS, ONE_KEY, type Peer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { buildReport, formatReport, MEASURES, type Measure, type Samples, type System } from './report.ts';
+import { formatCpu, type RoleTimes, withRoleTimes } from './role-cpu.ts';
 import { isInstalled, Scratch } from './scratch.ts';
 import { QUIET_ADVICE } from './spread.ts';
 
@@ -23,8 +26,11 @@ interface BenchOptions {
   readonly only?: readonly System[];
   readonly folder?: string;
   readonly json?: boolean;
+  readonly to?: string;
 }
 
+/** Of the file that docs/performance.md is made from. */
+const BENCH_FILE = 'bench.json';
 /** Every load before the first figure: code that is compiled as it runs takes that long to be what it will be for the rest of its life. */
 const WARM_UP_SECONDS = 12;
 /** A client that was busier than this may have been the limit itself. */
@@ -32,9 +38,31 @@ const CLIENT_LIMIT = 0.9;
 
 type MutableSamples = { [M in Measure]?: { [S in System]?: number[] } };
 
+interface PlainLoad {
+  readonly measure: Measure;
+  readonly operation: LoadSpec['operation'];
+  readonly pipeline?: number;
+  readonly keyCount?: number;
+}
+
+/** What every system does that can. */
+const LOADS: readonly PlainLoad[] = [
+  { measure: 'set', operation: 'set' },
+  { measure: 'setPipelined', operation: 'set', pipeline: 16 },
+  { measure: 'get', operation: 'get' },
+  { measure: 'incrHotKey', operation: 'incrHotKey' },
+  { measure: 'setSpread', operation: 'set', keyCount: MANY_KEYS },
+  { measure: 'setSpreadPipelined', operation: 'set', pipeline: 16, keyCount: MANY_KEYS },
+  { measure: 'getSpread', operation: 'get', keyCount: MANY_KEYS },
+];
+
+const canDo = (system: System, { operation, pipeline }: PlainLoad): boolean =>
+  system !== 'etcd' || (operation !== 'incrHotKey' && pipeline === undefined);
+
 /** Measures all systems once in turn. */
 class BenchRun {
   readonly samples: MutableSamples = {};
+  readonly cpu: { readonly measure: Measure; readonly system: System; readonly rounds: RoleTimes[] }[] = [];
   /** Highest share of its time that the Node.js load generator was busy, by system. */
   readonly clientBusy = new Map<System, number>();
   private readonly scratch: Scratch;
@@ -71,8 +99,19 @@ class BenchRun {
     console.error(`  ${system.padEnd(6)}  ${MEASURES[measure].title}: ${shown}`);
   }
 
-  private noteClient(system: System, busy: number | undefined): void {
-    if (busy !== undefined) this.clientBusy.set(system, Math.max(busy, this.clientBusy.get(system) ?? 0));
+  /** Runs a load, and notes its figure and what it costs. */
+  private async measure(peer: Peer, measure: Measure, load: () => Promise<LoadFigures>): Promise<void> {
+    const { figures, cpu } = await withRoleTimes(peer.processes(), load);
+    this.record(measure, peer.name, MEASURES[measure].unit === 'ms' ? figures.p50Ms : figures.perSecond);
+    let line = this.cpu.find((other) => other.measure === measure && other.system === peer.name);
+    if (line === undefined) {
+      line = { measure, system: peer.name, rounds: [] };
+      this.cpu.push(line);
+    }
+    line.rounds.push(cpu);
+    const { clientBusy } = figures;
+    if (clientBusy !== undefined)
+      this.clientBusy.set(peer.name, Math.max(clientBusy, this.clientBusy.get(peer.name) ?? 0));
   }
 
   private spec(operation: LoadSpec['operation'], pipeline = 1, keyCount = ONE_KEY): LoadSpec {
@@ -80,27 +119,22 @@ class BenchRun {
   }
 
   /** Steady state is what is compared: caches are filled, hot code is compiled, logs have their first segments. */
-  private async warmUp(peer: Peer, operations: readonly LoadSpec['operation'][]): Promise<void> {
-    for (const operation of operations) await peer.load({ ...this.spec(operation), seconds: this.warmUpSeconds });
+  private async measureLoads(peer: Peer): Promise<void> {
+    const loads = LOADS.filter((load) => canDo(peer.name, load));
+    for (const operation of new Set(loads.map((load) => load.operation)))
+      await peer.load({ ...this.spec(operation), seconds: this.warmUpSeconds });
+    for (const { measure, operation, pipeline, keyCount } of loads)
+      await this.measure(peer, measure, () => peer.load(this.spec(operation, pipeline, keyCount)));
   }
 
   private async measureKvorum(): Promise<void> {
     const peer = new KvorumPeer(this.scratch);
     await peer.start();
     try {
-      await this.warmUp(peer, ['set', 'get', 'incrHotKey']);
-      this.record('set', 'kvorum', (await peer.load(this.spec('set'))).perSecond);
-      this.record('setPipelined', 'kvorum', (await peer.load(this.spec('set', 16))).perSecond);
-      this.record('get', 'kvorum', (await peer.load(this.spec('get'))).perSecond);
-      this.record('incrHotKey', 'kvorum', (await peer.load(this.spec('incrHotKey'))).perSecond);
-      this.record('setSpread', 'kvorum', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
-      this.record('setSpreadPipelined', 'kvorum', (await peer.load(this.spec('set', 16, MANY_KEYS))).perSecond);
-      this.record('getSpread', 'kvorum', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
-      this.record('setThroughFollower', 'kvorum', (await peer.loadThroughFollower(this.spec('set'))).perSecond);
-      const sequential = await peer.sequentialSet(this.seconds);
-      this.record('sequentialP50', 'kvorum', sequential.p50Ms);
-      this.noteClient('kvorum', sequential.clientBusy);
-      await this.measureFailover(peer, 'kvorum');
+      await this.measureLoads(peer);
+      await this.measure(peer, 'setThroughFollower', () => peer.loadThroughFollower(this.spec('set')));
+      await this.measure(peer, 'sequentialP50', () => peer.sequentialSet(this.seconds));
+      this.record('failover', 'kvorum', await peer.failover());
     } finally {
       await peer.stop();
     }
@@ -110,14 +144,7 @@ class BenchRun {
     const peer = new RedisPeer(this.scratch);
     await peer.start();
     try {
-      await this.warmUp(peer, ['set', 'get', 'incrHotKey']);
-      this.record('set', 'redis', (await peer.load(this.spec('set'))).perSecond);
-      this.record('setPipelined', 'redis', (await peer.load(this.spec('set', 16))).perSecond);
-      this.record('get', 'redis', (await peer.load(this.spec('get'))).perSecond);
-      this.record('incrHotKey', 'redis', (await peer.load(this.spec('incrHotKey'))).perSecond);
-      this.record('setSpread', 'redis', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
-      this.record('setSpreadPipelined', 'redis', (await peer.load(this.spec('set', 16, MANY_KEYS))).perSecond);
-      this.record('getSpread', 'redis', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
+      await this.measureLoads(peer);
     } finally {
       await peer.stop();
     }
@@ -127,24 +154,12 @@ class BenchRun {
     const peer = new EtcdPeer(this.scratch);
     await peer.start();
     try {
-      await this.warmUp(peer, ['set', 'get']);
-      const set = await peer.load(this.spec('set'));
-      this.record('set', 'etcd', set.perSecond);
-      const get = await peer.load(this.spec('get'));
-      this.record('get', 'etcd', get.perSecond);
-      this.record('setSpread', 'etcd', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
-      this.record('getSpread', 'etcd', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
-      const sequential = await peer.load({ ...this.spec('set'), clients: 1 });
-      this.record('sequentialP50', 'etcd', sequential.p50Ms);
-      for (const figures of [set, get]) this.noteClient('etcd', figures.clientBusy);
-      await this.measureFailover(peer, 'etcd');
+      await this.measureLoads(peer);
+      await this.measure(peer, 'sequentialP50', () => peer.load({ ...this.spec('set'), clients: 1 }));
+      this.record('failover', 'etcd', await peer.failover());
     } finally {
       await peer.stop();
     }
-  }
-
-  private async measureFailover(peer: ReplicatedPeer, system: System): Promise<void> {
-    this.record('failover', system, await peer.failover());
   }
 }
 
@@ -197,24 +212,29 @@ async function main(options: BenchOptions): Promise<number> {
   }
 
   const rows = buildReport(run.samples as Samples);
-  const written = new URL(
-    `./results/${new Date().toISOString().replaceAll(':', '-').slice(0, 19)}.json`,
-    import.meta.url,
-  );
+  const at = new Date().toISOString();
+  const name = options.to === undefined ? `${at.replaceAll(':', '-').slice(0, 19)}.json` : BENCH_FILE;
+  const folder = options.to ?? fileURLToPath(new URL('./results', import.meta.url));
   const result = {
-    at: new Date().toISOString(),
+    at,
     machine: machine(),
     rounds,
     secondsPerLoad: seconds,
     clientBusy: Object.fromEntries(run.clientBusy),
     rows,
+    cpu: run.cpu,
   };
-  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, name), `${JSON.stringify(result, undefined, 2)}\n`);
 
   if (options.json) console.log(JSON.stringify(result, undefined, 2));
   else {
-    console.log(`\n${formatReport(rows)}\n`);
+    const costs = run.cpu.map(({ measure, system, rounds: all }) => ({
+      load: MEASURES[measure].title,
+      system,
+      rounds: all,
+    }));
+    console.log(`\n${formatReport(rows)}\n\n${formatCpu(costs)}\n`);
     console.log(
       `Medians of ${counted(rounds, 'round')}, ${seconds} s each load, 100-byte values, everything on one machine.`,
     );
@@ -223,7 +243,7 @@ async function main(options: BenchOptions): Promise<number> {
       const verdict = busy < CLIENT_LIMIT ? 'not the limit' : 'POSSIBLY THE LIMIT: the figures may be too low';
       console.log(`The ${system} load generator was busy at most ${Math.round(busy * 100)} % of the time: ${verdict}.`);
     }
-    console.log(`Written to bench/results/${written.pathname.split('/').at(-1)}`);
+    console.log(`Written to ${join(folder, name)}`);
   }
   return rows.some(({ bar }) => bar?.passed === false && bar.isQuiet) ? 1 : 0;
 }
@@ -235,6 +255,7 @@ const program = new Command('npm run bench --')
   .option('-q, --quick', 'one round of one second a load: shows that everything works, not what is fast')
   .option('--only <systems>', 'comma-separated: kvorum, redis, etcd', systemList)
   .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
+  .option('--to <folder>', `keep the figures there as ${BENCH_FILE} (default: bench/results, by the time of day)`)
   .option('--json', 'print the result file instead of the table');
 program.parse();
 process.exit(await main(program.opts<BenchOptions>()));

@@ -1,7 +1,8 @@
 /** From what `bench:many-keys` has measured to its tables and verdicts. Pure. */
 import { type Align, formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
+import { type CpuLine, formatCpu } from './role-cpu.ts';
 import { areQuiet, median, QUIET_ADVICE, rangeOf, verdictOf } from './spread.ts';
-import { meanTimes, sumOf, THREAD_KINDS, type ThreadTimes } from './thread-cpu.ts';
+import { sumOf, type ThreadTimes } from './thread-cpu.ts';
 
 /** This program, the release that it is held against, and one redis-server that syncs every write. */
 export const BUILDS = ['now', '0.1.0', 'redis'] as const;
@@ -93,7 +94,7 @@ const NUMBERS: readonly Align[] = ['left', 'left', ...new Array<Align>(20).fill(
 export function formatManyKeys(samples: ManyKeysSamples): string {
   const { loads, pipes } = samples;
   const rates: string[][] = [['load', 'build', 'a second: min / median / max']];
-  const threads: string[][] = [['load', 'build', 'node', 'CPU, us', ...THREAD_KINDS]];
+  const costs: CpuLine[] = [];
   for (const [load, { title }] of Object.entries(LOADS)) {
     for (const build of BUILDS) {
       const own = loads.filter((each) => each.load === load && each.build === build);
@@ -106,18 +107,8 @@ export function formatManyKeys(samples: ManyKeysSamples): string {
           formatCount,
         ),
       ]);
-      for (const place of ['leader', 'follower'] as const) {
-        const all = own.flatMap((each) => (each[place] ? [each[place]] : []));
-        if (all.length === 0) continue;
-        const mean = meanTimes(all);
-        threads.push([
-          title,
-          build,
-          place,
-          sumOf(mean).toFixed(1),
-          ...THREAD_KINDS.map((kind) => mean[kind].toFixed(1)),
-        ]);
-      }
+      const rounds = own.flatMap(({ leader, follower }) => (leader && follower ? [{ leader, follower }] : []));
+      if (rounds.length > 0) costs.push({ load: title, system: build, rounds });
     }
   }
   const pipeRows: string[][] = [['build', 'a million keys, s: min / median / max', 'SET then: p50', 'p99']];
@@ -138,6 +129,6 @@ export function formatManyKeys(samples: ManyKeysSamples): string {
   const verdicts = verdictsOf(samples);
   const judged = verdicts.map(({ text, passed, isQuiet }) => `${verdictOf(passed, isQuiet).padEnd(10)}  ${text}`);
   if (verdicts.some(({ isQuiet }) => !isQuiet)) judged.push('', QUIET_ADVICE);
-  const tables = [formatTable(rates, NUMBERS), formatTable(threads, ['left', 'left', 'left', ...NUMBERS.slice(2)])];
+  const tables = [formatTable(rates, NUMBERS), formatCpu(costs)];
   return [...tables, formatTable(pipeRows, ['left', 'right', 'right', 'right']), judged.join('\n')].join('\n\n');
 }

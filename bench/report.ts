@@ -1,6 +1,6 @@
 /** From samples to verdicts to one table. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
-import { areQuiet, median, rangeOf, verdictOf } from './spread.ts';
+import { areQuiet, median, rangeOf, ratiosOf, ratioText, verdictOf } from './spread.ts';
 
 export type System = 'kvorum' | 'redis' | 'etcd';
 
@@ -36,8 +36,8 @@ export interface ReportRow {
   readonly unit: 'perSecond' | 'ms';
   readonly median: { readonly [S in System]?: number };
   readonly samples: { readonly [S in System]?: readonly number[] };
-  /** kvorum's median over the peer's. */
-  readonly ratio: { readonly redis?: number; readonly etcd?: number };
+  /** kvorum's figure over the peer's, round by round. */
+  readonly ratios: { readonly redis: readonly number[]; readonly etcd: readonly number[] };
   /** Undefined when there is none, or when a peer that it needs was not measured. */
   readonly bar: BarResult | undefined;
 }
@@ -101,7 +101,7 @@ export function buildReport(samples: Samples): ReportRow[] {
       ...MEASURES[measure],
       median: { kvorum, redis, etcd },
       samples: bySystem,
-      ratio: { redis: redis && kvorum / redis, etcd: etcd && kvorum / etcd },
+      ratios: { redis: ratiosOf(bySystem.kvorum, bySystem.redis), etcd: ratiosOf(bySystem.kvorum, bySystem.etcd) },
       bar: bar === undefined || passed === undefined ? undefined : { text: bar.text, passed, isQuiet },
     });
   }
@@ -119,15 +119,14 @@ export function formatReport(rows: readonly ReportRow[]): string {
     const text = rangeOf(row.samples[system] ?? [], shown);
     return text === '-' ? text : `${text}${unit}`;
   };
-  const ratio = (figure: number | undefined): string => (figure === undefined ? '-' : `${figure.toFixed(2)}x`);
   const heading = ['measure', 'kvorum', 'redis', 'etcd', 'vs redis', 'vs etcd', 'bar', 'verdict'];
   const lines = rows.map((row) => [
     row.title,
     value(row, 'kvorum'),
     value(row, 'redis'),
     value(row, 'etcd'),
-    ratio(row.ratio.redis),
-    ratio(row.ratio.etcd),
+    ratioText(row.ratios.redis),
+    ratioText(row.ratios.etcd),
     row.bar?.text ?? '-',
     verdictOf(row.bar?.passed, row.bar?.isQuiet),
   ]);

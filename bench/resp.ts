@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { OK, type Reply } from '../src/adapter/redis/protocol/reply.ts';
 import { ReplyWriter } from '../src/adapter/redis/protocol/reply-writer.ts';
 import { RespParser } from '../src/adapter/redis/protocol/resp-parser.ts';
+import { median } from './spread.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const COMMANDS = 400_000;
@@ -40,8 +41,6 @@ function perSecond(operations: number, run: () => void): number {
   run();
   return operations / ((performance.now() - started) / 1000);
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 function measure(what: string, rounds: number, operations: number, run: () => void): Figure {
   run();

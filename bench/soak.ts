@@ -7,13 +7,14 @@
  * more than a quarter, since what grows without bound keeps growing. The log takes the disk in files of 64 MiB, so one more of
  * them on each node is no growth.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
+import { memoryOf, openFileCount, usedBytes } from './node-use.ts';
 import { Scratch } from './scratch.ts';
 import { type Panel, plotSvg } from './soak-plot.ts';
 
@@ -35,39 +36,10 @@ interface Sample {
   readonly refusals: number;
 }
 
-/** Bytes that a folder takes, as the file system counts them. Files that go while it looks are nobody's loss. */
-function usedBytes(folder: string): number {
-  let bytes = 0;
-  let entries: string[] = [];
-  try {
-    entries = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  } catch {
-    return 0;
-  }
-  for (const entry of entries) {
-    try {
-      const facts = statSync(join(folder, entry));
-      if (facts.isFile()) bytes += facts.blocks * 512;
-    } catch {}
-  }
-  return bytes;
-}
-
 /** Resident memory of a process; 0 when it is gone. */
 function residentBytes(pid: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
-  }
-}
-
-function openFileCount(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).length;
-  } catch {
-    return 0;
-  }
+  const { ownBytes, mappedBytes } = memoryOf(pid);
+  return ownBytes + mappedBytes;
 }
 
 /** Clients that overwrite the same keys for ever. */

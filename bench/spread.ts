@@ -8,8 +8,9 @@ export const QUIET_SPREAD = 1.25;
 
 /** What to do about a figure that is not judged. */
 export const QUIET_ADVICE = [
-  `Not judged is what has rounds that differ by more than ${QUIET_SPREAD}x: the machine is not quiet. Stop what else runs (look with \`top\`), let its`,
-  'disk come to rest (`iostat 1`), fix its clock rate (`cpupower frequency-set -g performance`), and measure more rounds: --rounds 7.',
+  `Not judged is what has rounds that differ by more than ${QUIET_SPREAD}x, or was measured while others used a tenth of the processors: the machine is not quiet.`,
+  'Stop what else runs (look with `top`), let its disk come to rest (`iostat 1`), fix its clock rate (`cpupower frequency-set -g performance`), and measure',
+  'more rounds where there are any: --rounds 7.',
 ].join('\n');
 
 /** Largest over smallest; 1 of a single round, which says nothing. */
@@ -40,3 +41,11 @@ export function verdictOf(passed: boolean | undefined, isQuiet = true): string {
   if (!isQuiet) return 'not judged';
   return passed ? 'pass' : 'FAIL';
 }
+
+/** Ours over theirs, of each round that has both. */
+export const ratiosOf = (ours: readonly number[] = [], theirs: readonly number[] = []): number[] =>
+  ours.slice(0, theirs.length).map((value, round) => value / theirs[round]!);
+
+/** `0.35 / 0.38 / 0.41x`, `-` of none. */
+export const ratioText = (ratios: readonly number[]): string =>
+  ratios.length === 0 ? '-' : `${rangeOf(ratios, (ratio) => ratio.toFixed(2))}x`;

@@ -12,13 +12,14 @@ import { Command, InvalidArgumentError } from 'commander';
 import { Redis } from 'ioredis';
 import { formatCount, formatTable } from '../cmd/cli/table.ts';
 import type { ClusterMember } from '../cmd/cluster/index.ts';
-import { cpuSecondsOf } from './cpu.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
 import { MANY_KEYS, ONE_KEY } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { redisBenchmark } from './peers/redis-benchmark.ts';
+import { type CpuLine, formatCpu, type RoleTimes, withRoleTimes } from './role-cpu.ts';
 import { freePortRange, Scratch } from './scratch.ts';
-import { areQuiet, median, QUIET_ADVICE, rangeOf, verdictOf } from './spread.ts';
+import { areQuiet, median, QUIET_ADVICE, rangeOf, ratioText, verdictOf } from './spread.ts';
+import { sumOf, type ThreadClock, type ThreadTimes, threadClock, timesBetween } from './thread-cpu.ts';
 
 const NODES = 3;
 const CLIENTS = 50;
@@ -69,7 +70,7 @@ interface BenchOptions {
 /** What the nodes have done since they began. */
 interface Work {
   readonly commands: number;
-  readonly cpuSeconds: readonly number[];
+  readonly clocks: readonly ThreadClock[];
   readonly frames: number;
   readonly frameBytes: number;
 }
@@ -78,7 +79,7 @@ interface Work {
 interface Measured {
   readonly perSecond: number;
   /** By node, microseconds a command. */
-  readonly cpuMicros: readonly number[];
+  readonly cpu: readonly ThreadTimes[];
   readonly framesPerCommand: number;
   readonly bytesPerCommand: number;
 }
@@ -125,7 +126,7 @@ class MeasuredCluster {
     const commands = after.commands - before.commands;
     return {
       perSecond,
-      cpuMicros: after.cpuSeconds.map((spent, at) => ((spent - before.cpuSeconds[at]!) * 1e6) / commands),
+      cpu: after.clocks.map((clock, at) => timesBetween(before.clocks[at]!, clock, commands)),
       framesPerCommand: (after.frames - before.frames) / commands,
       bytesPerCommand: (after.frameBytes - before.frameBytes) / commands,
     };
@@ -144,7 +145,7 @@ class MeasuredCluster {
     const sum = (pick: (one: Counters) => number): number => counted.reduce((total, one) => total + pick(one), 0);
     return {
       commands: sum(({ commands }) => commands),
-      cpuSeconds: this.members.map(({ nodeId }) => cpuSecondsOf(this.nodes.cluster.process(nodeId)!.pid!)),
+      clocks: this.members.map(({ nodeId }) => threadClock(this.nodes.cluster.process(nodeId)!.pid!)),
       frames: sum(({ frames }) => frames),
       frameBytes: sum(({ frameBytes }) => frameBytes),
     };
@@ -178,7 +179,7 @@ const two = (value: number): string => value.toFixed(2);
 
 /** Ratios of rounds, and whether their median meets a bar. */
 function judged(ratios: readonly number[], bar: Bar | undefined): string {
-  const shown = `${rangeOf(ratios, two)}x`;
+  const shown = ratioText(ratios);
   if (bar === undefined) return shown;
   const { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = bar;
   const ratio = median(ratios);
@@ -187,14 +188,17 @@ function judged(ratios: readonly number[], bar: Bar | undefined): string {
   return `${shown} ${verdictOf(ratio >= atLeast && ratio <= atMost, isQuiet)} (${text})`;
 }
 
-const micros = (values: readonly number[]): string => median(values).toFixed(1);
+const micros = (all: readonly ThreadTimes[]): string => median(all.map(sumOf)).toFixed(1);
+const rate = (all: readonly number[]): string => `${rangeOf(all, formatCount)}/s`;
 
 /** At the leader, and through a follower. */
 async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<void> {
   const cluster = await MeasuredCluster.start(scratch, 0);
   const [leader, follower] = cluster.byRole;
   const placeOf = (member: ClusterMember): number => cluster.members.indexOf(member);
-  const both = ({ cpuMicros }: Measured): number => cpuMicros[placeOf(leader)]! + cpuMicros[placeOf(follower)]!;
+  const both = ({ cpu }: Measured): number => sumOf(cpu[placeOf(leader)]!) + sumOf(cpu[placeOf(follower)]!);
+  const costs: CpuLine[] = [];
+  const roles = ({ cpu }: Measured) => ({ leader: cpu[placeOf(leader)]!, follower: cpu[placeOf(follower)]! });
   const rows = [
     [
       'one group, 50 clients',
@@ -218,14 +222,14 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
     }
     rows.push([
       load.title,
-      `${formatCount(median(direct.map(({ perSecond }) => perSecond)))}/s`,
-      `${formatCount(median(through.map(({ perSecond }) => perSecond)))}/s`,
+      rate(direct.map(({ perSecond }) => perSecond)),
+      rate(through.map(({ perSecond }) => perSecond)),
       judged(
         through.map(({ perSecond }, round) => perSecond / direct[round]!.perSecond),
         load.bars.rate,
       ),
-      micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(leader)]!)),
-      micros(through.map(({ cpuMicros }) => cpuMicros[placeOf(follower)]!)),
+      micros(through.map(({ cpu }) => cpu[placeOf(leader)]!)),
+      micros(through.map(({ cpu }) => cpu[placeOf(follower)]!)),
       judged(
         through.map((measured, round) => both(measured) / both(direct[round]!)),
         load.bars.cpu,
@@ -233,9 +237,11 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
       two(median(through.map(({ framesPerCommand }) => framesPerCommand))),
       median(through.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
     ]);
+    costs.push({ load: load.title, system: 'at the leader', rounds: direct.map(roles) });
+    costs.push({ load: load.title, system: 'through the follower', rounds: through.map(roles) });
   }
   await cluster.nodes.stop();
-  console.log(`\n${formatTable(rows)}`);
+  console.log(`\n${formatTable(rows)}\n\n${formatCpu(costs)}`);
   console.log('CPU in microseconds a command, through a follower; its ratio is of both nodes together.');
 }
 
@@ -247,6 +253,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
   const alone = await MeasuredCluster.start(scratch, 0);
   const asked = cluster.members[0]!;
   const [leader] = alone.byRole;
+  const costs: CpuLine[] = [];
   const spec = (load: Load, forSeconds: number) => ({ ...load, clients: CLIENTS, seconds: forSeconds });
   const rows = [
     [
@@ -267,35 +274,42 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
     await redis.load(spec(load, warmUp));
     const here: Measured[] = [];
     const peers: number[] = [];
+    const peerCpu: RoleTimes[] = [];
     const aware: number[] = [];
     const single: number[] = [];
     for (let round = 0; round < rounds; round++) {
       here.push(await cluster.load(asked, load, seconds));
-      peers.push((await redis.load(spec(load, seconds))).perSecond);
+      const { figures, cpu } = await withRoleTimes(redis.processes(), () => redis.load(spec(load, seconds)));
+      peers.push(figures.perSecond);
+      peerCpu.push(cpu);
       aware.push(await cluster.loadAware(load, seconds));
       single.push((await alone.load(leader, load, seconds)).perSecond);
     }
     rows.push([
       load.title,
-      `${formatCount(median(here.map(({ perSecond }) => perSecond)))}/s`,
+      rate(here.map(({ perSecond }) => perSecond)),
       judged(
         here.map(({ perSecond }, round) => perSecond / peers[round]!),
         load.bars.rate,
       ),
-      cluster.members.map((_, at) => micros(here.map(({ cpuMicros }) => cpuMicros[at]!))).join(', '),
+      cluster.members.map((_, at) => micros(here.map(({ cpu }) => cpu[at]!))).join(', '),
       two(median(here.map(({ framesPerCommand }) => framesPerCommand))),
       median(here.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
-      `${formatCount(median(aware))}/s`,
+      rate(aware),
       judged(
         aware.map((perSecond, round) => perSecond / single[round]!),
         AWARE_BAR,
       ),
     ]);
+    const nodeOf = (at: number): string => (cluster.members[at] === asked ? 'asked node' : `node ${at + 1}`);
+    const byNode = ({ cpu }: Measured) => Object.fromEntries(cpu.map((times, at) => [nodeOf(at), times]));
+    costs.push({ load: load.title, system: 'three groups', rounds: here.map(byNode) });
+    costs.push({ load: load.title, system: 'redis', rounds: peerCpu });
   }
   await cluster.nodes.stop();
   await alone.nodes.stop();
   await redis.stop();
-  console.log(`\n${formatTable(rows)}`);
+  console.log(`\n${formatTable(rows)}\n\n${formatCpu(costs)}`);
 }
 
 const atLeastOne = (text: string): number => {

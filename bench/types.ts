@@ -30,8 +30,10 @@ import { measureWakeUps } from './collections/wake-up.ts';
 import { machine, rotated } from './machine.ts';
 import { count } from './options.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
+import type { LoadFigures } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { benchmarkCommand } from './peers/redis-benchmark.ts';
+import { type Processes, type RoleTimes, withRoleTimes } from './role-cpu.ts';
 import { isInstalled, Scratch } from './scratch.ts';
 import { QUIET_ADVICE } from './spread.ts';
 
@@ -69,6 +71,7 @@ interface Target {
   port(): number;
   /** Of each of three nodes, `port` first. */
   ports(): readonly [number, number, number];
+  processes(): readonly Processes[];
   stop(): Promise<void>;
 }
 
@@ -81,6 +84,7 @@ function targets(scratch: Scratch): Target[] {
       start: () => kvorum.start(),
       port: () => kvorum.leaderPort(),
       ports: () => kvorum.nodePorts(),
+      processes: () => kvorum.processes(),
       stop: () => kvorum.stop(),
     },
     {
@@ -88,6 +92,7 @@ function targets(scratch: Scratch): Target[] {
       start: () => redis.start(),
       port: () => redis.port,
       ports: () => [redis.port, redis.port, redis.port],
+      processes: () => redis.processes(),
       stop: () => redis.stop(),
     },
   ];
@@ -100,6 +105,7 @@ class TypesRun {
   readonly longReads: LongReadSample[] = [];
   readonly wakeUps: WakeUpSample[] = [];
   readonly publishing: PublishSample[] = [];
+  readonly cpu: { readonly load: string; readonly system: TypesSystem; readonly rounds: RoleTimes[] }[] = [];
   private readonly scratch: Scratch;
   private readonly options: TypesOptions;
   private readonly measures: readonly TypeMeasure[];
@@ -125,7 +131,9 @@ class TypesRun {
         if (filling !== undefined && !filled.has(name))
           await fill(target.port(), fillingCommands(filling, this.options.quick ? QUICK_SHARE : 1));
         filled.add(name);
-        this.record(target.system, measure, await this.load(target, measure, this.options.seconds));
+        const load = (): Promise<LoadFigures> => this.load(target, measure, this.options.seconds);
+        const { figures, cpu } = await withRoleTimes(target.processes(), load);
+        this.record(target.system, measure, figures.perSecond, cpu);
       }
       await this.measureWholeKeys(target);
       await this.measureLongRead(target);
@@ -135,22 +143,25 @@ class TypesRun {
     }
   }
 
-  private async load(target: Target, measure: TypeMeasure, seconds: number): Promise<number> {
+  private async load(target: Target, measure: TypeMeasure, seconds: number): Promise<LoadFigures> {
     const { args, keyCount, pipeline = 1, isRising, isPopping, filling } = measure;
     if (isRising === true) {
       const commandOf = (at: number): string[] => [...args, String(at), drawnName(at)];
-      return (await loadInTurn(target.port(), CLIENTS, seconds, commandOf)).perSecond;
+      return loadInTurn(target.port(), CLIENTS, seconds, commandOf);
     }
     const load = { args, clients: CLIENTS, pipeline, keyCount, seconds };
     const there = isPopping === true && filling !== undefined && filling !== 'packedHashes' ? filling.count : Infinity;
     const mostCommands = this.options.quick ? QUICK_COMMANDS : there;
-    return (await benchmarkCommand(this.scratch, target.port(), { ...load, mostCommands })).perSecond;
+    return benchmarkCommand(this.scratch, target.port(), { ...load, mostCommands });
   }
 
-  private record(system: TypesSystem, { name, title }: TypeMeasure, perSecond: number): void {
+  private record(system: TypesSystem, { name, title }: TypeMeasure, perSecond: number, cpu: RoleTimes): void {
     const bySystem = this.rates[name] ?? {};
     this.rates[name] = bySystem;
     bySystem[system] = [...(bySystem[system] ?? []), perSecond];
+    const line = this.cpu.find((other) => other.load === title && other.system === system);
+    if (line === undefined) this.cpu.push({ load: title, system, rounds: [cpu] });
+    else line.rounds.push(cpu);
     console.error(`  ${system.padEnd(6)}  ${title}: ${formatCount(perSecond)}/s`);
   }
 
@@ -259,7 +270,7 @@ async function main(given: TypesOptions): Promise<number> {
     await scratch.clean();
   }
   const rows = typesRows(run.rates);
-  const { wholeKeys, longReads, wakeUps, publishing } = run;
+  const { wholeKeys, longReads, wakeUps, publishing, cpu } = run;
   const at = new Date().toISOString();
   const result = {
     at,
@@ -271,6 +282,7 @@ async function main(given: TypesOptions): Promise<number> {
     longReads,
     wakeUps,
     publishing,
+    cpu,
   };
   const written = new URL(`./results/types-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
   mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
@@ -278,7 +290,7 @@ async function main(given: TypesOptions): Promise<number> {
   if (options.json) console.log(JSON.stringify(result, undefined, 2));
   else
     console.log(
-      `\n${formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing })}\n\n${rows.every(({ isQuiet }) => isQuiet) ? '' : `${QUIET_ADVICE}\n\n`}Written to bench/results/${written.pathname.split('/').at(-1)}`,
+      `\n${formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing, cpu })}\n\n${rows.every(({ isQuiet }) => isQuiet) ? '' : `${QUIET_ADVICE}\n\n`}Written to bench/results/${written.pathname.split('/').at(-1)}`,
     );
   const ours = <T extends { readonly system: TypesSystem }>({ system }: T): boolean => system === 'kvorum';
   const hasPassed =

@@ -107,6 +107,7 @@ export async function loadInTurn(
     perSecond: latenciesUs.count / ((performance.now() - startedMs) / 1000),
     p50Ms: latenciesUs.percentile(50) / 1000,
     p99Ms: latenciesUs.percentile(99) / 1000,
+    commands: latenciesUs.count,
     clientBusy: performance.eventLoopUtilization(utilization).utilization,
   };
 }

@@ -1,6 +1,7 @@
 /** From samples of `bench:types` to rows, verdicts and a table. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
-import { areQuiet, median, rangeOf, verdictOf } from '../spread.ts';
+import { type CpuLine, formatCpu } from '../role-cpu.ts';
+import { areQuiet, median, rangeOf, ratiosOf, ratioText, verdictOf } from '../spread.ts';
 import { TYPE_MEASURES, type TypeMeasure } from './measures.ts';
 
 export type TypesSystem = 'kvorum' | 'redis';
@@ -47,6 +48,7 @@ export interface TypesResult {
   readonly longReads: readonly LongReadSample[];
   readonly wakeUps: readonly WakeUpSample[];
   readonly publishing: readonly PublishSample[];
+  readonly cpu: readonly CpuLine[];
 }
 
 export interface TypesRow {
@@ -124,15 +126,15 @@ export const arrivesInTime = ({ published, received, perSecond }: PublishSample)
 const RIGHT_OF_TITLE: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'left', 'left'];
 
 /** The tables. */
-export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing }: TypesResult): string {
+export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing, cpu }: TypesResult): string {
   const rate = (values: readonly number[] | undefined): string =>
     values === undefined || values.length === 0 ? '-' : `${rangeOf(values, formatCount)}/s`;
   const factor = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)}x`);
-  const rates = rows.map(({ title, samples, ratio, relative, bar, goal, passed, isQuiet }) => [
+  const rates = rows.map(({ title, samples, relative, bar, goal, passed, isQuiet }) => [
     title,
     rate(samples.kvorum),
     rate(samples.redis),
-    factor(ratio),
+    ratioText(ratiosOf(samples.kvorum, samples.redis)),
     factor(relative),
     bar === undefined ? '-' : `>= ${bar}x (goal ${goal}x)`,
     verdictOf(passed, isQuiet),
@@ -170,6 +172,7 @@ export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing }:
       [['50 clients', 'kvorum', 'redis', 'ratio', 'to SET, GET', 'bar', 'verdict'], ...rates],
       RIGHT_OF_TITLE,
     ),
+    formatCpu(cpu),
     formatTable(
       [['median', 'system', 'large', 'one element', 'verdict'], ...whole],
       ['left', 'left', 'right', 'right'],

@@ -1,6 +1,7 @@
 /** An etcd cluster of three members with its defaults. */
 import { createHistogram, performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Processes } from '../role-cpu.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import { EtcdClient } from './etcd-client.ts';
 import { measureFailover, type Survivor } from './failover.ts';
@@ -11,10 +12,14 @@ const MEMBERS = 3;
 const MAX_CONNECTIONS = 8;
 const WARM_UP_SECONDS = 0.5;
 const VALUE = Buffer.alloc(VALUE_BYTES, 'x');
+/** Operations of one transaction; etcd takes 128. */
+const KEYS_AT_ONCE = 100;
+
+const keyOf = (key: number): Buffer => Buffer.from(`key:${String(key).padStart(12, '0')}`);
 
 interface EtcdMember {
   readonly clientPort: number;
-  readonly server: { kill(signal?: NodeJS.Signals): Promise<void> };
+  readonly server: ReturnType<Scratch['serve']>;
 }
 
 export class EtcdPeer implements ReplicatedPeer {
@@ -51,8 +56,9 @@ export class EtcdPeer implements ReplicatedPeer {
       () => new EtcdClient(leader.clientPort),
     );
     try {
-      await this.runClients(clients, spec, WARM_UP_SECONDS);
-      return await this.runClients(clients, spec, spec.seconds);
+      const { commands: before } = await this.runClients(clients, spec, WARM_UP_SECONDS);
+      const figures = await this.runClients(clients, spec, spec.seconds);
+      return { ...figures, commands: before + figures.commands };
     } finally {
       for (const client of clients) client.close();
     }
@@ -76,19 +82,43 @@ export class EtcdPeer implements ReplicatedPeer {
     }
   }
 
+  async fill(keys: number): Promise<void> {
+    const client = new EtcdClient((await this.leader(START_TIMEOUT_MS)).clientPort);
+    let next = 0;
+    const write = async (): Promise<void> => {
+      while (next < keys) {
+        const from = next;
+        next = Math.min(keys, from + KEYS_AT_ONCE);
+        await client.putAll(
+          Array.from({ length: next - from }, (_, at) => keyOf(from + at)),
+          VALUE,
+        );
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: MAX_CONNECTIONS }, write));
+    } finally {
+      client.close();
+    }
+  }
+
+  processes(): readonly Processes[] {
+    return [{ role: 'member', pids: this.members.map(({ server }) => server.pid) }];
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.server.kill()));
     this.members = [];
   }
 
-  private async runClients(clients: readonly EtcdClient[], spec: LoadSpec, seconds: number): Promise<LoadFigures> {
+  private async runClients(clients: readonly EtcdClient[], spec: LoadSpec, seconds: number) {
     const latenciesUs = createHistogram();
     const startedMs = performance.now();
     const stopAtMs = startedMs + seconds * 1000;
     const utilization = performance.eventLoopUtilization();
     const loop = async (client: EtcdClient): Promise<void> => {
       for (let sentMs = performance.now(); sentMs < stopAtMs; ) {
-        const key = Buffer.from(`key:${String(Math.floor(Math.random() * spec.keyCount)).padStart(12, '0')}`);
+        const key = keyOf(Math.floor(Math.random() * spec.keyCount));
         await (spec.operation === 'set' ? client.put(key, VALUE) : client.get(key));
         const doneMs = performance.now();
         latenciesUs.record(Math.max(1, Math.round((doneMs - sentMs) * 1000)));
@@ -100,8 +130,9 @@ export class EtcdPeer implements ReplicatedPeer {
       perSecond: latenciesUs.count / ((performance.now() - startedMs) / 1000),
       p50Ms: latenciesUs.percentile(50) / 1000,
       p99Ms: latenciesUs.percentile(99) / 1000,
+      commands: latenciesUs.count,
       clientBusy: performance.eventLoopUtilization(utilization).utilization,
-    };
+    } satisfies LoadFigures;
   }
 
   /** The member that leads; waits for an election that is under way. */

@@ -3,10 +3,11 @@ import { Redis } from 'ioredis';
 import type { ClusterMember } from '../../cmd/cluster/index.ts';
 import { runLoad } from '../../cmd/load/index.ts';
 import { type LocalNodes, portOf, startLocalNodes } from '../local-nodes.ts';
+import type { Processes } from '../role-cpu.ts';
 import type { Scratch } from '../scratch.ts';
 import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from './failover.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, type ReplicatedPeer, VALUE_BYTES } from './peer.ts';
-import { waitForRedis } from './redis.ts';
+import { fillPort, waitForRedis } from './redis.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 
 const NODES = 3;
@@ -38,6 +39,18 @@ export class KvorumPeer implements ReplicatedPeer {
     return redisBenchmark(this.scratch, this.leaderPort(), spec);
   }
 
+  fill(keys: number): Promise<void> {
+    return fillPort(this.leaderPort(), keys);
+  }
+
+  processes(): readonly Processes[] {
+    const [leader, ...followers] = this.pids();
+    return [
+      { role: 'leader', pids: [leader!] },
+      { role: 'follower', pids: followers },
+    ];
+  }
+
   /** The same load through a node that has to forward every command. */
   loadThroughFollower(spec: LoadSpec): Promise<LoadFigures> {
     return redisBenchmark(this.scratch, portOf(this.followers()[0]!.addresses.redis), spec);
@@ -61,6 +74,7 @@ export class KvorumPeer implements ReplicatedPeer {
       perSecond: result.operationsPerSecond,
       p50Ms: result.latencyMs.p50,
       p99Ms: result.latencyMs.p99,
+      commands: result.operations,
       clientBusy: performance.eventLoopUtilization(elu).utilization,
     };
   }

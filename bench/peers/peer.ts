@@ -1,4 +1,5 @@
 /** One system under measurement. It is started fresh for every round and has the machine to itself while it is measured. */
+import type { Processes } from '../role-cpu.ts';
 
 /** Figures of one load. */
 export interface LoadFigures {
@@ -27,6 +28,10 @@ export interface Peer {
   /** Settles when it answers. */
   start(): Promise<void>;
   load(spec: LoadSpec): Promise<LoadFigures>;
+  /** Writes the first keys that loads draw from, each once. */
+  fill(keys: number): Promise<void>;
+  /** While it runs. */
+  processes(): readonly Processes[];
   stop(): Promise<void>;
 }
 

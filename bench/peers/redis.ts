@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runLoad } from '../../cmd/load/index.ts';
+import { fillCluster } from '../fill.ts';
+import type { Processes } from '../role-cpu.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
-import { type LoadFigures, type LoadSpec, type Peer, START_TIMEOUT_MS } from './peer.ts';
+import { type LoadFigures, type LoadSpec, type Peer, START_TIMEOUT_MS, VALUE_BYTES } from './peer.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 
 export class RedisPeer implements Peer {
@@ -11,7 +13,7 @@ export class RedisPeer implements Peer {
   private readonly scratch: Scratch;
   /** Once it has started. */
   port = 0;
-  private server: { kill(): Promise<void> } | undefined;
+  private server: ReturnType<Scratch['serve']> | undefined;
 
   constructor(scratch: Scratch) {
     this.scratch = scratch;
@@ -41,6 +43,14 @@ export class RedisPeer implements Peer {
     return redisBenchmark(this.scratch, this.port, spec);
   }
 
+  fill(keys: number): Promise<void> {
+    return fillPort(this.port, keys);
+  }
+
+  processes(): readonly Processes[] {
+    return this.server === undefined ? [] : [{ role: 'server', pids: [this.server.pid] }];
+  }
+
   async stop(): Promise<void> {
     await this.server?.kill();
     this.server = undefined;
@@ -60,4 +70,10 @@ export async function waitForRedis(port: number): Promise<void> {
       throw new Error(`nothing takes writes on port ${port} after ${START_TIMEOUT_MS / 1000} s`);
     await delay(50);
   }
+}
+
+/** Writes the keys that redis-benchmark draws from, through `127.0.0.1:port`. */
+export async function fillPort(port: number, keys: number): Promise<void> {
+  const options = { ports: [port], connections: 8, pipeline: 64, valueBytes: VALUE_BYTES, parts: 1, onPart: () => {} };
+  await fillCluster({ ...options, keys });
 }

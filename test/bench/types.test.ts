@@ -41,7 +41,7 @@ describe('the report of commands on collections', () => {
     assert.equal(isAsSmall({ ...small, largeMs: [5, 5, 5] }), false);
     assert.equal(answersMeanwhile(read), true);
     assert.equal(answersMeanwhile({ ...read, slowestPingMs: 301 }), false);
-    const nothing = { wakeUps: [], publishing: [] };
+    const nothing = { wakeUps: [], publishing: [], cpu: [] };
     const text = formatTypes({ rows, wholeKeys: [small], longReads: [read], ...nothing });
     assert.match(text, /^LPUSH, one list +16,000\/s +100,000\/s +0\.16x +0\.80x +>= 0\.7x \(goal 1x\) +pass$/m);
     const apart = typesRows({ set: { kvorum: [10_000, 20_000] }, lpush: { kvorum: [16_000] } });
@@ -61,7 +61,14 @@ describe('the report of commands on collections', () => {
     assert.equal(arrivesInTime(published), true);
     assert.equal(arrivesInTime({ ...published, perSecond: 40_000 }), false);
     assert.equal(arrivesInTime({ ...published, received: 999 }), false, 'lost messages are not quick ones');
-    const text = formatTypes({ rows, wholeKeys: [], longReads: [], wakeUps: [woken], publishing: [published] });
+    const text = formatTypes({
+      rows,
+      wholeKeys: [],
+      longReads: [],
+      wakeUps: [woken],
+      publishing: [published],
+      cpu: [],
+    });
     assert.match(text, /^BLPOP on another node +kvorum +4\.00 ms +2\.00 ms +pass$/m);
     assert.match(text, /^PUBLISH to three nodes +kvorum +60,000\/s +0 +pass$/m);
   });
