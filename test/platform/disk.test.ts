@@ -251,6 +251,48 @@ describe('a simulated disk that fails', () => {
     assert.equal(lost.again, 0);
   });
 
+  test('tells of a refusal once for each open file, to whichever of its writes asks', async () => {
+    const wrong = { one: 0, two: 0 };
+    for (let seed = 0; seed < 60; seed++) {
+      for (const files of ['one', 'two'] as const) {
+        const { simulation, machine } = await simulated(seed);
+        const { disk } = machine;
+        const open = () => simulation.runToEnd(disk.open('/d/f', { create: true, durable: true }));
+        const first = await open();
+        const second = files === 'one' ? first : await open();
+        await simulation.runToEnd(disk.syncFolder('/d'));
+        disk.failsSyncs = 'once';
+        const written = [first.write(Buffer.alloc(512, 'a'), 0), second.write(Buffer.alloc(512, 'b'), 512)];
+        const outcomes = await simulation.runToEnd(Promise.allSettled(written));
+        assert.equal(outcomes.filter(({ status }) => status === 'rejected').length, 1);
+        machine.crash({ losePower: true });
+        const after = (await open()).readSync(0, 1024).toString();
+        const isThere = ['a'.repeat(512), 'b'.repeat(512)].map((text) => after.includes(text));
+        if (outcomes.some(({ status }, at) => status === 'fulfilled' && !isThere[at])) wrong[files] += 1;
+      }
+    }
+    assert.ok(wrong.one > 5, `${wrong.one} of 60`);
+    assert.equal(wrong.two, 0);
+  });
+
+  test('a durable write makes nothing stable but itself', async () => {
+    let lost = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const { simulation, machine } = await simulated(seed);
+      const { disk } = machine;
+      const file = await simulation.runToEnd(disk.open('/d/f', { create: true }));
+      const durable = await simulation.runToEnd(disk.open('/d/f', { durable: true }));
+      await simulation.runToEnd(disk.syncFolder('/d'));
+      await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
+      await simulation.runToEnd(durable.write(Buffer.from('def'), 3));
+      machine.crash({ losePower: true });
+      const after = (await simulation.runToEnd(disk.open('/d/f'))).readSync(0, 6).toString('latin1');
+      assert.equal(after.slice(3), 'def', `seed ${seed}`);
+      if (after.slice(0, 3) !== 'abc') lost += 1;
+    }
+    assert.ok(lost > 5, `${lost} of 40`);
+  });
+
   test('is as slow as it is told to be', async () => {
     const { simulation, machine } = await simulated(1);
     machine.disk.slowness = 1000;

@@ -25,6 +25,13 @@ type NameChange =
 /** Folders that are there on every machine. */
 const ROOTS: ReadonlySet<string> = new Set(['', '.', '/']);
 
+/** What an open file still has to say of its durable writes. */
+interface Reports {
+  underWay: number;
+  /** Pages of a write that has returned could not be written. */
+  owesError: boolean;
+}
+
 const diskError = (code: string, operation: string, path: string): NodeJS.ErrnoException =>
   Object.assign(new Error(`${code}: simulated, ${operation} '${path}'`), { code, path });
 
@@ -43,8 +50,11 @@ export class SimDisk implements Disk {
   isFull = false;
   /** Every write takes new room, as on a file system that copies on write: a full disk refuses them all. */
   copiesOnWrite = false;
-  /** Syncs and durable writes fail with EIO. What was written mostly stays readable, and what of it is stable is up to chance. */
-  failsSyncs = false;
+  /**
+   * Syncs and durable writes fail with EIO, or the next one does. What was written mostly stays readable, and what of it is stable is up to
+   * chance. As on Linux an open file says once that pages could not be written: another write through it may hear of it in its place.
+   */
+  failsSyncs: boolean | 'once' = false;
   private readonly simulation: Simulation;
   private readonly owner: EventOwner;
   private readonly random: SeededRandom;
@@ -137,7 +147,7 @@ export class SimDisk implements Disk {
   }
 
   /** Carries out one change of a file. */
-  async change(path: string, inode: SimInode, change: FileChange, durable: boolean): Promise<void> {
+  async change(path: string, inode: SimInode, change: FileChange, durable: Reports | undefined): Promise<void> {
     const grows = change.kind === 'write' && change.position + change.bytes.length > inode.claimedSize;
     if (grows && this.isFull) {
       await this.elapse('write');
@@ -151,18 +161,37 @@ export class SimDisk implements Disk {
     }
     if (change.kind === 'write') this.simulation.note(crc32(change.bytes));
     inode.begin(change);
-    await this.elapse('write', durable);
-    if (durable && this.failsSyncs) {
-      inode.fail(change, this.random);
-      throw diskError('EIO', 'write', path);
+    if (durable === undefined) {
+      await this.elapse('write');
+      inode.finish(change, false);
+      return;
     }
-    inode.finish(change, durable);
+    durable.underWay += 1;
+    await this.elapse('write', true);
+    durable.underWay -= 1;
+    if (this.takeFailure()) {
+      inode.fail(change, this.random);
+      durable.owesError = durable.underWay > 0 && this.random.int(2) === 0;
+      if (durable.owesError) return;
+    } else {
+      inode.finish(change, true);
+      if (!durable.owesError) return;
+      durable.owesError = false;
+    }
+    throw diskError('EIO', 'write', path);
+  }
+
+  /** Whether the sync that ends now fails. */
+  private takeFailure(): boolean {
+    const fails = this.failsSyncs !== false;
+    if (this.failsSyncs === 'once') this.failsSyncs = false;
+    return fails;
   }
 
   async sync(path: string, inode: SimInode): Promise<void> {
     const before = inode.unsyncedChanges;
     await this.elapse('sync', true);
-    if (this.failsSyncs) {
+    if (this.takeFailure()) {
       inode.failSync(before, this.random);
       throw diskError('EIO', 'fsync', path);
     }
@@ -182,7 +211,7 @@ export class SimDisk implements Disk {
   private async syncNames(folders: ReadonlySet<string>): Promise<void> {
     const before = this.unsyncedNames.length;
     await this.elapse('sync folder');
-    if (this.failsSyncs) throw diskError('EIO', 'fsync', [...folders].join());
+    if (this.takeFailure()) throw diskError('EIO', 'fsync', [...folders].join());
     const later = this.unsyncedNames.slice(before);
     const isMeant = (change: NameChange): boolean =>
       folders.has(dirname(change.path)) || (change.kind === 'rename' && folders.has(dirname(change.from)));
@@ -231,14 +260,15 @@ class SimDiskFile implements DiskFile {
   private readonly disk: SimDisk;
   private readonly path: string;
   private readonly inode: SimInode;
-  private readonly durable: boolean;
+  /** Undefined when writes are stable only after a sync. */
+  private readonly durable: Reports | undefined;
   private isOpen = true;
 
   constructor(disk: SimDisk, path: string, inode: SimInode, durable: boolean) {
     this.disk = disk;
     this.path = path;
     this.inode = inode;
-    this.durable = durable;
+    this.durable = durable ? { underWay: 0, owesError: false } : undefined;
   }
 
   async write(bytes: Buffer, position: number): Promise<void> {

@@ -80,13 +80,16 @@ export class SimInode {
     this.underWay.add(change);
   }
 
-  /** The change is visible now, and stable when the file is durable. */
+  /** The change is visible now, and stable when the file is durable. Others that are not stay so, unless it lies over them. */
   finish(change: FileChange, durable: boolean): void {
     this.underWay.delete(change);
     this.live.apply(change);
-    if (durable && this.unsynced.length === 0) this.stable.apply(change);
-    else this.unsynced.push(change);
-    if (durable) this.sync(this.unsynced.length);
+    if (!durable) {
+      this.unsynced.push(change);
+      return;
+    }
+    this.sync(this.unsynced.findLastIndex((older) => touch(older, change)) + 1);
+    this.stable.apply(change);
   }
 
   /** The change broke off; how much of it is there is up to chance, and a later sync makes that stable. */
@@ -146,6 +149,12 @@ export class SimInode {
     this.live.flipBit(position, bit);
     this.stable.flipBit(position, bit);
   }
+}
+
+/** Whether two changes are of the same bytes, or of the length. */
+function touch(one: FileChange, other: FileChange): boolean {
+  if (one.kind === 'truncate' || other.kind === 'truncate') return true;
+  return one.position < other.position + other.bytes.length && other.position < one.position + one.bytes.length;
 }
 
 /** What remains of an interrupted change: all, nothing, a front part, or scattered sectors. */
