@@ -28,7 +28,7 @@ import {
   remarksOn,
   sharedSettings,
 } from './config/index.ts';
-import { featureStanding } from './distribution/index.ts';
+import { featureStanding, isFeatureActive } from './distribution/index.ts';
 import {
   type AssembledNode,
   activityOf,
@@ -264,6 +264,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         logLevel: (level) => changeLogLevel(logger, level),
       },
       onFatal,
+      onClusterState: (state) => {
+        if (isFeatureActive(state, 'log.marks')) logStore.markFrames();
+      },
       onClock: new ClockLog(logger, clock).changed,
       onSnapshotSent: (sent) => logger.info(sent, 'a node has got a snapshot'),
       onBalance: (report) => {

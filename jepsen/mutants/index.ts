@@ -77,9 +77,9 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/raftengine/log/wal-log-store.ts',
-        find: 'await this.whenThereIsSpace(() => segment.file.write(frame, writer.position));',
+        find: 'await this.whenThereIsSpace(() => segment.lanes[lane]!.write(frame, writer.position));',
         replace:
-          'const late = Buffer.from(frame); const { position } = writer; setTimeout(() => segment.file.write(late, position), 1000);',
+          'const late = Buffer.from(frame); const { position } = writer; setTimeout(() => segment.lanes[lane]!.write(late, position), 1000);',
       },
     ],
     workload: 'set',

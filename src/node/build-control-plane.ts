@@ -356,6 +356,7 @@ function buildAgent({ parts, consensus, data }: Below, catalog: Catalog, service
     clock.accept(Number(settingOf(clusterState, 'time.caughtUpAt')));
     reconciler.follow(clusterState);
     fitness.follow(clusterState);
+    parts.onClusterState?.(clusterState);
   });
   return agent;
 }

@@ -8,7 +8,7 @@ import type {
   WorkTimes,
 } from '../cluster/index.ts';
 import type { ClusterFounding } from '../config/index.ts';
-import type { Endpoint } from '../distribution/index.ts';
+import type { ClusterState, Endpoint } from '../distribution/index.ts';
 import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
 import type { Clock, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
 import type { EngineLimits, LogStore, NodeRecord, SentSnapshot } from '../raftengine/index.ts';
@@ -70,6 +70,8 @@ export interface NodeParts extends StoragePressureParts {
   readonly examine?: () => Promise<OwnExamination>;
   /** Hears of every snapshot that another node has got from here. */
   readonly onSnapshotSent?: (sent: SentSnapshot) => void;
+  /** Hears what the cluster is, whenever this node is told anew. */
+  readonly onClusterState?: (clusterState: ClusterState) => void;
   /** Hears when this node's clock goes off those of its peers, and when it is right again. */
   readonly onClock?: (status: NodeClockStatus) => void;
   /** Hears again and again why this node cannot found anything yet, while that is so. */

@@ -10,23 +10,37 @@
  *   frame body       records until its end
  *
  * The owner is the data folder that the log is of, so a segment of another node's log, or one of an earlier life, is no part of it.
- * One frame is one physical write and the next one starts only when it is stable. So at most the last frame of the log can
- * be torn, and a good frame anywhere behind a bad one proves that the bad one had been stable: corruption. A frame names
- * its own segment and position and its checksum is salted per segment, so neither the remains of a recycled segment nor a
- * value that happens to contain log bytes can pass for one.
+ * One frame is one physical write. A frame names its own segment and position and its checksum is salted per segment, so
+ * neither the remains of a recycled segment nor a value that happens to contain log bytes can pass for one.
  *
- * In an encrypted segment (version 3, else the same header) the body of every frame is a sealed piece (`DataKeys`), bound to the owner, the
- * segment and the position; the frame header and its checksum lie around that, so what is torn is told from what is damaged
- * without a key. A byte of the body is at the same place in both forms: a sealed body is only longer.
+ * In a marked segment each frame begins with a Mark: everything before that position was stable when the frame was handed to
+ * the disk. So several frames may be under way; after a crash any of them may be missing. A bad frame at or behind the marks of
+ * all good ones that follow it was under way with them: the log ends before it. One before such a mark had been stable:
+ * corruption. In a segment without marks, which release 0.1.0 wrote, the next frame starts only when the one before is stable, so
+ * a frame's mark is its own position.
+ *
+ * In an encrypted segment the body of every frame is a sealed piece (`DataKeys`), bound to the owner, the segment and the
+ * position; the frame header and its checksum lie around that. A byte of the body is at the same place in both forms: a
+ * sealed body is only longer.
+ *
+ * The version in a segment's header says which of the four forms it has.
  */
 import { crc32 } from 'node:zlib';
 import { SEAL_BYTES, type Sealing } from '../../security/index.ts';
 
 export const SEGMENT_MAGIC = Buffer.from('KVRMWAL\x01', 'latin1');
-/** Of segments in clear. */
-export const FORMAT_VERSION = 2;
-/** Of encrypted ones. */
-export const SEALED_VERSION = 3;
+/** What a segment's frames are like. */
+export interface SegmentForm {
+  /** They are encrypted. */
+  readonly isSealed: boolean;
+  /** They say what was stable when they were begun. */
+  readonly isMarked: boolean;
+}
+
+/** Version of segments whose frames are neither encrypted nor marked; each of the two adds its bit. */
+const PLAIN_VERSION = 2;
+const SEALED_BIT = 1;
+const MARKED_BIT = 2;
 export const SEGMENT_HEADER_BYTES = 4096;
 const OWNER_BYTES = 16;
 const SEGMENT_CRC_AT = 24 + OWNER_BYTES;
@@ -47,6 +61,8 @@ export const RecordType = {
   Checkpoint: 6,
   /** Last record of a log that was closed in order. */
   Closed: 7,
+  /** First record of every frame of a marked segment: what was stable when it was begun. */
+  Mark: 8,
 } as const;
 
 /** Bytes in front of each payload in an Entries record: term u53, payload crc32, payload length, kind. */
@@ -59,6 +75,8 @@ export const HARD_STATE_BYTES = 23;
 export const POINT_BYTES = 21;
 /** type u8, group u32. */
 export const REMOVE_GROUP_BYTES = 5;
+/** type u8, position u32. */
+export const MARK_BYTES = 5;
 /** type u8, end of the previous segment u32, first segment needed u32, count u32. */
 export const CHECKPOINT_HEADER_BYTES = 13;
 /** group u32, term u53, vote u16, commit u53, truncated index u53, truncated term u53, last index u53. */
@@ -87,21 +105,20 @@ export function segmentSequence(name: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-export interface SegmentHeader {
+export interface SegmentHeader extends SegmentForm {
   readonly sequence: number;
   readonly size: number;
   readonly salt: number;
   /** Incarnation of the data folder that the log is of, 16 bytes in hexadecimal. */
   readonly owner: string;
-  /** Its frames are encrypted. */
-  readonly isSealed: boolean;
 }
 
 /** The header block of a segment, `SEGMENT_HEADER_BYTES` long. */
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
   SEGMENT_MAGIC.copy(block);
-  block.writeUInt32LE(header.isSealed ? SEALED_VERSION : FORMAT_VERSION, 8);
+  const form = (header.isSealed ? SEALED_BIT : 0) | (header.isMarked ? MARKED_BIT : 0);
+  block.writeUInt32LE(PLAIN_VERSION + form, 8);
   block.writeUInt32LE(header.sequence, 12);
   block.writeUInt32LE(header.size, 16);
   block.writeUInt32LE(header.salt, 20);
@@ -118,14 +135,16 @@ export function decodeSegmentHeader(block: Buffer): SegmentHeader | string {
   const crcAt = version < FIRST_OWNED_VERSION ? 24 : SEGMENT_CRC_AT;
   if (crc32(block.subarray(0, crcAt)) !== block.readUInt32LE(crcAt))
     return 'the segment header does not match its checksum';
-  if (version !== FORMAT_VERSION && version !== SEALED_VERSION)
+  const form = version - PLAIN_VERSION;
+  if (form < 0 || form > (SEALED_BIT | MARKED_BIT))
     return `log format ${version} is not known to this version of kvorum`;
   return {
     sequence: block.readUInt32LE(12),
     size: block.readUInt32LE(16),
     salt: block.readUInt32LE(20),
     owner: block.toString('hex', 24, SEGMENT_CRC_AT),
-    isSealed: version === SEALED_VERSION,
+    isSealed: (form & SEALED_BIT) !== 0,
+    isMarked: (form & MARKED_BIT) !== 0,
   };
 }
 

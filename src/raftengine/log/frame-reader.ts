@@ -1,7 +1,7 @@
 /** Reads the records of one frame body; the counterpart of `FrameWriter`. */
 import { type GroupId, groupId, type LogIndex, type NodeId, type Term } from '../../platform/index.ts';
 import type { HardState } from '../core/index.ts';
-import { ENTRY_HEADER_BYTES, RecordType, readU53 } from './format.ts';
+import { ENTRY_HEADER_BYTES, MARK_BYTES, RecordType, readU53 } from './format.ts';
 import type { CheckpointRow } from './frame-writer.ts';
 
 /** What a frame says, record by record in order. */
@@ -16,6 +16,8 @@ export interface FrameVisitor {
   removeGroup(group: GroupId): void;
   checkpoint(previousEnd: number, firstNeeded: number, rows: readonly CheckpointRow[]): void;
   closed(): void;
+  /** Everything before this position of the segment was stable when the frame was begun. */
+  mark(stableTo: number): void;
 }
 
 function readHardState(body: Buffer, at: number): HardState {
@@ -50,6 +52,11 @@ export function readFrame(body: Buffer, visitor: FrameVisitor): void {
     at += 1;
     if (type === RecordType.Closed) {
       visitor.closed();
+      continue;
+    }
+    if (type === RecordType.Mark) {
+      visitor.mark(body.readUInt32LE(at));
+      at += MARK_BYTES - 1;
       continue;
     }
     if (type === RecordType.Checkpoint) {

@@ -9,6 +9,7 @@ import {
   ENTRY_HEADER_BYTES,
   FRAME_HEADER_BYTES,
   HARD_STATE_BYTES,
+  MARK_BYTES,
   POINT_BYTES,
   REMOVE_GROUP_BYTES,
   RecordType,
@@ -40,13 +41,27 @@ export class FrameWriter {
   private bytes: Buffer;
   private used = FRAME_HEADER_BYTES;
   private readonly sealBytes: number;
+  /** The frame has a mark, which `mark` completes. */
+  readonly isMarked: boolean;
 
   /** @param sealBytes by how much the frame is longer when it is written */
-  constructor(sequence: number, position: number, buffer: Buffer, sealBytes = 0) {
+  constructor(sequence: number, position: number, buffer: Buffer, sealBytes = 0, isMarked = false) {
     this.sequence = sequence;
     this.position = position;
     this.bytes = buffer;
     this.sealBytes = sealBytes;
+    this.isMarked = isMarked;
+    if (!isMarked) return;
+    this.reserve(MARK_BYTES);
+    this.bytes.writeUInt8(RecordType.Mark, FRAME_HEADER_BYTES);
+    this.mark(position);
+    this.used += MARK_BYTES;
+  }
+
+  /** @param stableTo everything of the segment before this position is stable now, when the frame is begun */
+  mark(stableTo: number): void {
+    assert(stableTo <= this.position, 'what lies behind a frame is not stable before it');
+    this.bytes.writeUInt32LE(stableTo, FRAME_HEADER_BYTES + 1);
   }
 
   /** Bytes that the frame takes in its segment so far, with its header. */

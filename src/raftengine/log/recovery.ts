@@ -4,14 +4,16 @@
  *
  * What a bad or missing frame means:
  * - in the last segment with no good frame behind it: the last write never became stable; it is cut off;
- * - in the last segment with a good frame behind it: frames are written one after the other, so the bad one had been
- *   stable: corruption;
+ * - in the last segment with good frames behind it of which none was begun when it was stable, as their marks say: it was under
+ *   way with them and never became stable. All of them are cut off, since none counts as stable without those before it. The
+ *   log goes on in another segment: a frame written here could end where one of those that were cut off begins;
+ * - in the last segment with a good frame behind it that was begun when the bad one was stable: corruption;
  * - in an earlier segment: the next segment's checkpoint says where this one ends; anything else is corruption;
  * - a segment that the newest checkpoint still needs is absent: corruption;
  * - the newest segment that there ever was is absent, by the record beside the log: the log is not the one that was here. That
  *   segment may hold nothing yet, but every one before it does.
- * The bits of the very last frame are the one place where damage looks like a torn write; a log that was closed in order
- * ends with a frame that says so, which takes that place.
+ * The bits of the very last frame, and of those that were under way with it, are the one place where damage looks like a torn
+ * write; a log that was closed in order ends with a frame that says so, which takes that place.
  */
 import { join } from 'node:path';
 import { assert, type Disk, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
@@ -20,6 +22,7 @@ import { LogCorruptError, LogMissingError } from './errors.ts';
 import {
   alignFrame,
   decodeSegmentHeader,
+  FRAME_ALIGNMENT,
   FRAME_HEADER_BYTES,
   findFrame,
   frameBodyAt,
@@ -42,6 +45,8 @@ export interface RecoveredLog {
   readonly closedInOrder: boolean;
   /** Bytes of an unfinished write that were found behind the last frame and cut off; 0 when there were none. */
   readonly tornBytes: number;
+  /** Whole frames lie behind that place, which are not part of the log: it has to go on in another segment. */
+  readonly isSpent: boolean;
 }
 
 interface LoadedSegment extends SegmentHeader {
@@ -50,10 +55,16 @@ interface LoadedSegment extends SegmentHeader {
 
 const headerOf = ({ bytes: _, ...header }: LoadedSegment): SegmentHeader => header;
 
-/** A whole frame, header included. */
-interface Frame {
+/** What a segment was found to hold. */
+interface Replayed {
+  /** Position behind its last frame, where the next one would begin. */
   readonly position: number;
-  readonly bytes: Buffer;
+  /** Where the bytes of the last frame end. */
+  readonly end: number;
+  /** The last frame closed the log. */
+  readonly closed: boolean;
+  /** All before it had been stable when some later frame was begun. */
+  readonly stableTo: number;
 }
 
 interface Checkpoint {
@@ -70,6 +81,7 @@ const IGNORE: FrameVisitor = {
   removeGroup: () => {},
   checkpoint: () => {},
   closed: () => {},
+  mark: () => {},
 };
 
 /**
@@ -100,13 +112,14 @@ export async function recoverLog(
     if (leftover !== undefined)
       throw new LogCorruptError(segments.path(leftover), SEGMENT_HEADER_BYTES, 'no segment before it can be read');
     // Replaced by one rename: a record that names a segment which is not there would be a loss.
-    await segments.require(1, segments.segmentBytes);
+    await segments.require(1, segments.segmentBytes, segments.isMarked);
     return {
       groups: new Map(),
       sequence: 1,
       position: SEGMENT_HEADER_BYTES,
       closedInOrder: true,
       tornBytes: 0,
+      isSpent: false,
     };
   }
   if (noted > newest.sequence + 1)
@@ -138,7 +151,7 @@ class Recovery {
       const segment = await this.load(sequence);
       const checkpoint = this.checkpointOf(segment);
       if (checkpoint !== undefined) return { sequence, firstNeeded: checkpoint.firstNeeded };
-      this.refuseWhenFramesFollow(segment, SEGMENT_HEADER_BYTES);
+      this.refuseWhenDamaged(segment, SEGMENT_HEADER_BYTES);
     }
     return undefined;
   }
@@ -147,6 +160,7 @@ class Recovery {
     let position = SEGMENT_HEADER_BYTES;
     let closedInOrder = false;
     let tornBytes = 0;
+    let isSpent = false;
     for (let sequence = first; sequence <= last; sequence++) {
       const segment = await this.load(sequence);
       const checkpoint = this.checkpointOf(segment);
@@ -154,18 +168,21 @@ class Recovery {
         throw this.segments.corrupt(sequence, SEGMENT_HEADER_BYTES, 'the first frame is damaged');
       if (sequence > first && checkpoint.previousEnd !== position)
         throw this.segments.corrupt(sequence - 1, position, 'the frame there is damaged');
-      const { file, frames } = await this.segments.adopt(headerOf(segment));
-      let lastFrame: Frame;
-      [position, closedInOrder, lastFrame] = this.replaySegment(segment, sequence === first, frames);
+      const { lanes, frames } = await this.segments.adopt(headerOf(segment));
+      const replayed = this.replaySegment(segment, sequence === first, frames);
+      position = replayed.position;
       if (sequence < last) continue;
-      this.refuseWhenFramesFollow(segment, position);
+      isSpent = this.refuseWhenDamaged(segment, position);
       this.refuseWhenEntriesAreMissing(first);
+      closedInOrder = replayed.closed;
       tornBytes = tornLength(segment, position);
-      // It may be whole in the page cache only: its writer died before the disk had it, or the disk refused it. A sync is not
-      // enough, since pages that were refused are marked clean. All frames before it were stable before it was written.
-      await file.write(lastFrame.bytes, lastFrame.position);
+      // What is not known to have been stable may be whole in the page cache only: its writer died before the disk had it, or the
+      // disk refused it. A sync is not enough, since pages that were refused are marked clean.
+      const { stableTo, end } = replayed;
+      await lanes[0]!.write(segment.bytes.subarray(stableTo, end), stableTo);
+      this.segments.isMarked = segment.isMarked;
     }
-    return { groups: this.groups, sequence: last, position, closedInOrder, tornBytes };
+    return { groups: this.groups, sequence: last, position, closedInOrder, tornBytes, isSpent };
   }
 
   private async load(sequence: number): Promise<LoadedSegment> {
@@ -212,14 +229,38 @@ class Recovery {
     return found;
   }
 
-  private refuseWhenFramesFollow(segment: LoadedSegment, position: number): void {
-    const next = findFrame(segment.bytes, segment, position);
-    if (next !== undefined)
-      throw this.segments.corrupt(
-        segment.sequence,
-        position,
-        `the frame there is damaged, and an intact one that was written after it follows at byte ${next}`,
-      );
+  /**
+   * @param position where there is no good frame
+   * @returns whether good ones follow that were under way with it
+   * @throws LogCorruptError when it had been stable, as one that follows says
+   */
+  private refuseWhenDamaged(segment: LoadedSegment, position: number): boolean {
+    let isFollowed = false;
+    let next = findFrame(segment.bytes, segment, position);
+    while (next !== undefined) {
+      if (this.markOf(segment, next) > position)
+        throw this.segments.corrupt(
+          segment.sequence,
+          position,
+          `the frame there is damaged, and an intact one that was written after it follows at byte ${next}`,
+        );
+      isFollowed = true;
+      next = findFrame(segment.bytes, segment, next + FRAME_ALIGNMENT);
+    }
+    return isFollowed;
+  }
+
+  /** What was stable when the good frame at `position` was begun. */
+  private markOf(segment: LoadedSegment, position: number): number {
+    if (!segment.isMarked) return position;
+    let mark = position;
+    readFrame(this.segments.openBody(segment, position, frameBodyAt(segment.bytes, segment, position)), {
+      ...IGNORE,
+      mark: (stableTo) => {
+        mark = stableTo;
+      },
+    });
+    return mark;
   }
 
   private refuseWhenEntriesAreMissing(firstSequence: number): void {
@@ -236,22 +277,18 @@ class Recovery {
 
   /**
    * @param frames gets the positions of the frames of an encrypted segment
-   * @returns the position behind the last frame, whether that frame closed the log, and the frame
    */
-  private replaySegment(
-    segment: LoadedSegment,
-    isFirst: boolean,
-    frames: number[],
-  ): [position: number, closed: boolean, last: Frame] {
+  private replaySegment(segment: LoadedSegment, isFirst: boolean, frames: number[]): Replayed {
     let position = SEGMENT_HEADER_BYTES;
+    let end = position;
+    let stableTo = position;
     let closed = false;
-    let last: Frame = { position, bytes: segment.bytes.subarray(position, position) };
     for (;;) {
       const body = frameBodyAt(segment.bytes, segment, position);
-      if (body === undefined) return [position, closed, last];
+      if (body === undefined) return { position, end, closed, stableTo };
       closed = false;
       const bodyPosition = position + FRAME_HEADER_BYTES;
-      last = { position, bytes: segment.bytes.subarray(position, bodyPosition + body.length) };
+      if (!segment.isMarked) stableTo = position;
       if (segment.isSealed) frames.push(position);
       const records = this.segments.openBody(segment, position, body);
       try {
@@ -278,6 +315,9 @@ class Recovery {
           closed: () => {
             closed = true;
           },
+          mark: (mark) => {
+            stableTo = mark;
+          },
         });
       } catch (error) {
         throw this.segments.corrupt(
@@ -286,7 +326,8 @@ class Recovery {
           `the frame there is intact but contradicts what is before it (${(error as Error).message})`,
         );
       }
-      position = alignFrame(bodyPosition + body.length);
+      end = bodyPosition + body.length;
+      position = alignFrame(end);
     }
   }
 

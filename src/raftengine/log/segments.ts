@@ -15,12 +15,16 @@ import {
   type SegmentHeader,
   segmentName,
 } from './format.ts';
+import { MAX_FRAMES_UNDER_WAY } from './frames-under-way.ts';
 import type { SegmentBytes } from './wal-group.ts';
 
 export interface Segment extends SegmentHeader {
   readonly path: string;
-  /** Opened durable: a write is stable when it settles. */
-  readonly file: DiskFile;
+  /**
+   * Opened durable: a write is stable when it settles. The file is opened once for every frame that may be under way: Linux says once
+   * for each open file that pages could not be written, so of two writes through one the wrong one may hear of it.
+   */
+  readonly lanes: readonly DiskFile[];
   /** Where its frames begin, ascending; of encrypted segments only. */
   readonly frames: number[];
 }
@@ -67,8 +71,10 @@ export class Segments implements SegmentBytes {
   private hasUnsyncedRemovals = false;
   /** Preparations and releases run one after the other. */
   private background: Promise<unknown> = Promise.resolve();
-  private preparing: { readonly sequence: number; readonly size: number; readonly done: Promise<Segment> } | undefined;
+  private preparing: { readonly sequence: number; readonly done: Promise<Segment> } | undefined;
   readonly segmentBytes: number;
+  /** Segments that are made from now on have marks. */
+  isMarked = true;
 
   constructor(options: {
     readonly disk: Disk;
@@ -102,7 +108,15 @@ export class Segments implements SegmentBytes {
   /** Opens an existing segment whose header has been read. */
   async adopt(header: SegmentHeader): Promise<Segment> {
     const path = this.path(header.sequence);
-    const segment: Segment = { ...header, path, file: await this.disk.open(path, { durable: true }), frames: [] };
+    const lanes: DiskFile[] = [];
+    const count = header.isMarked ? MAX_FRAMES_UNDER_WAY : 1;
+    try {
+      while (lanes.length < count) lanes.push(await this.disk.open(path, { durable: true }));
+    } catch (error) {
+      await closeAll(lanes);
+      throw error;
+    }
+    const segment: Segment = { ...header, path, lanes, frames: [] };
     this.opened.set(header.sequence, segment);
     return segment;
   }
@@ -114,7 +128,7 @@ export class Segments implements SegmentBytes {
   }
 
   private readBytes(segment: Segment, position: number, length: number): Buffer {
-    const bytes = segment.file.readSync(position, length);
+    const bytes = segment.lanes[0]!.readSync(position, length);
     if (bytes.length < length) throw this.corrupt(segment.sequence, position, 'the file ends early');
     return bytes;
   }
@@ -209,19 +223,21 @@ export class Segments implements SegmentBytes {
    */
   prepare(sequence: number): void {
     if (this.opened.has(sequence) || this.preparing !== undefined) return;
-    this.start(sequence, this.segmentBytes).catch(() => {});
+    this.start(sequence, this.segmentBytes, this.isMarked).catch(() => {});
   }
 
-  /** Segment `sequence` with room for at least `size` bytes, made now when it was not prepared. */
-  async require(sequence: number, size: number): Promise<Segment> {
-    const ready = this.opened.get(sequence);
-    if (ready !== undefined && ready.size >= size) return ready;
-    const preparing = this.preparing;
-    if (preparing?.sequence === sequence && preparing.size >= size) {
-      const segment = await preparing.done.catch(() => undefined);
-      if (segment !== undefined) return segment;
-    }
-    return await this.start(sequence, Math.max(size, this.segmentBytes));
+  /** Segment `sequence` when it is open, has room for `size` bytes and the form that its frames need. */
+  ready(sequence: number, size: number, isMarked: boolean): Segment | undefined {
+    const segment = this.opened.get(sequence);
+    return segment !== undefined && segment.size >= size && segment.isMarked === isMarked ? segment : undefined;
+  }
+
+  /** As `ready`; made now when it was not prepared so. */
+  async require(sequence: number, size: number, isMarked: boolean): Promise<Segment> {
+    if (this.preparing?.sequence === sequence) await this.preparing.done.catch(() => undefined);
+    return (
+      this.ready(sequence, size, isMarked) ?? (await this.start(sequence, Math.max(size, this.segmentBytes), isMarked))
+    );
   }
 
   /** Gives back every segment below `sequence`. Failures leave files behind that the next open removes. */
@@ -234,7 +250,7 @@ export class Segments implements SegmentBytes {
     this.enqueue(async () => {
       this.hasUnsyncedRemovals = true;
       for (const segment of released) {
-        await segment.file.close();
+        await closeAll(segment.lanes);
         const isReused = segment.isSealed === this.isSealing && segment.sequence >= this.discardBelow;
         if (isReused && this.spares.length < MAX_SPARES && segment.size === this.segmentBytes) {
           this.spareNumber += 1;
@@ -257,7 +273,7 @@ export class Segments implements SegmentBytes {
   /** Waits for background work and closes all files. */
   async close(): Promise<void> {
     await this.background.catch(() => {});
-    for (const segment of this.opened.values()) await segment.file.close();
+    for (const { lanes } of this.opened.values()) await closeAll(lanes);
     this.opened.clear();
   }
 
@@ -268,9 +284,9 @@ export class Segments implements SegmentBytes {
     return done;
   }
 
-  private start(sequence: number, size: number): Promise<Segment> {
-    const done = this.enqueue(() => this.make(sequence, size));
-    const preparing = { sequence, size, done };
+  private start(sequence: number, size: number, isMarked: boolean): Promise<Segment> {
+    const done = this.enqueue(() => this.make(sequence, size, isMarked));
+    const preparing = { sequence, done };
     this.preparing = preparing;
     const finished = (): void => {
       if (this.preparing === preparing) this.preparing = undefined;
@@ -279,13 +295,14 @@ export class Segments implements SegmentBytes {
     return done;
   }
 
-  private async make(sequence: number, size: number): Promise<Segment> {
+  private async make(sequence: number, size: number, isMarked: boolean): Promise<Segment> {
     const header: SegmentHeader = {
       sequence,
       size,
       salt: this.random.int(0x1_0000_0000),
       owner: this.record.incarnation,
       isSealed: this.isSealing,
+      isMarked,
     };
     const temporary = join(this.folder, 'prepare.tmp');
     const spare = size === this.segmentBytes ? this.spares.pop() : undefined;
@@ -303,8 +320,8 @@ export class Segments implements SegmentBytes {
     await this.disk.syncFolder(this.folder);
     // Before anything in it is acknowledged: a log that lost its newest segments must not pass for a whole one.
     await this.record.noteSegment(sequence);
-    // A smaller one that was prepared under the same name has just been replaced; nothing was written to it.
-    await this.opened.get(sequence)?.file.close();
+    // One of another size or form that was prepared under the same name has just been replaced; nothing was written to it.
+    await closeAll(this.opened.get(sequence)?.lanes ?? []);
     return await this.adopt(header);
   }
 
@@ -315,6 +332,10 @@ export class Segments implements SegmentBytes {
       await file.sync();
     }
   }
+}
+
+async function closeAll(files: readonly DiskFile[]): Promise<void> {
+  for (const file of files) await file.close();
 }
 
 /** Index of the last number that is not above `bound`; 0 when all are. */

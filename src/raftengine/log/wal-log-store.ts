@@ -1,11 +1,11 @@
 /**
  * The write-ahead log of a node: all groups share one segmented log, and everything that they want stored in one
- * event-loop turn is one frame in one synced write. Calls that arrive while a write is under way are gathered into the next
+ * event-loop turn is one frame in one synced write. Calls of groups that wait for a write already are gathered into the next
  * frame. See `format.ts` for the bytes, `recovery.ts` for what a crash leaves behind and docs/design/consensus/log.md for the design.
  *
- * Order of things: `write` encodes into the staging frame and changes the views at once; the pump writes frames one by one,
- * each only after the one before is stable. Which segment and position a frame gets is decided when it is begun, so views
- * know at once where entries will be.
+ * Order of things: `write` encodes into the staging frame and changes the views at once; the pump hands frames to the disk, a
+ * few side by side (`FramesUnderWay`), and calls are answered in order. Which segment and position a frame gets is decided when
+ * it is staged, so views know at once where entries will be.
  */
 import {
   assert,
@@ -24,12 +24,14 @@ import {
   alignFrame,
   FRAME_HEADER_BYTES,
   HARD_STATE_BYTES,
+  MARK_BYTES,
   POINT_BYTES,
   SEGMENT_HEADER_BYTES,
   sealedFrame,
   sealFrame,
 } from './format.ts';
 import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
+import { FramesUnderWay, MAX_FRAMES_UNDER_WAY, type OrderedFrame } from './frames-under-way.ts';
 import { recoverLog } from './recovery.ts';
 import { type LogRecord, type Segment, Segments } from './segments.ts';
 import { WalGroup } from './wal-group.ts';
@@ -50,7 +52,7 @@ export interface WalLogStoreOptions {
   readonly maxFrameBytes?: number;
   /**
    * Settles when it is worth trying again what the full disk had no room for; left out: the store fails then as with every other
-   * error. Waiting is safe: the frame is written again whole, in the same place, and nothing comes after it before it is stable.
+   * error. Waiting is safe: the frame is written again whole, in the same place, and nothing behind it counts before it is stable.
    */
   readonly waitForSpace?: () => Promise<void>;
   /** A group whose entries hold back a segment older than this many is copied forward when its log is small. */
@@ -73,8 +75,8 @@ const DEFAULT_MAX_FRAME_BYTES = 8 * MIB;
 const DEFAULT_KEEP_SEGMENTS = 4;
 /** Frame buffers of at most this size are reused; larger ones are left to the garbage collector. */
 const FRAME_BUFFER_BYTES = 4 * MIB;
-/** One is written while the next is filled. */
-const MAX_FREE_BUFFERS = 2;
+/** The next one is filled while others are written. */
+const MAX_FREE_BUFFERS = MAX_FRAMES_UNDER_WAY + 1;
 /** A segment is read at once when the log is opened, and Node reads less than 2 GiB at a time. */
 const MAX_SEGMENT_BYTES = 0x7fff_f000;
 /** Share of a segment that one rotation may spend on copying small groups forward. */
@@ -87,9 +89,10 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-interface StagedFrame {
+interface StagedFrame extends OrderedFrame {
   readonly writer: FrameWriter;
   readonly waiters: Waiter[];
+  readonly groups: Set<GroupId>;
   /** Segment size that the frame needs. */
   readonly segmentSize: number;
   /** Segments below this one may go once the frame is stable; 0 on all but checkpoints. */
@@ -105,8 +108,8 @@ export class WalLogStore implements LogStore {
   private readonly maxFrameBytes: number;
   private readonly keepSegments: number;
   private readonly waitForSpace: (() => Promise<void>) | undefined;
-  /** A frame waits because the disk has no room for it or its segment; everything behind it waits too. */
-  isOutOfSpace = false;
+  /** Frames that wait because the disk has no room for them or their segment; everything behind them waits too. */
+  private waitingForSpace = 0;
   /** Where the next frame begins. */
   private tailSequence: number;
   private tailPosition: number;
@@ -127,14 +130,14 @@ export class WalLogStore implements LogStore {
   private cachedBytes = 0;
   /** By how much a frame is longer in its segment. */
   private readonly sealBytes: number;
-  /** The next frame begins a segment: the newest one is of a form that is not written any more. */
+  /** The next frame begins a segment: the newest one is of a form that is not written any more, or holds whole frames behind its end. */
   private mustRoll: boolean;
   /** Entries in older segments are to be written again. */
   private renewBelow = 0;
   private failure: Error | undefined;
-  private isPumping = false;
-  /** Settles when the last pump has ended. */
-  private pumped: Promise<void> = Promise.resolve();
+  private readonly underWay = new FramesUnderWay<StagedFrame>();
+  /** What the disk does for frames, also for those that were given up. */
+  private readonly writing = new Set<Promise<void>>();
   /** The log was closed in order the last time, or is new. */
   readonly closedInOrder: boolean;
   /** Bytes of an unfinished, never acknowledged write that were cut off at open. */
@@ -157,7 +160,7 @@ export class WalLogStore implements LogStore {
     const tail = segments.get(recovered.sequence)!;
     this.tailSize = tail.size;
     this.sealBytes = segments.sealing === undefined ? 0 : SEAL_BYTES;
-    this.mustRoll = segments.sealing !== undefined && !tail.isSealed;
+    this.mustRoll = recovered.isSpent || (segments.sealing !== undefined && !tail.isSealed);
     this.stableSequence = recovered.sequence;
     this.stablePosition = recovered.position;
     this.closedInOrder = recovered.closedInOrder;
@@ -196,7 +199,7 @@ export class WalLogStore implements LogStore {
     let bytes = this.truncated.size * POINT_BYTES;
     for (const write of writes) bytes += writeBytes(write);
     const staged = this.stage(bytes);
-    for (const write of writes) this.encode(staged.writer, write);
+    for (const write of writes) this.encode(staged, write);
     this.evict();
     return this.settled(staged);
   }
@@ -223,6 +226,7 @@ export class WalLogStore implements LogStore {
     // Staged while the group is still known: a checkpoint that this may begin must agree with the records before it.
     const staged = this.stage((this.truncated.size + 1) * POINT_BYTES);
     staged.writer.removeGroup(groupId);
+    staged.groups.add(groupId);
     this.byId.delete(groupId);
     this.truncated.delete(group);
     this.cachedBytes -= group.index.cachedBytes;
@@ -277,8 +281,23 @@ export class WalLogStore implements LogStore {
       this.failure = new LogClosedError(this.folder);
       await closed.catch(() => {});
     }
-    await this.pumped;
+    await Promise.all(this.writing);
     await this.segments.close();
+  }
+
+  /** True while nothing can be stored because the disk is full. */
+  get isOutOfSpace(): boolean {
+    return this.waitingForSpace > 0;
+  }
+
+  /**
+   * From now on, and for good, several frames may be under way: their segments are of a form that release 0.1.0 cannot read. A log that is
+   * begun by this program has it from the start.
+   */
+  markFrames(): void {
+    if (this.segments.isMarked) return;
+    this.segments.isMarked = true;
+    this.mustRoll = true;
   }
 
   private open(groupId: GroupId): WalGroup {
@@ -290,8 +309,9 @@ export class WalLogStore implements LogStore {
     return group;
   }
 
-  private encode(writer: FrameWriter, write: LogWrite): void {
+  private encode({ writer, groups }: StagedFrame, write: LogWrite): void {
     const group = this.open(write.groupId);
+    groups.add(write.groupId);
     const { index } = group;
     const before = index.cachedBytes;
     if (writeBytes(write) > 0) group.recorded = true;
@@ -329,7 +349,7 @@ export class WalLogStore implements LogStore {
       }
       this.seal();
     }
-    const needed = FRAME_HEADER_BYTES + bytes + this.sealBytes;
+    const needed = this.emptyBytes + bytes;
     if (this.tailPosition === SEGMENT_HEADER_BYTES) return this.stageCheckpoint(bytes);
     if (this.tailPosition + needed > this.tailSize || this.mustRoll) return this.stageSegment(bytes);
     const staged = this.begin(needed);
@@ -350,7 +370,7 @@ export class WalLogStore implements LogStore {
     const groups = [...this.byId.values()].filter((group) => group.recorded);
     const stragglers = this.stragglers(groups);
     const firstNeeded = this.firstNeeded(groups, new Set(stragglers.map(({ group }) => group)));
-    let needed = FRAME_HEADER_BYTES + checkpointBytes(groups.length) + bytes + this.sealBytes;
+    let needed = this.emptyBytes + checkpointBytes(groups.length) + bytes;
     for (const straggler of stragglers) needed += entriesRecordBytes(straggler.entries);
     this.tailSize = Math.max(this.segments.segmentBytes, SEGMENT_HEADER_BYTES + needed);
     assert(this.tailSize <= MAX_SEGMENT_BYTES, 'one write of more than 2 GiB');
@@ -374,11 +394,19 @@ export class WalLogStore implements LogStore {
     return staged;
   }
 
+  /** What a frame without records takes in its segment. */
+  private get emptyBytes(): number {
+    return FRAME_HEADER_BYTES + (this.segments.isMarked ? MARK_BYTES : 0) + this.sealBytes;
+  }
+
   private begin(bytes: number): StagedFrame {
     const buffer = this.freeBuffers.pop() ?? Buffer.allocUnsafeSlow(64 * 1024);
-    const writer = new FrameWriter(this.tailSequence, this.tailPosition, buffer, this.sealBytes);
+    const { isMarked } = this.segments;
+    const writer = new FrameWriter(this.tailSequence, this.tailPosition, buffer, this.sealBytes, isMarked);
     writer.reserve(bytes);
-    this.staging = { writer, waiters: [], segmentSize: this.tailSize, releaseBelow: 0 };
+    const isFirst = this.tailPosition === SEGMENT_HEADER_BYTES;
+    const traits = { isMarked, isFirst, segmentSize: this.tailSize };
+    this.staging = { writer, waiters: [], groups: new Set(), releaseBelow: 0, ...traits };
     return this.staging;
   }
 
@@ -452,43 +480,53 @@ export class WalLogStore implements LogStore {
   private settled(staged: StagedFrame): Promise<void> {
     return new Promise((resolve, reject) => {
       staged.waiters.push({ resolve, reject });
-      if (!this.isPumping) this.pumped = this.pump();
+      this.pump();
     });
   }
 
-  /** Writes frames until there are none. The flag falls in the same step in which that is found, so no call is missed. */
-  private async pump(): Promise<void> {
-    this.isPumping = true;
-    while (this.sealed.length > 0 || this.staging !== undefined) {
-      if (this.sealed.length === 0) this.seal();
-      const staged = this.sealed.shift()!;
-      try {
-        await this.writeFrame(staged);
-      } catch (error) {
-        this.fail(error, staged);
-        break;
-      }
-      for (const waiter of staged.waiters) waiter.resolve();
+  /** Hands frames to the disk, in order, as long as another one may be under way. */
+  private pump(): void {
+    for (;;) {
+      const next = this.sealed[0] ?? this.staging;
+      if (next === undefined || !this.underWay.admits(next)) return;
+      if (next === this.staging) this.seal();
+      this.sealed.shift();
+      if (next.isMarked) next.writer.mark((this.underWay.oldest ?? next).writer.position);
+      const writing = this.carryOut(next, this.underWay.begin(next));
+      this.writing.add(writing);
+      void writing.then(() => this.writing.delete(writing));
     }
-    this.isPumping = false;
   }
 
-  private async writeFrame(staged: StagedFrame): Promise<void> {
-    const { writer } = staged;
-    const ready = this.segments.get(writer.sequence);
+  private async carryOut(staged: StagedFrame, lane: number): Promise<void> {
+    try {
+      await this.writeFrame(staged, lane);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    for (const stable of this.underWay.written(staged)) this.becameStable(stable);
+    this.pump();
+  }
+
+  private async writeFrame({ writer, segmentSize }: StagedFrame, lane: number): Promise<void> {
+    const { sequence, isMarked } = writer;
     const segment =
-      ready !== undefined && ready.size >= staged.segmentSize
-        ? ready
-        : await this.whenThereIsSpace(() => this.segments.require(writer.sequence, staged.segmentSize));
+      this.segments.ready(sequence, segmentSize, isMarked) ??
+      (await this.whenThereIsSpace(() => this.segments.require(sequence, segmentSize, isMarked)));
     const frame = this.completed(writer, segment);
     // Also a part of a file that is there already needs room where the file system copies on write.
-    await this.whenThereIsSpace(() => segment.file.write(frame, writer.position));
+    await this.whenThereIsSpace(() => segment.lanes[lane]!.write(frame, writer.position));
+  }
+
+  private becameStable({ writer, waiters, releaseBelow }: StagedFrame): void {
     this.stableSequence = writer.sequence;
     this.stablePosition = writer.position + writer.length;
-    if (staged.releaseBelow > 0) this.segments.release(staged.releaseBelow);
-    if (this.stablePosition > segment.size / 2) this.segments.prepare(writer.sequence + 1);
+    if (releaseBelow > 0) this.segments.release(releaseBelow);
+    if (this.stablePosition > this.segments.get(writer.sequence)!.size / 2) this.segments.prepare(writer.sequence + 1);
     if (writer.buffer.length <= FRAME_BUFFER_BYTES && this.freeBuffers.length < MAX_FREE_BUFFERS)
       this.freeBuffers.push(writer.buffer);
+    for (const waiter of waiters) waiter.resolve();
   }
 
   /** The frame as it is written: the same bytes at every attempt. */
@@ -505,24 +543,30 @@ export class WalLogStore implements LogStore {
 
   /** Does what takes room, again and again while the disk is full; not when the store is being closed. */
   private async whenThereIsSpace<Result>(work: () => Promise<Result>): Promise<Result> {
-    for (;;) {
-      try {
-        const result = await work();
-        this.isOutOfSpace = false;
-        return result;
-      } catch (error) {
-        if (this.waitForSpace === undefined || this.failure !== undefined || !isOutOfSpace(error)) throw error;
-        this.isOutOfSpace = true;
-        await this.waitForSpace();
+    let waits = false;
+    try {
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          if (this.waitForSpace === undefined || this.failure !== undefined || !isOutOfSpace(error)) throw error;
+          if (!waits) this.waitingForSpace += 1;
+          waits = true;
+          await this.waitForSpace();
+        }
       }
+    } finally {
+      if (waits) this.waitingForSpace -= 1;
     }
   }
 
-  private fail(cause: unknown, current: StagedFrame): void {
+  /** Of what was under way it is not known any more what is stable: nothing of it is acknowledged. */
+  private fail(cause: unknown): void {
+    if (this.failure instanceof LogWriteError) return;
     const failure = new LogWriteError(this.folder, cause);
     this.failure = failure;
-    const waiting = [current, ...this.sealed.splice(0), ...(this.staging === undefined ? [] : [this.staging])];
-    this.staging = undefined;
+    if (this.staging !== undefined) this.seal();
+    const waiting = [...this.underWay.giveUp(), ...this.sealed.splice(0)];
     for (const staged of waiting) for (const waiter of staged.waiters) waiter.reject(failure);
   }
 

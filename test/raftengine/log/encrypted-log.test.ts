@@ -154,10 +154,14 @@ describe('an encrypted log', () => {
 
   test('has this header', () => {
     const header = { sequence: 3, size: 1 << 26, salt: 0xdeadbeef, owner: INCARNATION, isSealed: true };
-    assert.equal(
-      encodeSegmentHeader(header).toString('hex', 0, 40),
-      '4b56524d57414c01030000000300000000000004efbeadde00112233445566778899aabbccddeeff',
-    );
+    for (const [isMarked, version] of [
+      [false, '03'],
+      [true, '05'],
+    ] as const)
+      assert.equal(
+        encodeSegmentHeader({ ...header, isMarked }).toString('hex', 0, 40),
+        `4b56524d57414c01${version}0000000300000000000004efbeadde00112233445566778899aabbccddeeff`,
+      );
   });
 });
 

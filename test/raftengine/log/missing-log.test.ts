@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { nodeId } from '../../../src/platform/index.ts';
+import { groupId, nodeId } from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import {
   decodeSegmentHeader,
@@ -15,7 +15,7 @@ import {
 import { type CheckpointRow, FrameWriter } from '../../../src/raftengine/log/frame-writer.ts';
 import type { LogRecord } from '../../../src/raftengine/log/segments.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
-import { append, entry, GROUP } from '../../support/log-store-contract.ts';
+import { append, contents, entry, GROUP } from '../../support/log-store-contract.ts';
 import { FOLDER, INCARNATION, NODE, WalBench } from './wal-bench.ts';
 
 const RECORD = `${NODE}/record.json`;
@@ -224,20 +224,28 @@ describe('the record beside the log', () => {
       (await readFile(bench, RECORD)).toString(),
       `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"installs":{},"acceptedBy":[],"peers":{},"crc":3424007569}`,
     );
+    const place = { sequence: 3, size: SEGMENT_BYTES, salt: 0xdeadbeef, owner: INCARNATION };
+    const segment = { ...place, isSealed: false, isMarked: false };
     assert.equal(
-      encodeSegmentHeader({
-        sequence: 3,
-        size: SEGMENT_BYTES,
-        salt: 0xdeadbeef,
-        owner: INCARNATION,
-        isSealed: false,
-      }).toString('hex', 0, 48),
+      encodeSegmentHeader(segment).toString('hex', 0, 48),
       '4b56524d57414c01020000000300000000400000efbeadde00112233445566778899aabbccddeeff2cbbbd7f00000000',
+    );
+    const marked = { ...segment, isMarked: true };
+    assert.equal(
+      encodeSegmentHeader(marked).toString('hex', 0, 40),
+      '4b56524d57414c01040000000300000000400000efbeadde00112233445566778899aabbccddeeff',
+    );
+    const writer = new FrameWriter(3, 4096, Buffer.alloc(64), 0, true);
+    writer.hardState(GROUP, { term: 3, vote: nodeId(1), commitIndex: 2 });
+    sealFrame(writer.frame, marked, 4096);
+    assert.equal(
+      writer.frame.toString('hex'),
+      '1fcdf4cb1c000000030000000010000008001000000107000000030000000000000001000200000000000000',
     );
   });
 });
 
-/** Segments that no log would write, frame by frame. */
+/** Segments that no log would write, or that release 0.1.0 has written, frame by frame. */
 class Forgery {
   readonly bench: WalBench;
   private readonly record: Promise<NodeRecord>;
@@ -255,15 +263,29 @@ class Forgery {
     return record;
   }
 
-  /** @returns where the segment's frames end */
-  async segment(sequence: number, ...bodies: ((frame: FrameWriter) => void)[]): Promise<number> {
+  /** A segment whose frames were begun one after the other, without marks. @returns where they end */
+  segment(sequence: number, ...bodies: ((frame: FrameWriter) => void)[]): Promise<number> {
+    return this.formed(sequence, false, bodies);
+  }
+
+  /** A segment whose frames have marks: their own place, unless they are given another one. @returns where they end */
+  marked(sequence: number, ...bodies: ((frame: FrameWriter) => void)[]): Promise<number> {
+    return this.formed(sequence, true, bodies);
+  }
+
+  private async formed(
+    sequence: number,
+    isMarked: boolean,
+    bodies: readonly ((frame: FrameWriter) => void)[],
+  ): Promise<number> {
     const record = await this.record;
-    const header = { sequence, size: SEGMENT_BYTES, salt: sequence * 7, owner: INCARNATION, isSealed: false };
+    const place = { sequence, size: SEGMENT_BYTES, salt: sequence * 7, owner: INCARNATION };
+    const header = { ...place, isSealed: false, isMarked };
     const bytes = Buffer.alloc(SEGMENT_BYTES);
     encodeSegmentHeader(header).copy(bytes);
     let position = SEGMENT_HEADER_BYTES;
     for (const write of bodies) {
-      const writer = new FrameWriter(sequence, position, Buffer.alloc(4096));
+      const writer = new FrameWriter(sequence, position, Buffer.alloc(4096), 0, isMarked);
       write(writer);
       sealFrame(writer.frame, header, position);
       writer.frame.copy(bytes, position);
@@ -310,6 +332,54 @@ describe('a log whose frames are all intact', () => {
     }
   });
 
+  test('ends before what never became stable, with all that was under way beside it, and goes on in another segment', async () => {
+    const forged = new Forgery(24);
+    const hard = (term: number) => (frame: FrameWriter) => frame.hardState(GROUP, { ...row(1, 0).hard, term });
+    const second = await forged.marked(1, (frame) => frame.checkpoint(0, 1, []));
+    await forged.marked(
+      1,
+      (frame) => frame.checkpoint(0, 1, []),
+      hard(4),
+      (frame) => {
+        hard(5)(frame);
+        frame.mark(second);
+      },
+    );
+    const { bench } = forged;
+    // What frame 2 says is lost, so frame 3 says nothing.
+    bench.machine.disk.flipBit(`${FOLDER}/${segmentName(1)}`, second + 30);
+    const store = await bench.open();
+    assert.deepEqual(store.groups(), []);
+    // As long as the frame that was lost: the next one here would begin where frame 3 does.
+    await bench.run(store.write([{ groupId: GROUP, hardState: row(2, 0).hard, entries: [], resetTo: undefined }]));
+    bench.machine.crash({ losePower: true });
+    const again = await bench.open();
+    assert.deepEqual(again.group(GROUP).hardState(), row(2, 0).hard);
+  });
+
+  test('is refused when a frame is damaged that was stable when a later one was begun', async () => {
+    for (const isStable of [false, true]) {
+      const forged = new Forgery(25);
+      const hard = (frame: FrameWriter): void => frame.hardState(GROUP, row(1, 0).hard);
+      const second = await forged.marked(1, (frame) => frame.checkpoint(0, 1, []));
+      const third = await forged.marked(1, (frame) => frame.checkpoint(0, 1, []), hard);
+      const marks = [second, second, isStable ? third : second, second];
+      await forged.marked(
+        1,
+        (frame) => frame.checkpoint(0, 1, []),
+        ...marks.map((mark) => (frame: FrameWriter) => {
+          hard(frame);
+          frame.mark(mark);
+        }),
+      );
+      const { bench } = forged;
+      bench.machine.disk.flipBit(`${FOLDER}/${segmentName(1)}`, second + 30);
+      const opened = bench.open();
+      if (isStable) await assert.rejects(opened, { code: 'LOG_CORRUPT', offset: second });
+      else assert.deepEqual((await opened).groups(), []);
+    }
+  });
+
   test('is refused when a segment bears the name of another one', async () => {
     const { bench, names } = await filledLog(23, true);
     const paths = names.map((name) => `${FOLDER}/${name}`);
@@ -319,5 +389,54 @@ describe('a log whose frames are all intact', () => {
       file: paths[2]!,
       message: /the header is that of segment 2/,
     });
+  });
+});
+
+describe('a log of release 0.1.0', () => {
+  test('goes on as it is, frame by frame, until marks are allowed, and then in another segment', async () => {
+    const forged = new Forgery(26);
+    await forged.segment(1, (frame) => frame.checkpoint(0, 1, [row(1, 0)]));
+    const { bench } = forged;
+    const other = groupId(8);
+    const write = (store: WalLogStore, index: number) => [
+      store.write([append(GROUP, entry(1, index, 'x'.repeat(100)))]),
+      store.write([append(other, entry(1, index, 'x'.repeat(100)))]),
+    ];
+    bench.machine.disk.syncMs = 10;
+    const store = await bench.open();
+    const took = async (writes: readonly Promise<void>[]): Promise<number> => {
+      const startMs = bench.simulation.nowMs();
+      await bench.run(Promise.all(writes));
+      return Math.round(bench.simulation.nowMs() - startMs);
+    };
+    assert.equal(await took(write(store, 1)), 20);
+    assert.equal((await readFile(bench, `${FOLDER}/${segmentName(1)}`)).readUInt32LE(8), 2);
+    store.markFrames();
+    // The first frame of the segment is alone.
+    await bench.run(Promise.all(write(store, 2)));
+    assert.equal((await readFile(bench, `${FOLDER}/${segmentName(2)}`)).readUInt32LE(8), 4);
+    assert.equal(await took(write(store, 3)), 10);
+    const held = [contents(store, GROUP), contents(store, other)];
+    bench.machine.crash({ losePower: true });
+    const again = await bench.open();
+    assert.deepEqual([contents(again, GROUP), contents(again, other)], held);
+    assert.equal(await took(write(again, 4)), 10);
+  });
+
+  test('has its next segment made again when that was made ahead without marks', async () => {
+    const forged = new Forgery(27);
+    await forged.segment(1, (frame) => frame.checkpoint(0, 1, [row(1, 0)]));
+    const { bench } = forged;
+    const store = await bench.open();
+    await bench.run(store.write([append(GROUP, entry(1, 1, 'x'.repeat(9_000)))]));
+    await bench.simulation.runFor(100);
+    const second = `${FOLDER}/${segmentName(2)}`;
+    assert.equal((await readFile(bench, second)).readUInt32LE(8), 2);
+    store.markFrames();
+    await bench.run(store.write([append(GROUP, entry(1, 2))]));
+    assert.equal((await readFile(bench, second)).readUInt32LE(8), 4);
+    const held = contents(store, GROUP);
+    bench.machine.crash({ losePower: true });
+    assert.deepEqual(contents(await bench.open(), GROUP), held);
   });
 });

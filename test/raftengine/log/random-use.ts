@@ -21,7 +21,15 @@ export type Step =
   | { readonly kind: 'remove'; readonly group: number }
   | { readonly kind: 'pass'; readonly ms: number }
   | { readonly kind: 'crash'; readonly losePower: boolean }
-  | { readonly kind: 'ioError'; readonly group: number; readonly bytes: number }
+  | {
+      readonly kind: 'ioError';
+      readonly group: number;
+      readonly bytes: number;
+      /** One write fails, of those that are under way; else all do. */
+      readonly once: boolean;
+      /** The machine dies before the process is started again. */
+      readonly losePower: boolean;
+    }
   | { readonly kind: 'renew' }
   | { readonly kind: 'restart' };
 
@@ -52,7 +60,16 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.double({ min: 0, max: 2, noNaN: true }) }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('crash' as const), losePower: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('ioError' as const), group, bytes }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('ioError' as const),
+      group,
+      bytes,
+      once: fc.boolean(),
+      losePower: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('renew' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
 );
@@ -131,7 +148,7 @@ export class RandomUse {
         await this.crash(one.losePower);
         break;
       case 'ioError':
-        await this.failWrite(store, one.group, one.bytes);
+        await this.failWrite(store, one);
         break;
       case 'renew':
         this.renew(store);
@@ -198,13 +215,15 @@ export class RandomUse {
     );
   }
 
-  /** The disk refuses a write, so the store ends; the supervisor starts the process again at once. */
-  private async failWrite(store: WalLogStore, id: number, size: number): Promise<void> {
-    this.bench.machine.disk.failsSyncs = true;
-    this.write(store, id, store.group(groupId(id)).lastIndex() + 1, 1, size);
+  /** The disk refuses a write, so the store ends; the supervisor starts the process again at once, or the machine dies before it. */
+  private async failWrite(store: WalLogStore, fault: Extract<Step, { kind: 'ioError' }>): Promise<void> {
+    const { disk } = this.bench.machine;
+    disk.failsSyncs = fault.once ? 'once' : true;
+    this.write(store, fault.group, store.group(groupId(fault.group)).lastIndex() + 1, 1, fault.bytes);
     await this.bench.run(store.close());
-    this.bench.machine.disk.failsSyncs = false;
-    await this.reopen();
+    disk.failsSyncs = false;
+    if (fault.losePower) await this.crash(true);
+    else await this.reopen();
   }
 
   private async crash(losePower: boolean): Promise<void> {

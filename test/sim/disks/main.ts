@@ -1,4 +1,4 @@
-/** `npm run sim:disks` prints what disks of several speeds cost one client and fifty, in simulated time. */
+/** `npm run sim:disks` prints what disks of several speeds cost one client and fifty, in one group and in three, in simulated time. */
 import { formatTable } from '../../../cmd/cli/table.ts';
 import { measureSlowDisks } from './slow-disks.ts';
 
@@ -6,11 +6,22 @@ const SYNCS_MS = [0.05, 1, 5, 20];
 const SHOWN = (ms: number): string => `${ms.toFixed(2)} ms`;
 
 const rows = [
-  ['a sync', '1 client, p50', '50 clients, p50', 'p99', 'commands a second', 'of 50 in the time of one alone'],
+  [
+    'a sync',
+    '1 client, p50',
+    '50 clients, p50',
+    'p99',
+    'commands a second',
+    'of 50 in the time of one alone',
+    'in 3 groups, p50',
+    'p99',
+    'a round',
+  ],
 ];
 for (const syncMs of SYNCS_MS) {
   const alone = await measureSlowDisks({ syncMs, clients: 1, rounds: 200, seed: 5 });
   const many = await measureSlowDisks({ syncMs, clients: 50, rounds: 200, seed: 5 });
+  const shared = await measureSlowDisks({ syncMs, clients: 50, groups: 3, rounds: 200, seed: 5 });
   rows.push([
     SHOWN(syncMs),
     SHOWN(alone.p50Ms),
@@ -18,7 +29,15 @@ for (const syncMs of SYNCS_MS) {
     SHOWN(many.p99Ms),
     Math.round(50_000 / many.roundMs).toLocaleString('en'),
     `${(alone.p50Ms / many.roundMs).toFixed(2)}x`,
+    SHOWN(shared.p50Ms),
+    SHOWN(shared.p99Ms),
+    SHOWN(shared.roundMs),
   ]);
 }
-console.log(formatTable(rows, ['right', 'right', 'right', 'right', 'right', 'right']));
+console.log(
+  formatTable(
+    rows,
+    rows[0]!.map(() => 'right'),
+  ),
+);
 process.exit(0);

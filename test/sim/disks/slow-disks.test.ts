@@ -10,3 +10,9 @@ test('fifty clients wait for one sync, not for two', async () => {
   const many = await measureSlowDisks({ syncMs, clients: 50, rounds: 60, seed: 7 });
   assert.ok(many.roundMs <= alone.p50Ms / 0.8, `fifty take ${many.roundMs} ms, one alone ${alone.p50Ms} ms`);
 });
+
+test('three groups that share a log wait for one sync', async () => {
+  const syncMs = 20;
+  const shared = await measureSlowDisks({ syncMs, clients: 12, groups: 3, rounds: 30, seed: 7 });
+  assert.ok(shared.roundMs <= 1.5 * syncMs, `a round takes ${shared.roundMs} ms`);
+});

@@ -2,7 +2,8 @@
  * What a slow disk costs clients: three whole nodes in simulated time, where processing takes none and a sync takes exactly as long as
  * asked for. What is left is what waits for what.
  */
-import { groupId, type Millis } from '../../../src/platform/index.ts';
+import { KEYSPACES } from '../../../src/adapter/redis/keys/index.ts';
+import { type GroupId, groupId, type Millis } from '../../../src/platform/index.ts';
 import { SimulatedNodes } from '../../support/simulated-nodes.ts';
 
 const SETTLING_ROUNDS = 20;
@@ -12,8 +13,12 @@ const VALUE = 'x'.repeat(100);
 export interface SlowDiskLoad {
   /** What a sync takes on every node. */
   readonly syncMs: Millis;
-  /** Each sends a SET when the last one is answered, to the leader of the only group. */
+  /** What a sync takes on some nodes instead, by node. */
+  readonly syncMsOf?: ReadonlyMap<number, Millis>;
+  /** Each sends a SET when the last one is answered, to the leader of the group that it writes to. */
   readonly clients: number;
+  /** Groups of data that clients are dealt out to; all of them share one log on each node. Left out: there is one group. */
+  readonly groups?: number;
   /** Of each client, about. */
   readonly rounds: number;
   readonly seed: number;
@@ -27,20 +32,23 @@ export interface SlowDiskFigures {
 }
 
 /** Puts the load on a cluster of three. */
-export async function measureSlowDisks({ syncMs, clients, rounds, seed }: SlowDiskLoad): Promise<SlowDiskFigures> {
-  const nodes = new SimulatedNodes(3, 0, seed, {}, { plan: { segmentBytes: 8 << 20, logCacheBytes: 8 << 20 } });
+export async function measureSlowDisks(load: SlowDiskLoad): Promise<SlowDiskFigures> {
+  const { syncMs, syncMsOf, clients, groups = 0, rounds, seed } = load;
+  const nodes = new SimulatedNodes(3, groups, seed, {}, { plan: { segmentBytes: 8 << 20, logCacheBytes: 8 << 20 } });
   const { simulation } = nodes;
   nodes.start();
   await nodes.ready();
-  const leader = nodes.node(nodes.leaderOf(groupId(1))!);
-  for (const { machine } of nodes.nodes) machine.disk.syncMs = syncMs;
+  const groupOf = (client: number): GroupId => groupId(groups === 0 ? 1 : 2 + (client % groups));
+  for (const { id, machine } of nodes.nodes) machine.disk.syncMs = syncMsOf?.get(id) ?? syncMs;
   const tookMs: Millis[] = [];
   let isOver = false;
   const work = async (client: number): Promise<void> => {
-    const redis = await leader.connect();
+    const group = groupOf(client);
+    const tag = tagOf(nodes, group);
+    const redis = await nodes.node(nodes.leaderOf(group)!).connect();
     for (let at = 0; !isOver; at++) {
       const startMs = simulation.nowMs();
-      await redis.command(['SET', `${client}-${at % KEYS_OF_A_CLIENT}`, VALUE]);
+      await redis.command(['SET', `{${tag}}${client}-${at % KEYS_OF_A_CLIENT}`, VALUE]);
       tookMs.push(simulation.nowMs() - startMs);
     }
     redis.disconnect();
@@ -59,4 +67,13 @@ export async function measureSlowDisks({ syncMs, clients, rounds, seed }: SlowDi
     p50Ms: sorted[Math.floor(sorted.length * 0.5)]!,
     p99Ms: sorted[Math.floor(sorted.length * 0.99)]!,
   };
+}
+
+/** A hash tag whose keys are in a group. */
+function tagOf(nodes: SimulatedNodes, group: GroupId): string {
+  const { kv } = nodes.running(1);
+  for (let at = 0; ; at++) {
+    const tag = `t${at}`;
+    if (kv.groupOf(KEYSPACES[0]!.storageKey(Buffer.from(`{${tag}}`))) === group) return tag;
+  }
 }
