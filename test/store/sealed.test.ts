@@ -14,7 +14,7 @@ import {
 } from '../../src/platform/index.ts';
 import { type DataKeys, SealedDisk } from '../../src/security/index.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
-import type { Level, LevelOperation } from '../../src/store/level/index.ts';
+import type { Level, LevelChain, LevelIterator, LevelOperation, LevelSnapshot } from '../../src/store/level/index.ts';
 import { openClassicLevel } from '../../src/store/level/level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { RowKind } from '../../src/store/rows/index.ts';
@@ -127,6 +127,122 @@ describe('an encrypted database', () => {
       };
       await compare(seed, fill, true);
     }
+  });
+
+  test('shows each snapshot all of its rows, whatever is learned and written while it is read', async () => {
+    for (let seed = 0; seed < 2; seed++) {
+      const random = new SeededRandom(seed);
+      const open = async (level: Level): Promise<Level> => {
+        await level.open();
+        return level;
+      };
+      const options = { keys: keysOf(random, 1), allowsClear: () => false };
+      const levels = await Promise.all([
+        open(new SimulatedLevels().openLevel('plain')),
+        open(new SealedLevel(new SimulatedLevels().openLevel('store'), 'store', options)),
+      ]);
+      // Beginnings that nearly all keys share, until one comes that does not; bytes behind them that come and go.
+      const live = new Set<string>();
+      const shared = random.int(3);
+      const key = (): Buffer => {
+        const length = random.int(30) === 0 ? random.int(9) : [2, 8, 8, 8][(shared + random.int(2)) % 4]!;
+        const bytes = [random.int(256), random.int(2)].slice(random.int(12) === 0 ? 1 : 0);
+        return Buffer.concat([Buffer.from('Lbeginning'.slice(0, 2 + length)), Buffer.from(bytes)]);
+      };
+      const change = (chains: readonly LevelChain[], step: number): void => {
+        const isEmptying = step % 12 > 8;
+        for (let at = random.int(30); at > 0; at--) {
+          const names = [...live];
+          const isDelete = isEmptying || random.int(4) === 0;
+          const name = isDelete ? Buffer.from(names[random.int(names.length || 1)] ?? 'L', 'latin1') : key();
+          if (isDelete) live.delete(name.toString('latin1'));
+          else live.add(name.toString('latin1'));
+          for (const chain of chains) isDelete ? chain.del(name) : chain.put(name, Buffer.from(String(step)));
+        }
+      };
+      type Held = { readonly snapshot: LevelSnapshot; readonly iterator: LevelIterator; rows: string[] };
+      const held: Held[][] = [];
+      let chains: LevelChain[] = [];
+      for (let step = 0; step < 200; step++) {
+        if (chains.length === 0) chains = levels.map((level) => level.chain());
+        change(chains, step);
+        if (random.int(2) === 0) {
+          await Promise.all(chains.map((chain) => chain.write({ sync: false })));
+          chains = [];
+        }
+        if (random.int(2) === 0) {
+          const bounds = random.int(2) === 0 ? {} : { gte: key(), lt: Buffer.from('M') };
+          const reverse = random.int(2) === 0;
+          held.push(
+            levels.map((level) => {
+              const snapshot = level.snapshot();
+              return { snapshot, iterator: level.iterator({ ...bounds, reverse, snapshot }), rows: [] };
+            }),
+          );
+        }
+        const reading = held[random.int(held.length || 1)];
+        if (reading === undefined) continue;
+        let isOver = false;
+        for (const one of reading) {
+          const size = one === reading[0] ? 1_000 : 1 + random.int(40);
+          const page = await one.iterator.nextv(size);
+          one.rows.push(...page.map(([name, value]) => `${name}=${value}`));
+          isOver = page.length === 0;
+        }
+        if (!isOver) continue;
+        held.splice(held.indexOf(reading), 1);
+        assert.deepEqual(reading[1]!.rows, reading[0]!.rows, `seed ${seed}, step ${step}`);
+        for (const { iterator } of reading) await iterator.close();
+      }
+    }
+  });
+
+  test('forgets no row of an older snapshot, of a batch under way, or beside a beginning that all others shared', async () => {
+    /** A database in which many rows begin with `beginning`. */
+    const openWith = async (beginning: string): Promise<SealedLevel> => {
+      const level = new SealedLevel(new SimulatedLevels().openLevel('store'), 'store', {
+        keys: keysOf(new SeededRandom(4), 1),
+        allowsClear: () => false,
+      });
+      await level.open();
+      for (let byte = 0; byte < 100; byte++) await put(level, Buffer.from([...Buffer.from(beginning), byte]));
+      return level;
+    };
+    const put = (level: Level, key: Buffer) => level.batch([{ type: 'put', key, value: key }], { sync: false });
+    const del = (level: Level, key: Buffer) => level.batch([{ type: 'del', key }], { sync: false });
+    const has = async (level: Level, key: Buffer, options: Parameters<Level['iterator']>[0] = {}): Promise<boolean> =>
+      (await rowsOf(level, options, 1_000)).some((row) => row.startsWith(`${key.toString('hex')}=`));
+    const other = Buffer.from('Lx\u007f');
+    const beside = Buffer.from('Lcontra');
+
+    const written = await openWith('Lx');
+    const chain = written.chain();
+    chain.put(other, other);
+    assert.equal(await has(written, other), false);
+    await chain.write({ sync: false });
+    assert.equal(await has(written, other), true, 'it was under way when the branch was looked at');
+
+    const removed = await openWith('Lx');
+    await put(removed, other);
+    const before = removed.snapshot();
+    await del(removed, other);
+    assert.equal(await has(removed, other), false);
+    assert.equal(await has(removed, other, { snapshot: before }), true, 'it was there');
+
+    const parted = await openWith('Lcommon');
+    await put(parted, beside);
+    const both = parted.snapshot();
+    await del(parted, beside);
+    assert.equal(await has(parted, beside), false);
+    assert.equal(await has(parted, beside, { snapshot: both }), true, 'it was there');
+    await put(parted, beside);
+    assert.equal(await has(parted, beside), true);
+
+    const within = await openWith('Lcommon');
+    await put(within, beside);
+    assert.equal(await has(within, beside, { gte: Buffer.from('Lcomm'), lt: Buffer.from('Lcomn') }), false);
+    await put(within, Buffer.from('Lcat'));
+    assert.equal(await has(within, beside), true, 'the walk before did not look so far');
   });
 
   test('keeps every row when the process dies at any batch of a move', async () => {

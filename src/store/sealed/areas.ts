@@ -4,6 +4,8 @@
  */
 import type { DataKeys, Sealing } from '../../security/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
+import type { Batches } from './batches.ts';
+import { Branches } from './branches.ts';
 import { HiddenNames, NAMES_KEY_BYTES } from './hidden-names.ts';
 
 /** Added to the kind of a row; disk values. Kinds lie between 0x44 and 0x58. */
@@ -22,11 +24,9 @@ export interface Area {
   readonly offset: number;
   /** The data key that hides the names in it; 0 in clear. */
   readonly keyId: number;
-  /** Undefined in clear: what is stored has the order of the keys. */
-  readonly names: HiddenNames | undefined;
   /** The key of a row as it is stored. */
   place(key: Buffer): Buffer;
-  /** The value of a row as it is stored. */
+  /** The value of a row as it is to be stored, in a batch that is under way. */
   store(placed: Buffer, key: Buffer, value: Buffer): Buffer;
   /** The row behind what is stored. @throws CorruptStoreError */
   read(placed: Buffer, stored: Buffer): Row;
@@ -48,7 +48,6 @@ export const edgesOf = ({ offset }: Area): readonly [before: Buffer, behind: Buf
 export const CLEAR_AREA: Area = {
   offset: AreaOffset.Clear,
   keyId: 0,
-  names: undefined,
   place: (key) => key,
   store: (_placed, _key, value) => value,
   read: (placed, stored) => [placed, stored],
@@ -62,6 +61,8 @@ export class SealedArea implements Area {
   readonly keyId: number;
   readonly salt: Buffer;
   readonly names: HiddenNames;
+  /** What walks know of it. */
+  readonly branches: Branches;
   private readonly sealing: Sealing;
   private readonly location: string;
 
@@ -74,12 +75,15 @@ export class SealedArea implements Area {
     readonly sealing: Sealing;
     readonly name: string;
     readonly location: string;
+    /** Those of its database. */
+    readonly batches: Batches;
   }) {
-    const { offset, keyId, salt, keys, sealing, name, location } = options;
+    const { offset, keyId, salt, keys, sealing, name, location, batches } = options;
     this.offset = offset;
     this.keyId = keyId;
     this.salt = salt;
     this.names = new HiddenNames(keys.derive(keyId, salt, `names of ${name}`, NAMES_KEY_BYTES));
+    this.branches = new Branches(() => batches.next);
     this.sealing = sealing;
     this.location = location;
   }
@@ -89,6 +93,7 @@ export class SealedArea implements Area {
   }
 
   store(placed: Buffer, key: Buffer, value: Buffer): Buffer {
+    this.branches.note(key);
     const row = Buffer.allocUnsafe(LENGTH_BYTES + key.length + value.length);
     row.writeUInt32BE(key.length, 0);
     row.set(key, LENGTH_BYTES);

@@ -7,6 +7,7 @@ import { assert, ByteReader, ByteWriter } from '../../platform/index.ts';
 import type { DataKeys, Sealing } from '../../security/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
 import { type Area, AreaOffset, CLEAR_AREA, SealedArea, type SealedOffset } from './areas.ts';
+import type { Batches } from './batches.ts';
 
 /** Where the form is; no row of a store begins so. */
 export const FORM_KEY = Buffer.from([1]);
@@ -21,14 +22,19 @@ export class Form {
   private readonly keys: DataKeys;
   private readonly sealing: Sealing;
   private readonly rows: Sealing;
+  private readonly batches: Batches;
   /** Areas that were made: each snapshot asks again. */
   private readonly made = new Map<string, Area>();
 
-  /** @param name of the store, the same in all folders that its database may lie in */
-  constructor(location: string, name: string, keys: DataKeys) {
+  /**
+   * @param name of the store, the same in all folders that its database may lie in
+   * @param batches of the database
+   */
+  constructor(location: string, name: string, keys: DataKeys, batches: Batches) {
     this.location = location;
     this.name = name;
     this.keys = keys;
+    this.batches = batches;
     this.sealing = keys.sealing(`form of ${name}`);
     this.rows = keys.sealing(`rows of ${name}`);
   }
@@ -79,8 +85,8 @@ export class Form {
     if (!this.keys.has(keyId)) {
       throw new CorruptStoreError(this.location, `is encrypted with data key ${keyId}, which is not here`);
     }
-    const { keys, rows: sealing, name, location } = this;
-    const area = new SealedArea({ offset, keyId, salt: Buffer.from(salt), keys, sealing, name, location });
+    const { keys, rows: sealing, name, location, batches } = this;
+    const area = new SealedArea({ offset, keyId, salt: Buffer.from(salt), keys, sealing, name, location, batches });
     this.made.set(id, area);
     return area;
   }

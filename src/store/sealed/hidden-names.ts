@@ -15,25 +15,64 @@ import { createCipheriv } from 'node:crypto';
 import { assert } from '../../platform/index.ts';
 
 const BLOCK_BYTES = 16;
+const BLOCK_WORDS = BLOCK_BYTES / 4;
 /** Of rounds for one byte: two blocks. */
 const ROUND_BYTES = 2 * BLOCK_BYTES;
-const NO_IV = Buffer.alloc(BLOCK_BYTES);
 /** Told apart from the chain's own blocks by a byte that is flipped. */
 const SECOND_BLOCK = 0xa5;
 export const NAMES_KEY_BYTES = 64;
+/** Memory for keys up to this length is kept; longer ones have their own. */
+const KEPT_BYTES = 256;
 
-/** Hides keys of one database. */
+/** Blocks, as bytes and as words. */
+class Blocks {
+  readonly bytes: Buffer;
+  readonly words: Int32Array;
+
+  constructor(bytes: number) {
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.words = new Int32Array(this.bytes.buffer);
+  }
+}
+
+/** What was computed of one key: its beginnings have it in common with other keys. */
+class Work {
+  /** The key, and of how many of its beginnings there are blocks. */
+  readonly key: Buffer;
+  count = 0;
+  /** A block of the chain for each beginning, and the tables of the byte behind it. */
+  readonly chain: Blocks;
+  readonly tables: Buffer;
+  readonly input: Blocks;
+
+  /** @param bytes of the longest key */
+  constructor(bytes: number) {
+    this.key = Buffer.allocUnsafeSlow(bytes);
+    this.chain = new Blocks(bytes * BLOCK_BYTES);
+    this.tables = Buffer.allocUnsafeSlow(bytes * ROUND_BYTES);
+    this.input = new Blocks(bytes * ROUND_BYTES);
+  }
+}
+
+/**
+ * Hides keys of one database. Making a cipher costs more than what it does here, so two serve every key; and a key that begins like the one before
+ * costs only what differs.
+ */
 export class HiddenNames {
-  private readonly chainKey: Buffer;
-  private readonly rounds: ReturnType<typeof createCipheriv>;
+  private readonly chainCipher: ReturnType<typeof createCipheriv>;
+  private readonly roundCipher: ReturnType<typeof createCipheriv>;
+  /** What the chain's cipher gave last, with which it will mix the next block. */
+  private readonly mixed = new Blocks(BLOCK_BYTES);
+  private readonly kept = new Work(KEPT_BYTES);
 
   /** @param key 64 bytes: 32 for the chain, 32 for the rounds */
   constructor(key: Buffer) {
     assert(key.length === NAMES_KEY_BYTES, 'a key for names has 64 bytes');
-    this.chainKey = Buffer.from(key.subarray(0, 32));
-    // Each block is on its own, so one cipher serves every key.
-    this.rounds = createCipheriv('aes-256-ecb', key.subarray(32), null);
-    this.rounds.setAutoPadding(false);
+    this.chainCipher = createCipheriv('aes-256-cbc', key.subarray(0, 32), this.mixed.bytes.fill(0));
+    this.chainCipher.setAutoPadding(false);
+    // Each block is on its own.
+    this.roundCipher = createCipheriv('aes-256-ecb', key.subarray(32), null);
+    this.roundCipher.setAutoPadding(false);
   }
 
   /**
@@ -58,20 +97,49 @@ export class HiddenNames {
 
   /** The tables of the bytes 1 to `count` of a key, chosen by the bytes before each. */
   private tablesOf(key: Buffer, count: number): Buffer {
-    const bytes = Buffer.alloc(count * BLOCK_BYTES);
-    for (let at = 0; at < count; at++) bytes[at * BLOCK_BYTES] = key[at]!;
-    const cipher = createCipheriv('aes-256-cbc', this.chainKey, NO_IV);
-    cipher.setAutoPadding(false);
-    const chain = cipher.update(bytes);
-    const pairs = Buffer.allocUnsafe(count * ROUND_BYTES);
-    for (let at = 0; at < count; at++) {
-      const from = at * BLOCK_BYTES;
-      const to = at * ROUND_BYTES;
-      pairs.set(chain.subarray(from, from + BLOCK_BYTES), to);
-      pairs.set(chain.subarray(from, from + BLOCK_BYTES), to + BLOCK_BYTES);
-      pairs[to + BLOCK_BYTES]! ^= SECOND_BLOCK;
+    const work = count <= KEPT_BYTES ? this.kept : new Work(count);
+    const most = Math.min(work.count, count);
+    let from = 0;
+    while (from < most && work.key[from] === key[from]) from++;
+    if (from < count) {
+      this.chainOn(work, key, from, count);
+      this.roundsOf(work, from, count);
     }
-    return this.rounds.update(pairs) as Buffer;
+    return work.tables;
+  }
+
+  /** Blocks of the chain for the beginnings that end with the bytes `from` to `to - 1`. */
+  private chainOn(work: Work, key: Buffer, from: number, to: number): void {
+    const { input, chain } = work;
+    const { mixed } = this;
+    input.words.fill(0, 0, (to - from) * BLOCK_WORDS);
+    for (let at = from; at < to; at++) {
+      work.key[at] = key[at]!;
+      input.bytes[(at - from) * BLOCK_BYTES] = key[at]!;
+    }
+    // The cipher mixes in what it gave last: that is taken out again, and what goes before in this key takes its place.
+    for (let word = 0; word < BLOCK_WORDS; word++) {
+      const before = from === 0 ? 0 : chain.words[(from - 1) * BLOCK_WORDS + word]!;
+      input.words[word]! ^= mixed.words[word]! ^ before;
+    }
+    const blocks = this.chainCipher.update(input.bytes.subarray(0, (to - from) * BLOCK_BYTES));
+    chain.bytes.set(blocks, from * BLOCK_BYTES);
+    for (let word = 0; word < BLOCK_WORDS; word++) mixed.words[word] = chain.words[(to - 1) * BLOCK_WORDS + word]!;
+    work.count = to;
+  }
+
+  private roundsOf({ input, chain, tables }: Work, from: number, to: number): void {
+    for (let at = from; at < to; at++) {
+      const pair = (at - from) * 2 * BLOCK_WORDS;
+      for (let word = 0; word < BLOCK_WORDS; word++) {
+        const one = chain.words[at * BLOCK_WORDS + word]!;
+        input.words[pair + word] = one;
+        input.words[pair + BLOCK_WORDS + word] = one;
+      }
+      input.bytes[pair * 4 + BLOCK_BYTES]! ^= SECOND_BLOCK;
+    }
+    const rounds = this.roundCipher.update(input.bytes.subarray(0, (to - from) * ROUND_BYTES));
+    tables.set(rounds, from * ROUND_BYTES);
   }
 }
 

@@ -1,41 +1,25 @@
 /**
  * Rows of an encrypted area in the order of their keys. Stored keys that begin alike lie together, and only those: so the walk goes down the tree of
- * beginnings. A branch with few rows is read as a whole and sorted; of a larger one the bytes that follow its beginning are found
- * by seeking from one to the next, and each is a branch of its own. All reads are of one snapshot.
+ * beginnings. A branch with few rows is read as a whole and sorted; of a larger one the bytes that follow its beginning are known, or
+ * found by seeking from one to the next, and each is a branch of its own. All reads are of one snapshot.
  */
 import type { Level, LevelIterator, LevelIteratorOptions, LevelSnapshot } from '../level/index.ts';
 import { RowKind } from '../rows/index.ts';
-import type { Area, Row } from './areas.ts';
-import type { HiddenNames } from './hidden-names.ts';
+import type { Row, SealedArea } from './areas.ts';
+import { Branch, type Moment, sharedBytes } from './branches.ts';
 
 /** A branch of so many rows is read as a whole. */
 const BRANCH_ROWS = 64;
 /** Or of so many bytes: a few long values are not all held at once. */
 const BRANCH_BYTES = 1 << 20;
-/** A branch between bounds with so few bytes to choose from is not asked which of them are there. */
-const FEW_BYTES = 8;
-/** Branches that are known to be large. Only a hint: what is wrong costs a seek. */
-const MAX_LARGE = 8192;
+
+/** Rows that are read on, and bytes of them, to see which bytes there are in a branch. */
+const LEARNED_ROWS = 32;
+const LEARNED_BYTES = 64 << 10;
+/** A seek costs as much as reading on over so many rows. */
+const SEEK_ROWS = 16;
 
 const KINDS: readonly number[] = Object.values(RowKind).toSorted((a, b) => a - b);
-
-/** Which branches of a database turned out to be large, and which of those have several branches right behind their beginning. */
-export class LargeBranches {
-  private readonly forks = new Map<string, boolean>();
-
-  has(place: Buffer): boolean {
-    return this.forks.has(place.toString('latin1'));
-  }
-
-  isFork(place: Buffer): boolean {
-    return this.forks.get(place.toString('latin1')) === true;
-  }
-
-  add(place: Buffer, isFork: boolean): void {
-    if (this.forks.size >= MAX_LARGE) this.forks.clear();
-    this.forks.set(place.toString('latin1'), isFork);
-  }
-}
 
 /** First key behind all that begin with `beginning`; undefined when there is none. */
 export function behind(beginning: Buffer): Buffer | undefined {
@@ -47,22 +31,23 @@ export function behind(beginning: Buffer): Buffer | undefined {
   return next;
 }
 
-function sharedBytes(left: Buffer, right: Buffer): number {
-  const end = Math.min(left.length, right.length);
-  let at = 0;
-  while (at < end && left[at] === right[at]) at++;
-  return at;
-}
-
 const beginsWith = (key: Buffer, beginning: Buffer): boolean =>
-  key.length >= beginning.length && key.subarray(0, beginning.length).equals(beginning);
+  key.length >= beginning.length && sharedBytes(key, beginning) === beginning.length;
+
+/** With one byte more. */
+function extended(beginning: Buffer, byte: number): Buffer {
+  const longer = Buffer.allocUnsafe(beginning.length + 1);
+  longer.set(beginning, 0);
+  longer[beginning.length] = byte;
+  return longer;
+}
 
 /** What is walked over. */
 export interface WalkOptions extends Pick<LevelIteratorOptions, 'gte' | 'lt' | 'reverse'> {
   readonly level: Level;
-  readonly area: Area & { readonly names: HiddenNames };
+  readonly area: SealedArea;
   readonly snapshot: LevelSnapshot;
-  readonly large: LargeBranches;
+  readonly moment: Moment;
 }
 
 /** See the top of the file. */
@@ -76,12 +61,10 @@ export class OrderedWalk {
   /** Rows in order, those of a branch at a time. */
   async *pages(): AsyncGenerator<Row[]> {
     const { gte, lt, reverse = false } = this.options;
-    const beginning = gte === undefined || lt === undefined ? 0 : commonBeginning(gte, lt);
-    if (beginning > 0) {
-      yield* this.branch(gte!.subarray(0, beginning));
-      return;
-    }
-    for (const kind of reverse ? KINDS.toReversed() : KINDS) yield* this.branch(Buffer.from([kind]));
+    const shared = gte === undefined || lt === undefined ? 0 : commonBeginning(gte, lt);
+    const kinds = reverse ? KINDS.toReversed() : KINDS;
+    const beginnings = shared > 0 ? [gte!.subarray(0, shared)] : kinds.map((kind) => Buffer.from([kind]));
+    for (const beginning of beginnings) yield* this.branch(beginning);
   }
 
   private isOutside(beginning: Buffer): boolean {
@@ -97,45 +80,111 @@ export class OrderedWalk {
 
   private async *branch(beginning: Buffer): AsyncGenerator<Row[]> {
     if (this.isOutside(beginning)) return;
-    const { area, large } = this.options;
+    const { area } = this.options;
+    const known = area.branches.below(beginning);
     const place = area.place(beginning);
-    if (!large.has(place)) {
+    if (known === undefined) {
       const rows = await this.readBranch(place);
       if (rows !== undefined) {
         const page = this.inOrder(rows);
         if (page.length > 0) yield page;
         return;
       }
-      large.add(place, false);
     }
-    yield* this.branches(beginning, place);
+    const large = await this.entered(beginning, place, known);
+    if (large !== undefined && !this.isOutside(large.beginning)) yield* this.parts(large);
   }
 
-  /** The parts of a branch. */
-  private async *branches(beginning: Buffer, place: Buffer): AsyncGenerator<Row[]> {
-    const { gte, lt, reverse = false, large } = this.options;
-    if (!large.isFork(place)) {
-      const shared = await this.sharedBeginning(beginning, place);
-      if (shared !== undefined) {
-        yield* this.branch(shared);
-        return;
-      }
-      large.add(place, true);
-    }
+  /**
+   * The branch that all rows of a large one lie in, which may be the same.
+   * @param known the one with the shortest beginning, at or below it
+   * @returns undefined when there are no rows
+   */
+  private async entered(beginning: Buffer, place: Buffer, known: Branch | undefined): Promise<Branch | undefined> {
+    const { area, moment } = this.options;
+    if (known?.isAloneBehind(beginning.length, moment) === true) return known;
+    const [first, last] = await Promise.all([this.firstOf(place, false), this.firstOf(place, true)]);
+    if (first === undefined || last === undefined) return undefined;
+    const shared = sharedBytes(first[0], last[0]);
+    const isBelow = known !== undefined && known.beginning.length <= shared;
+    const branch = isBelow
+      ? known
+      : area.branches.grow(area.read(first[0], first[1])[0].subarray(0, shared), first[0].subarray(0, shared));
+    branch.learnedAlone(beginning.length, moment);
+    return branch;
+  }
+
+  private async *parts(branch: Branch): AsyncGenerator<Row[]> {
+    const { gte, lt, reverse = false, moment } = this.options;
+    const { beginning } = branch;
+    const [from, to] = reverse ? [lt, gte] : [gte, lt];
+    const nextByte = (bound: Buffer | undefined): number | undefined =>
+      bound !== undefined && bound.length > beginning.length && beginsWith(bound, beginning)
+        ? bound[beginning.length]
+        : undefined;
+    const [first, last] = [nextByte(from), nextByte(to)];
+    const part = (byte: number): AsyncGenerator<Row[]> => this.branch(extended(beginning, byte));
+    const wasKnown = branch.isKnownTo(moment);
     // The branch that the bound lies in comes first, and may be all that is wanted.
-    const bound = reverse ? lt : gte;
-    const first =
-      bound !== undefined && bound.length > beginning.length && beginsWith(bound, beginning) ? bound : undefined;
-    const firstByte = first?.[beginning.length];
-    if (firstByte !== undefined) yield* this.branch(first!.subarray(0, beginning.length + 1));
-    const isLeft = (byte: number): boolean =>
-      firstByte === undefined || (reverse ? byte < firstByte : byte > firstByte);
-    const exact = await this.readExact(place);
-    if (exact !== undefined && !reverse && this.isInside(exact[0])) yield [exact];
-    for (const byte of await this.nextBytes(beginning, place, isLeft)) {
-      yield* this.branch(Buffer.concat([beginning, Buffer.from([byte])]));
+    if (first !== undefined && !wasKnown) yield* part(first);
+    const known = wasKnown ? branch : await this.learned(branch);
+    const exact = known.isRow && this.isInside(beginning) ? this.readExact(branch.place) : undefined;
+    if (exact !== undefined && !reverse) yield [exact];
+    const step = reverse ? -1 : 1;
+    const begin = first === undefined ? (reverse ? 255 : 0) : wasKnown ? first : first + step;
+    const end = last ?? (reverse ? 0 : 255);
+    for (let byte = begin; reverse ? byte >= end : byte <= end; byte += step) if (known.has(byte)) yield* part(byte);
+    if (exact !== undefined && reverse) yield [exact];
+  }
+
+  /** Finds out what follows in a branch. @returns it, or one for this walk only that says what it would */
+  private async learned(branch: Branch): Promise<Branch> {
+    const { moment, area } = this.options;
+    const { beginning, place } = branch;
+    const learning = branch.canLearnFrom(moment) ? branch : new Branch(beginning, place, branch.notedFrom);
+    const clear = new Map([...area.names.nextBytes(beginning)].map((hidden, byte) => [hidden, byte]));
+    for (let from: Buffer | undefined = place; from !== undefined; ) {
+      const last = await this.eachFollowing(place, from, (hidden) => {
+        if (hidden === undefined) learning.isRow = true;
+        else learning.add(clear.get(hidden)!);
+      });
+      from = last === undefined || last === 0xff ? undefined : extended(place, last + 1);
     }
-    if (exact !== undefined && reverse && this.isInside(exact[0])) yield [exact];
+    learning.learned(moment);
+    return learning;
+  }
+
+  /**
+   * Tells which bytes, as they are stored, follow in a branch from a place on, for as long as it is better to read on than to seek.
+   * @param onByte given undefined for the row whose key is the beginning itself
+   * @returns the last one; undefined at the end of the branch
+   */
+  private async eachFollowing(
+    place: Buffer,
+    from: Buffer,
+    onByte: (hidden: number | undefined) => void,
+  ): Promise<number | undefined> {
+    const { level, snapshot } = this.options;
+    const highWaterMarkBytes = LEARNED_BYTES;
+    const iterator = level.iterator({ gte: from, lt: behind(place), snapshot, highWaterMarkBytes });
+    try {
+      let last: number | undefined;
+      for (;;) {
+        const page = await iterator.nextv(LEARNED_ROWS);
+        if (page.length === 0) return undefined;
+        let found = 0;
+        for (const [stored] of page) {
+          const hidden = stored[place.length];
+          if (hidden === last && hidden !== undefined) continue;
+          onByte(hidden);
+          last = hidden;
+          found += 1;
+        }
+        if (found * SEEK_ROWS < page.length) return last;
+      }
+    } finally {
+      await iterator.close();
+    }
   }
 
   /** All rows of a branch as they are stored; undefined when it is large. */
@@ -171,46 +220,16 @@ export class OrderedWalk {
   }
 
   /** The row whose key is the beginning itself. */
-  private async readExact(place: Buffer): Promise<Row | undefined> {
+  private readExact(place: Buffer): Row | undefined {
     const { level, area, snapshot } = this.options;
     const stored = level.getSync(place, { snapshot });
     return stored === undefined ? undefined : area.read(place, stored);
   }
 
-  /** The longest beginning that all rows of a branch have in common, when it is longer than the branch's. */
-  private async sharedBeginning(beginning: Buffer, place: Buffer): Promise<Buffer | undefined> {
-    const [first, last] = await Promise.all([this.firstOf(place, false), this.firstOf(place, true)]);
-    if (first === undefined || last === undefined) return undefined;
-    const shared = sharedBytes(first[0], last[0]);
-    if (shared <= beginning.length) return undefined;
-    return this.options.area.read(first[0], first[1])[0].subarray(0, shared);
-  }
-
-  /** Bytes that follow a beginning in keys between the bounds, in order. */
-  private async nextBytes(beginning: Buffer, place: Buffer, isLeft: (byte: number) => boolean): Promise<number[]> {
-    const { area, reverse = false } = this.options;
-    const wanted: number[] = [];
-    for (let byte = 0; byte < 256; byte++) {
-      if (isLeft(byte) && !this.isOutside(Buffer.concat([beginning, Buffer.from([byte])]))) wanted.push(byte);
-    }
-    if (reverse) wanted.reverse();
-    if (wanted.length <= FEW_BYTES) return wanted;
-    const hidden = area.names.nextBytes(beginning);
-    const found = new Set<number>();
-    for (let from: Buffer | undefined = Buffer.concat([place, Buffer.from([0])]); from !== undefined; ) {
-      const row = await this.firstOf(place, false, from);
-      if (row === undefined) break;
-      const branch = row[0].subarray(0, place.length + 1);
-      found.add(branch[place.length]!);
-      from = branch[place.length] === 0xff ? undefined : behind(branch);
-    }
-    return wanted.filter((byte) => found.has(hidden[byte]!));
-  }
-
   /** The first row of a branch as it is stored, or the last. */
-  private async firstOf(place: Buffer, reverse: boolean, from = place): Promise<[Buffer, Buffer] | undefined> {
+  private async firstOf(place: Buffer, reverse: boolean): Promise<[Buffer, Buffer] | undefined> {
     const { level, snapshot } = this.options;
-    const seek = level.iterator({ gte: from, lt: behind(place), limit: 1, reverse, snapshot });
+    const seek = level.iterator({ gte: place, lt: behind(place), limit: 1, reverse, snapshot });
     try {
       return (await seek.nextv(1))[0];
     } finally {

@@ -1,17 +1,11 @@
 /** Where the rows of a range lie in an encrypted area, roughly: for estimates of sizes. */
-import type { Area } from './areas.ts';
-import type { HiddenNames } from './hidden-names.ts';
+import type { SealedArea } from './areas.ts';
 import { behind, commonBeginning } from './ordered-walk.ts';
 
 type Place = readonly [gte: Buffer, lt: Buffer];
 
 /** Bounds of the branches behind a beginning whose next byte is in `[from, to)`; neighbours are put together. */
-function branchesOf(
-  area: Area & { readonly names: HiddenNames },
-  beginning: Buffer,
-  from: number,
-  to: number,
-): Place[] {
+function branchesOf(area: SealedArea, beginning: Buffer, from: number, to: number): Place[] {
   if (from >= to) return [];
   const hidden = [...area.names.nextBytes(beginning).slice(from, to)].sort((a, b) => a - b);
   const place = area.place(beginning);
@@ -30,7 +24,7 @@ function branchesOf(
  * Bounds between which the rows of `[start, end)` are stored. Looks two bytes behind what all keys of the range begin with: what differs
  * later only is left out.
  */
-export function placesOf(area: Area & { readonly names: HiddenNames }, start: Buffer, end: Buffer): Place[] {
+export function placesOf(area: SealedArea, start: Buffer, end: Buffer): Place[] {
   const shared = commonBeginning(start, end);
   if (shared === 0) return [];
   const beginning = start.subarray(0, shared);

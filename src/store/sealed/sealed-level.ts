@@ -17,8 +17,10 @@ import type {
 } from '../level/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
 import { type Area, boundsOf, CLEAR_AREA, edgesOf, type Row, SealedArea } from './areas.ts';
+import { Batches } from './batches.ts';
+import type { Moment } from './branches.ts';
 import { FORM_KEY, Form } from './form.ts';
-import { LargeBranches, OrderedWalk, WalkIterator } from './ordered-walk.ts';
+import { OrderedWalk, WalkIterator } from './ordered-walk.ts';
 import { placesOf } from './places.ts';
 
 /** A step of moving rows holds up writes: little enough that a flush does not notice. */
@@ -28,15 +30,19 @@ const MERGED_ROWS = 64;
 const NOTHING = Buffer.alloc(0);
 const LOWEST = Buffer.from([0]);
 const HIGHEST = Buffer.from([0xff]);
+/** Of a batch that never was. */
+const BEFORE_ALL = -1;
 
 /** The areas as of a snapshot, which may be of before a move or in the middle of one. */
 class SealedSnapshot implements LevelSnapshot {
   readonly inner: LevelSnapshot;
   readonly areas: readonly Area[];
+  readonly moment: Moment;
 
-  constructor(inner: LevelSnapshot, areas: readonly Area[]) {
+  constructor(inner: LevelSnapshot, areas: readonly Area[], moment: Moment) {
     this.inner = inner;
     this.areas = areas;
+    this.moment = moment;
   }
 
   close(): Promise<void> {
@@ -49,6 +55,8 @@ export interface SealedLevelsOptions {
   readonly keys: DataKeys;
   /** Whether rows may be found in clear. Otherwise they are refused. */
   readonly allowsClear: () => boolean;
+  /** Somebody else writes to it. */
+  readonly isLent?: boolean;
 }
 
 /** See the top of the file. */
@@ -58,7 +66,9 @@ export class SealedLevel implements Level {
   private readonly options: SealedLevelsOptions;
   private readonly opened: Set<SealedLevel> | undefined;
   private readonly form: Form;
-  private readonly large = new LargeBranches();
+  /** Those that were begun hold rows that were placed in the areas of their beginning. */
+  private readonly batches = new Batches();
+  private snapshots = 0;
   /** Rows are written to the first; a second one is being emptied. */
   private areas: readonly Area[] = [];
   /** The end of the queue of those who write. */
@@ -67,8 +77,6 @@ export class SealedLevel implements Level {
   private next: readonly Area[] | undefined;
   /** An area that has no rows any more, and whose files have not been rewritten without them. */
   private emptied: Area | undefined;
-  /** Batches that were begun and have not settled: what they hold was placed in the areas of their beginning. */
-  private begun = 0;
 
   /** @param opened has the databases that are open */
   constructor(inner: Level, location: string, options: SealedLevelsOptions, opened?: Set<SealedLevel>) {
@@ -78,7 +86,7 @@ export class SealedLevel implements Level {
     this.opened = opened;
     // A copy on its way in has the name of the store that it will be.
     const [name = ''] = basename(location).split('.', 1);
-    this.form = new Form(location, name, options.keys);
+    this.form = new Form(location, name, options.keys, this.batches);
   }
 
   /** @throws CorruptStoreError when its rows are in clear and must not be, or need a key that is not here */
@@ -135,13 +143,18 @@ export class SealedLevel implements Level {
     const inner = this.inner.snapshot();
     const stored = this.inner.getSync(FORM_KEY, { snapshot: inner });
     assert(stored !== undefined, 'an encrypted database has a form');
-    return new SealedSnapshot(inner, this.form.decode(stored));
+    return this.snapshotOf(inner, this.form.decode(stored));
+  }
+
+  private snapshotOf(inner: LevelSnapshot, areas: readonly Area[]): SealedSnapshot {
+    const doneBefore = this.options.isLent === true ? BEFORE_ALL : this.batches.doneBefore;
+    return new SealedSnapshot(inner, areas, { number: this.snapshots++, doneBefore });
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {
     const given = options.snapshot as SealedSnapshot | undefined;
-    const snapshot = given ?? new SealedSnapshot(this.inner.snapshot(), this.areas);
-    const sources = snapshot.areas.map((area) => this.pages(area, snapshot.inner, options));
+    const snapshot = given ?? this.snapshotOf(this.inner.snapshot(), this.areas);
+    const sources = snapshot.areas.map((area) => this.pages(area, snapshot, options));
     const [first, second] = sources as [AsyncGenerator<Row[]>, AsyncGenerator<Row[]>?];
     const pages = second === undefined ? first : merged(first, second, options.reverse === true);
     return new WalkIterator(pages, options.limit, async () => {
@@ -150,10 +163,10 @@ export class SealedLevel implements Level {
     });
   }
 
-  private pages(area: Area, snapshot: LevelSnapshot, options: LevelIteratorOptions): AsyncGenerator<Row[]> {
-    if (!(area instanceof SealedArea)) return this.clearPages(snapshot, options);
+  private pages(area: Area, { inner, moment }: SealedSnapshot, options: LevelIteratorOptions): AsyncGenerator<Row[]> {
+    if (!(area instanceof SealedArea)) return this.clearPages(inner, options);
     const { gte, lt, reverse } = options;
-    return new OrderedWalk({ level: this.inner, area, snapshot, large: this.large, gte, lt, reverse }).pages();
+    return new OrderedWalk({ level: this.inner, area, snapshot: inner, moment, gte, lt, reverse }).pages();
   }
 
   private async *clearPages(snapshot: LevelSnapshot, options: LevelIteratorOptions): AsyncGenerator<Row[]> {
@@ -177,7 +190,7 @@ export class SealedLevel implements Level {
 
   async batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
     const placed: LevelOperation[] = [];
-    this.begun++;
+    const number = this.batches.begin();
     try {
       const sink = this.sinkOf({
         put: (key, value) => placed.push({ type: 'put', key, value }),
@@ -189,21 +202,21 @@ export class SealedLevel implements Level {
       }
       await this.inTurn(() => this.inner.batch(placed, options));
     } finally {
-      this.begun--;
+      this.batches.end(number);
     }
   }
 
   chain(): LevelChain {
     const inner = this.inner.chain();
     const sink = this.sinkOf(inner);
-    this.begun++;
+    const number = this.batches.begin();
     return {
       ...sink,
       write: async (options) => {
         try {
           await this.inTurn(() => inner.write(options));
         } finally {
-          this.begun--;
+          this.batches.end(number);
         }
       },
     };
@@ -262,7 +275,7 @@ export class SealedLevel implements Level {
       this.next = areas;
     }
     // A batch that is being put together would write to the area that is emptied: another call finds a better moment.
-    if (this.begun > 0) return;
+    if (!this.batches.areAllDone) return;
     this.areas = this.next;
     this.next = undefined;
   }
@@ -285,22 +298,27 @@ export class SealedLevel implements Level {
       this.areas = [current];
       return;
     }
-    const operations = rows.flatMap(([from, stored]): LevelOperation[] => {
-      const [key, value] = previous.read(from, stored);
-      const placed = current.place(key);
-      return [
-        { type: 'put', key: placed, value: current.store(placed, key, value) },
-        { type: 'del', key: from },
-      ];
-    });
-    // Synced: the note that the area is empty must not outlive the moves before it.
-    await this.inner.batch(operations, { sync: true });
+    const number = this.batches.begin();
+    try {
+      const operations = rows.flatMap(([from, stored]): LevelOperation[] => {
+        const [key, value] = previous.read(from, stored);
+        const placed = current.place(key);
+        return [
+          { type: 'put', key: placed, value: current.store(placed, key, value) },
+          { type: 'del', key: from },
+        ];
+      });
+      // Synced: the note that the area is empty must not outlive the moves before it.
+      await this.inner.batch(operations, { sync: true });
+    } finally {
+      this.batches.end(number);
+    }
   }
 
   /** LevelDB keeps what was removed, and the keys of the removals, until it rewrites the files that have them. */
   private async sweep(current: Area, emptied: Area): Promise<void> {
     // A batch of before removes rows from there, which leaves their keys.
-    if (this.begun > 0) return;
+    if (!this.batches.areAllDone) return;
     const [before, behind] = edgesOf(emptied);
     const edges = [before, behind];
     // Files of the last level are rewritten only when something from above falls into them.

@@ -29,7 +29,7 @@ async function cut({
 }: CutOrder & { readonly kind: 'cut' }): Promise<SegmentEntry[]> {
   const keys = listed === undefined ? undefined : new DataKeys(listed, new SystemRandom());
   const lent = openLentLevel(location);
-  const inner = keys === undefined ? lent : new SealedLevel(lent, location, { keys, allowsClear });
+  const inner = keys === undefined ? lent : new SealedLevel(lent, location, { keys, allowsClear, isLent: true });
   // Whoever gave the order hears of damage from the failure.
   const level = new CheckedLevel(inner, location, () => {});
   const cutter = new InlineCutter(
