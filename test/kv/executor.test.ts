@@ -468,6 +468,36 @@ describe('limits', () => {
     assert.deepEqual([first.reply, second.reply, third.reply], [1, 2, 3]);
   });
 
+  test('let what only reads pass what waits for room, unless its own source has asked for that', () => {
+    const bed = new LoneGroup({ maxInflightEntries: 1 });
+    const order: string[] = [];
+    const read = (name: string, source: object | undefined) =>
+      bed.executor.submit({
+        isWrite: false,
+        ...(source === undefined ? {} : { source }),
+        evaluate: (view) => text(view.get(bytes('k'))),
+        complete: (_error, reply) => order.push(`${name} ${reply}`),
+      });
+    bed.set('k', '0');
+    bed.settle();
+    bed.set('other', '1');
+    bed.scheduler.endTurn();
+    const source = {};
+    bed.executor.submit({
+      source,
+      evaluate: (view) => view.put(bytes('k'), bytes('1'), NEVER),
+      complete: () => order.push('written'),
+    });
+    read('a stranger reads', undefined);
+    read('another reads', {});
+    read('its own source reads', source);
+    assert.deepEqual(order, ['a stranger reads 0', 'another reads 0']);
+    bed.settle();
+    assert.deepEqual(order.slice(2), ['written', 'its own source reads 1']);
+    read('its own source reads', source);
+    assert.equal(order.at(-1), 'its own source reads 1');
+  });
+
   /** Writes so many rows, and answers how many commands have done so. */
   const writeRows = (bed: LoneGroup, rows: number, tookMs = 0): Outcome<number> =>
     bed.run((view) => {

@@ -56,6 +56,30 @@ describe('a forwarded request', () => {
     assert.deepEqual(ran, ['3:x']);
   });
 
+  test('is not given up by a node that has stood still itself before the answers that have come meanwhile are read', () => {
+    const cluster = new ProxyCluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const [answered, lost] = [cluster.forward(1, 'x', 100), cluster.forward(1, 'y', 100)];
+    cluster.scheduler.endTurn();
+    cluster.wire.deliver();
+    cluster.scheduler.endTurn();
+    // Node 1 hears of nothing for so long, timers included.
+    cluster.clock.advance(500);
+    cluster.scheduler.advance(0);
+    assert.ok(!answered.isDone);
+    cluster.wire.deliver();
+    cluster.scheduler.passTurn();
+    assert.equal(answered.reply, '2:x');
+    assert.equal(lost.reply, '2:y');
+    const silent = cluster.forward(1, 'z', 100);
+    cluster.scheduler.endTurn();
+    cluster.clock.advance(500);
+    cluster.scheduler.advance(0);
+    cluster.scheduler.passTurn();
+    assert.ok(silent.error instanceof Error);
+  });
+
   test('of one group is not held back by the leader of another that does not answer', () => {
     const cluster = new ProxyCluster();
     cluster.serveEcho();

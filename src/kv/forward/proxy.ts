@@ -54,6 +54,8 @@ import {
 
 /** Deadlines, and whether waiting requests may go on, are looked at this often. */
 const SWEEP_MS: Millis = 25;
+/** A look that comes so much too late says that this node was busy, and nothing of others. */
+const LATE_MS: Millis = 25;
 /** An answer of which a part has come is waited for so much longer. */
 const ARRIVING_MS: Millis = 1000;
 
@@ -220,7 +222,7 @@ export class LeaderProxy {
     this.forwards.add(forward);
     this.forwardBytes += payload.length;
     this.forwardCount += 1;
-    this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.lookAround());
+    this.lookLater();
     this.attempt(forward);
   }
 
@@ -465,6 +467,16 @@ export class LeaderProxy {
     }
   }
 
+  private lookLater(): void {
+    if (this.sweep !== undefined) return;
+    const dueMs = this.clock.monotonicMs() + SWEEP_MS;
+    this.sweep = this.scheduler.after(SWEEP_MS, () => {
+      // Answers may have come while the node itself stood still: they are read before anybody is given up.
+      if (this.clock.monotonicMs() - dueMs > LATE_MS) this.scheduler.nextTurn(() => this.lookAround());
+      else this.lookAround();
+    });
+  }
+
   private lookAround(): void {
     this.sweep = undefined;
     const nowMs = this.clock.monotonicMs();
@@ -473,7 +485,7 @@ export class LeaderProxy {
     }
     for (const [id, forward] of this.sent) if (forward.isDone) this.sent.delete(id);
     for (const [path, waiting] of [...this.waiting]) this.goOn(path, waiting, nowMs);
-    if (this.forwards.size > 0) this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.lookAround());
+    if (this.forwards.size > 0) this.lookLater();
   }
 
   /** Tries those that wait for a leader again, when there is one to try. */

@@ -225,16 +225,14 @@ export class GroupExecutor {
     };
   }
 
-  /**
-   * Evaluates an operation in call order. It may be completed before this returns: at once when it only read applied state
-   * under a lease, or when it is refused.
-   */
+  /** Evaluates an operation in call order. It may be completed before this returns: when it only read applied state under a lease, or is refused. */
   submit(operation: Operation<unknown>): void {
     if (!this.serving) {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waits.queue.size > 0 || !this.mayStart()) {
+    const isReader = this.waits.mayPass(operation);
+    if ((!isReader && this.waits.queue.size > 0) || !this.mayStart(isReader)) {
       if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
@@ -246,9 +244,9 @@ export class GroupExecutor {
     this.evaluate(operation, 1);
   }
 
-  /** Whether something that was never evaluated may be evaluated now. */
-  private mayStart(): boolean {
-    return this.serving && this.load.mayBegin() && !this.sequencer.isFull() && this.sequencer.mayDraw();
+  /** Whether something that was never evaluated may be evaluated now. What only reads needs no room for an entry. */
+  private mayStart(isReader = false): boolean {
+    return this.serving && this.load.mayBegin() && (isReader || !this.sequencer.isFull()) && this.sequencer.mayDraw();
   }
 
   private notLeader(): NotLeaderError {

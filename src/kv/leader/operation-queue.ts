@@ -23,6 +23,8 @@ export class OperationQueue {
   private waiting: Operation<unknown>[] = [];
   private head = 0;
   private retries: { readonly operation: Operation<unknown>; readonly tries: number }[] = [];
+  /** How many of each source wait, of those that have one. */
+  private readonly ofSource = new Map<object, number>();
   private isDraining = false;
 
   constructor(exits: QueueOptions) {
@@ -40,11 +42,25 @@ export class OperationQueue {
 
   add(operation: Operation<unknown>): void {
     this.waiting.push(operation);
+    this.count(operation, 1);
+  }
+
+  /** Whether something waits that the source of an operation has asked for before. */
+  holdsBefore({ source }: Operation<unknown>): boolean {
+    return source !== undefined && this.ofSource.has(source);
+  }
+
+  private count({ source }: Operation<unknown>, change: 1 | -1): void {
+    if (source === undefined) return;
+    const count = (this.ofSource.get(source) ?? 0) + change;
+    if (count > 0) this.ofSource.set(source, count);
+    else this.ofSource.delete(source);
   }
 
   /** @param tries what the next evaluation counts as */
   addRetry(operation: Operation<unknown>, tries: number): void {
     this.retries.push({ operation, tries });
+    this.count(operation, 1);
   }
 
   /** Evaluates what may be evaluated. What is added meanwhile waits for its place. */
@@ -53,10 +69,13 @@ export class OperationQueue {
     this.isDraining = true;
     while (this.retries.length > 0 && this.exits.mayRetry()) {
       const { operation, tries } = this.retries.shift()!;
+      this.count(operation, -1);
       this.exits.evaluate(operation, tries);
     }
     while (this.head < this.waiting.length && this.exits.mayStart()) {
-      this.exits.evaluate(this.waiting[this.head++]!, 1);
+      const operation = this.waiting[this.head++]!;
+      this.count(operation, -1);
+      this.exits.evaluate(operation, 1);
     }
     if (this.head === this.waiting.length) {
       this.waiting = [];
@@ -72,6 +91,7 @@ export class OperationQueue {
     this.retries = [];
     this.waiting = [];
     this.head = 0;
+    this.ofSource.clear();
     for (const { operation } of retries) this.exits.refuse(operation, error);
     for (const operation of waiting) this.exits.refuse(operation, error);
   }

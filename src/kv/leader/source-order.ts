@@ -22,7 +22,8 @@ export interface SourceOrderOptions {
 /** An operation that waits, in the queue of each of its keys. */
 interface Turn {
   readonly operation: Operation<unknown>;
-  readonly names: readonly string[];
+  /** Of its keys; empty while it is the only one of its source: there may be very many. */
+  names: readonly string[];
   /** What its next evaluation counts as. */
   tries: number;
   /** It waits for those before it. Otherwise it waits for something else, or is about to be evaluated. */
@@ -35,6 +36,8 @@ type Line = Map<string, Turn[]>;
 export class SourceOrder {
   private readonly options: SourceOrderOptions;
   private readonly lines = new Map<object, Line>();
+  /** Those that wait as the only ones of their source: nobody has to know their keys. */
+  private readonly alone = new Map<object, Turn>();
   private readonly turns = new Map<Operation<unknown>, Turn>();
   private heldCount = 0;
 
@@ -50,7 +53,8 @@ export class SourceOrder {
   /** Asked before an operation is evaluated. @returns true when it is not its turn: it comes again by itself, or is refused */
   holds(operation: Operation<unknown>, tries: number): boolean {
     const { source } = operation;
-    const line = source === undefined ? undefined : this.lines.get(source);
+    if (source === undefined || this.alone.get(source)?.operation === operation) return false;
+    const line = this.lineOf(source);
     if (line === undefined) return false;
     let turn = this.turns.get(operation);
     if (turn === undefined) {
@@ -73,18 +77,33 @@ export class SourceOrder {
   waits(operation: Operation<unknown>): void {
     const { source } = operation;
     if (source === undefined || this.turns.has(operation)) return;
-    let line = this.lines.get(source);
-    if (line === undefined) {
-      line = new Map();
-      this.lines.set(source, line);
+    const line = this.lineOf(source);
+    if (line !== undefined) {
+      this.enter(line, operation, namesOf(operation));
+      return;
     }
-    this.enter(line, operation, namesOf(operation));
+    const turn: Turn = { operation, names: [], tries: 1, isHeld: false };
+    this.turns.set(operation, turn);
+    this.alone.set(source, turn);
+  }
+
+  /** The line of a source of which others wait: one that waits alone becomes the first in it. */
+  private lineOf(source: object): Line | undefined {
+    const first = this.alone.get(source);
+    if (first === undefined) return this.lines.get(source);
+    this.alone.delete(source);
+    const line: Line = new Map();
+    this.lines.set(source, line);
+    first.names = namesOf(first.operation);
+    place(line, first);
+    return line;
   }
 
   /** False while another of its source that came before it and shares a key with it waits. */
   isFirst(operation: Operation<unknown>): boolean {
     const turn = this.turns.get(operation);
-    return turn === undefined || isFirst(this.lines.get(operation.source!)!, turn);
+    const isAlone = turn === undefined || this.alone.get(operation.source!) === turn;
+    return isAlone || isFirst(this.lines.get(operation.source!)!, turn);
   }
 
   /** An operation does not wait any more: it was evaluated, or completed. */
@@ -92,8 +111,12 @@ export class SourceOrder {
     const turn = this.turns.get(operation);
     if (turn === undefined) return;
     const source = operation.source!;
-    const line = this.lines.get(source)!;
     this.turns.delete(operation);
+    if (this.alone.get(source) === turn) {
+      this.alone.delete(source);
+      return;
+    }
+    const line = this.lines.get(source)!;
     const next: Turn[] = [];
     for (const name of turn.names) {
       const queue = line.get(name)!;
@@ -114,16 +137,7 @@ export class SourceOrder {
   private enter(line: Line, operation: Operation<unknown>, names: readonly string[]): Turn {
     const turn: Turn = { operation, names, tries: 1, isHeld: false };
     this.turns.set(operation, turn);
-    for (const name of names) {
-      const queue = line.get(name);
-      if (queue === undefined) line.set(name, [turn]);
-      else {
-        // At the end, unless it was evaluated before those that wait and has to be evaluated again.
-        let at = queue.length;
-        while (at > 0 && orderOf(queue[at - 1]!.operation) > orderOf(operation)) at--;
-        queue.splice(at, 0, turn);
-      }
-    }
+    place(line, turn);
     return turn;
   }
 
@@ -131,6 +145,7 @@ export class SourceOrder {
   failAll(error: Error): void {
     const turns = [...this.turns.values()];
     this.turns.clear();
+    this.alone.clear();
     this.lines.clear();
     this.heldCount = 0;
     for (const { operation, isHeld } of turns) if (isHeld) this.options.refuse(operation, error);
@@ -175,6 +190,21 @@ export function comesAfter(
   return others.some((list) =>
     list.some(({ operation: other }) => other.source === source && orderOf(other) < orderOf(operation)),
   );
+}
+
+/** Puts a turn into the queue of each of its keys. */
+function place(line: Line, turn: Turn): void {
+  const { operation } = turn;
+  for (const name of turn.names) {
+    const queue = line.get(name);
+    if (queue === undefined) line.set(name, [turn]);
+    else {
+      // At the end, unless it was evaluated before those that wait and has to be evaluated again.
+      let at = queue.length;
+      while (at > 0 && orderOf(queue[at - 1]!.operation) > orderOf(operation)) at--;
+      queue.splice(at, 0, turn);
+    }
+  }
 }
 
 const orderOf = ({ order }: Operation<unknown>): number => order ?? 0;

@@ -69,6 +69,11 @@ export class OperationWaits {
     this.order = new SourceOrder({ ...patience, onHeld: (operation) => this.locks.startClock(operation) });
   }
 
+  /** Whether an operation need not stand behind those that wait for room: it only reads, and its source has asked for nothing that waits there. */
+  mayPass(operation: Operation<unknown>): boolean {
+    return operation.isWrite === false && !this.queue.holdsBefore(operation);
+  }
+
   /** An operation that waited is evaluated again, before those that wait behind it. */
   again(operation: Operation<unknown>, tries: number): void {
     this.queue.addRetry(operation, tries);

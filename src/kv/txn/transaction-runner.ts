@@ -99,6 +99,11 @@ export class TransactionRunner implements TransactionStarter {
     this.limits = this.coordinator.limits;
   }
 
+  /** Before anything is made of the keys that somebody wants to write. @throws TooLargeError when they are more than one transaction may have */
+  checkKeys(count: number): void {
+    checkKeys(count, this.limits);
+  }
+
   /**
    * Runs `body` over a view of all keys, as if at one moment; several times if need be, so it must not have effects beside the view.
    * @throws what `body` throws; ConflictError when it lost too often; TransactionUnknownError when it may have happened;

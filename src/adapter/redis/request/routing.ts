@@ -2,7 +2,7 @@
 import type { KvService } from '../../../kv/index.ts';
 import type { GroupId } from '../../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from '../command/index.ts';
-import { KEYSPACES, slotAround } from '../keys/index.ts';
+import { KEYSPACES, slotAround, slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
 import type { QueuedData } from './group-request.ts';
 
@@ -58,11 +58,37 @@ export function findsBeyond(kv: KvService, { spec, args, db }: QueuedData, group
   if (found.length === 0 || kv.dataGroups().length <= 1) return false;
   return found.some(({ pattern, star }) => {
     const slot = slotAround(pattern, star);
-    if (slot === undefined) return true;
-    const { start, end } = KEYSPACES[db]!.slotRange(slot, slot + 1);
-    const stretch = kv.stretchAt(start);
-    return stretch.group !== group || (stretch.end !== undefined && Buffer.compare(stretch.end, end) < 0);
+    return slot === undefined || groupOfSlot(kv, db, slot) !== group;
   });
+}
+
+/** The group that has all keys of a slot; undefined when they belong to several. */
+function groupOfSlot(kv: KvService, db: number, slot: number): GroupId | undefined {
+  const { start, end } = KEYSPACES[db]!.slotRange(slot, slot + 1);
+  const stretch = kv.stretchAt(start);
+  return stretch.end !== undefined && Buffer.compare(stretch.end, end) < 0 ? undefined : stretch.group;
+}
+
+/** From so many keys on it is worth finding out whether a slot has one group: keys that are named together mostly have one tag. */
+const MANY_KEYS = 64;
+
+/** Whether keys at some positions belong to another group than the first. */
+function crossesAt(
+  kv: KvService,
+  db: number,
+  args: readonly Buffer[],
+  indexes: readonly number[],
+  group: GroupId,
+): boolean {
+  const keyspace = KEYSPACES[db]!;
+  const slot = indexes.length < MANY_KEYS ? undefined : slotOf(args[indexes[0]!]!);
+  const isWhole = slot !== undefined && groupOfSlot(kv, db, slot) === group;
+  for (let nth = 1; nth < indexes.length; nth++) {
+    const key = args[indexes[nth]!]!;
+    if (isWhole && slotOf(key) === slot) continue;
+    if (kv.groupOf(keyspace.storageKey(key)) !== group) return true;
+  }
+  return false;
 }
 
 /** Where a command goes, by the directory as this node knows it. */
@@ -87,9 +113,7 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
   const group = kv.groupOf(firstStorageKey);
   let crosses = false;
   if (kv.dataGroups().length > 1) {
-    for (let nth = 1; nth < indexes.length && !crosses; nth++) {
-      crosses ||= kv.groupOf(keyspace.storageKey(args[indexes[nth]!]!)) !== group;
-    }
+    crosses = crossesAt(kv, db, args, indexes, group);
     const elsewhere = spec.keyElsewhere?.(args);
     if (elsewhere !== undefined) {
       crosses ||= kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group;

@@ -1,11 +1,11 @@
 /** Whether a command may run where its client is connected. */
-import type { CommandSpec } from '../command/index.ts';
+import { type CommandSpec, keyIndexes, mayWrite } from '../command/index.ts';
 import { crossGroup, type Route, redirectElsewhere, refuseFoundElsewhere } from '../request/index.ts';
 import type { Session } from './session.ts';
 
 /**
  * @param mayCross whether it may run on several groups
- * @throws RedisError that says where its keys are, or that they may not be in several groups
+ * @throws RedisError that says where its keys are, or that they may not be in several groups; TooLargeError
  */
 export function checkPlace(
   session: Session,
@@ -16,5 +16,7 @@ export function checkPlace(
 ): void {
   if (session.redirects) refuseFoundElsewhere(spec, args, route.firstKey);
   if (route.crosses && !mayCross()) throw crossGroup();
+  // Refused later it would be as well, after seconds of this node for a million of them.
+  if (route.crosses && mayWrite(spec, args)) session.server.transactions?.checkKeys?.(keyIndexes(spec, args).length);
   if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
 }
