@@ -5,6 +5,7 @@ export { ByteRateLimit } from './byte-rate-limit.ts';
 export { ByteReader, ByteWriter, type CorruptBytesError } from './bytes.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export { counted } from './counted.ts';
+export { CrowdGathering } from './crowd-gathering.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { dispositionOf, type ErrorDisposition, hasCode, isOutcomeUnknown, KvorumError } from './errors.ts';

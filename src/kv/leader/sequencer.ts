@@ -5,13 +5,19 @@
  * Everything between drawing a timestamp and handing the entry to Raft is synchronous, so timestamps are drawn and entries are proposed
  * in the same order. That, not a lock, orders the writes of the group.
  */
-import { assert, type Cancel, type HlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import {
+  assert,
+  type Cancel,
+  CrowdGathering,
+  type HlcTimestamp,
+  type Millis,
+  type Scheduler,
+} from '../../platform/index.ts';
 import { BusyError, type ProposalOutcome, type RaftGroup } from '../../raftengine/index.ts';
 import type { BatchResult, EntryResult } from '../apply/index.ts';
 import { AssignedTimestamps, type GroupClock } from '../time/index.ts';
 import { failureOf } from './completion.ts';
 import type { ExecutorLimits } from './executor-options.ts';
-import { Gathering } from './gathering.ts';
 import type { Overlay, Unit } from './overlay.ts';
 import { type Pending, TurnEntry } from './turn-entry.ts';
 
@@ -39,7 +45,7 @@ export interface SequencerOptions {
 /** See the top of the file. */
 export class Sequencer {
   private readonly options: SequencerOptions;
-  private readonly gathering: Gathering;
+  private readonly gathering: CrowdGathering;
   private readonly assigned = new AssignedTimestamps();
   /** Timestamp of the commands of this turn, drawn by the first of them; undefined between turns. */
   private turnTs: HlcTimestamp | undefined;
@@ -55,7 +61,7 @@ export class Sequencer {
 
   constructor(options: SequencerOptions) {
     this.options = options;
-    this.gathering = new Gathering(options.limits.gatherTurns, options.nowMs);
+    this.gathering = new CrowdGathering(options.limits.gatherTurns, options.nowMs);
   }
 
   /** The smallest timestamp that something on its way was given; undefined: nothing is on its way. */

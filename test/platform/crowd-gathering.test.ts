@@ -1,15 +1,15 @@
 /** How long an entry is kept open for commands that are about to come. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gathering } from '../../src/kv/leader/gathering.ts';
+import { CrowdGathering } from '../../src/platform/crowd-gathering.ts';
 
 /** Entries of a group whose commits take 20 ms. */
 class Entries {
   ms = 1000;
-  readonly gathering: Gathering;
+  readonly gathering: CrowdGathering;
 
   constructor(maxTurns = 1) {
-    this.gathering = new Gathering(maxTurns, () => this.ms);
+    this.gathering = new CrowdGathering(maxTurns, () => this.ms);
   }
 
   /** One that leaves now, and what came while it was on its way. */
