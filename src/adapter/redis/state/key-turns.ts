@@ -3,10 +3,14 @@
  * on one queue would need twenty rounds, and give up before. One after the other they need one each; those that wait meanwhile may have their turn together.
  */
 
+import { KinGathering, type KinGatheringParts } from './kin-gathering.ts';
+
 /** More keys than this are not looked at: whoever names so many hardly meets the same ones again. */
 const MAX_KEYS = 64;
 /** Names of a turn beyond which nobody joins it who need not be behind it. */
 const MAX_GATHERED = 256;
+/** Kins that are remembered; of the one that was met first it is forgotten how its turns come. */
+const MAX_KINS = 256;
 
 /** Runs what has come together, in its order. Must not fail. */
 export type RunTogether<Item> = (items: readonly Item[]) => Promise<void>;
@@ -32,20 +36,20 @@ export interface JoinOptions {
   readonly most: number;
   /** What joins for one source is done in its order, whatever keys it has. */
   readonly source: object;
-  /** Items of one kin that wait for nothing begin together when they come together; undefined: it has none. */
+  /** Items of one kin that wait for nothing begin together (`KinGathering`); undefined: it has none. */
   readonly kin: string | undefined;
 }
 
 export class KeyTurns {
-  /** Settles when everything that comes at one time has come. */
-  private readonly gather: () => Promise<void>;
+  private readonly parts: KinGatheringParts;
   /** The last turn in which a name is. */
   private readonly last = new Map<Name, Turn>();
-  /** By kin, what has come at this time and waits for nothing else. */
+  /** By kin, what has come lately and waits for nothing else. */
   private readonly gathering = new Map<string, Turn>();
+  private readonly kins = new Map<string, KinGathering>();
 
-  constructor(gather: () => Promise<void>) {
-    this.gather = gather;
+  constructor(parts: KinGatheringParts) {
+    this.parts = parts;
   }
 
   /** Whether work with these keys has turns: of many it begins at once. */
@@ -56,7 +60,7 @@ export class KeyTurns {
   /** Does something after all that has begun before and shares a key. */
   async take<T>(keys: readonly Buffer[], work: () => Promise<T>): Promise<T> {
     if (!this.covers(keys)) return work();
-    return this.begin(namesOf(keys), undefined, work, undefined);
+    return this.begin(namesOf(keys), undefined, work);
   }
 
   /**
@@ -70,9 +74,10 @@ export class KeyTurns {
     const turn = this.lastBefore(names) ?? this.gathered(names, kin);
     if (turn?.items === undefined || turn.items.length >= most) {
       const items: Item[] = [item];
-      return this.begin(names, items, () => run(items), kin);
+      return this.begin(names, items, () => run(items), kin === undefined ? undefined : { kin, most });
     }
     turn.items.push(item);
+    if (kin !== undefined) this.kins.get(kin)?.joined();
     for (const name of names) {
       turn.names.add(name);
       this.last.set(name, turn);
@@ -106,7 +111,7 @@ export class KeyTurns {
     names: Set<Name>,
     items: unknown[] | undefined,
     work: () => Promise<T>,
-    kin: string | undefined,
+    gathered?: { readonly kin: string; readonly most: number },
   ): Promise<T> {
     const before = this.before(names);
     let end = (): void => {};
@@ -117,11 +122,8 @@ export class KeyTurns {
     for (const name of names) this.last.set(name, turn);
     try {
       if (before.size > 0) await Promise.all([...before].map((one) => one.ended));
-      else if (kin !== undefined) {
-        this.gathering.set(kin, turn);
-        await this.gather();
-        if (this.gathering.get(kin) === turn) this.gathering.delete(kin);
-      } else await undefined;
+      else if (gathered !== undefined) return await this.gatheredTurn(turn, gathered.kin, gathered.most, work);
+      else await undefined;
       turn.before = NOBODY;
       turn.items = undefined;
       return await work();
@@ -129,6 +131,32 @@ export class KeyTurns {
       end();
       for (const name of names) if (this.last.get(name) === turn) this.last.delete(name);
     }
+  }
+
+  /** Does the work of a turn that waits for nothing but more of its kin. */
+  private async gatheredTurn<T>(turn: Turn, kin: string, most: number, work: () => Promise<T>): Promise<T> {
+    const items = turn.items!;
+    const gathering = this.kinOf(kin);
+    this.gathering.set(kin, turn);
+    await gathering.isRipe(() => items.length, most);
+    if (this.gathering.get(kin) === turn) this.gathering.delete(kin);
+    turn.items = undefined;
+    const ended = gathering.begin();
+    try {
+      return await work();
+    } finally {
+      ended(items.length, this.gathering.get(kin)?.items?.length ?? 0);
+    }
+  }
+
+  private kinOf(kin: string): KinGathering {
+    let known = this.kins.get(kin);
+    if (known === undefined) {
+      if (this.kins.size === MAX_KINS) this.kins.delete(this.kins.keys().next().value!);
+      known = new KinGathering(this.parts);
+      this.kins.set(kin, known);
+    }
+    return known;
   }
 }
 

@@ -163,7 +163,7 @@ export class ServerState implements ServerContext {
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
   readonly tracking: Tracking;
-  readonly turns = new KeyTurns(() => new Promise((resolve) => this.scheduler.endOfTurn(resolve)));
+  readonly turns: KeyTurns;
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
   readonly clusterSettings: ClusterSettings;
@@ -237,6 +237,7 @@ export class ServerState implements ServerContext {
     this.kv.onChanges(this.changeListener());
     this.clock = options.clock;
     this.scheduler = options.scheduler;
+    this.turns = new KeyTurns(options);
     this.random = options.random;
     this.table = options.table;
     this.logger = options.logger;

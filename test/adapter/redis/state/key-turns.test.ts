@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KeyTurns } from '../../../../src/adapter/redis/state/key-turns.ts';
+import { SystemClock, SystemScheduler } from '../../../../src/platform/index.ts';
 
 describe('turns', () => {
   const keys = (...names: string[]): Buffer[] => names.map((name) => Buffer.from(name));
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const turnsNow = (): KeyTurns => new KeyTurns({ clock: new SystemClock(), scheduler: new SystemScheduler() });
 
   test('come one after the other where keys are shared, and side by side elsewhere', async () => {
-    const turns = new KeyTurns(settle);
+    const turns = turnsNow();
     const began: string[] = [];
     const ends: Record<string, () => void> = {};
     const take = (name: string, ...names: string[]): Promise<void> =>
@@ -35,7 +37,7 @@ describe('turns', () => {
   });
 
   test('are shared by those that wait for nothing else, up to a number', async () => {
-    const turns = new KeyTurns(settle);
+    const turns = turnsNow();
     const ran: string[] = [];
     const ends: (() => void)[] = [];
     const join = (item: string, ...names: string[]): Promise<void> =>
@@ -68,7 +70,7 @@ describe('turns', () => {
   });
 
   test('are one after the other for one source, and joined by what waits for all that is before them', async () => {
-    const turns = new KeyTurns(settle);
+    const turns = turnsNow();
     const ran: string[] = [];
     const ends: (() => void)[] = [];
     const source = {};
@@ -102,7 +104,7 @@ describe('turns', () => {
   });
 
   test('are shared by what is of one kind, comes at one time and waits for nothing', async () => {
-    const turns = new KeyTurns(settle);
+    const turns = turnsNow();
     const ran: string[] = [];
     const ends: (() => void)[] = [];
     const join = (item: string, kin: string | undefined, ...names: string[]): Promise<void> =>
@@ -131,7 +133,7 @@ describe('turns', () => {
   });
 
   test('go on behind one that fails', async () => {
-    const turns = new KeyTurns(settle);
+    const turns = turnsNow();
     const failing = turns.take(keys('a'), async () => {
       throw new Error('lost');
     });
