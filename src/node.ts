@@ -317,6 +317,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      pins: node.storagePressure.pins,
       points: node.reads.points,
       messages: node.messages,
       tracking: node.tracking,

@@ -98,7 +98,7 @@ export {
   type TxnView,
   type WorkView,
 } from './contract/index.ts';
-export { type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from './gc/index.ts';
+export { type GcGroup, type GcTimes, NodeGc, type NodeGcOptions, PINS_FEATURE } from './gc/index.ts';
 export { DEFAULT_MOVE_LIMITS, MoveDriver, type MoveLimits } from './moves/index.ts';
 export { AuthoritySwitch } from './oracle/index.ts';
 export { FeatureActivator, forwardingPointerWork, WorkRunner, type WorkTimes } from './work/index.ts';

@@ -196,8 +196,9 @@ export const commonSettings = {
     max: 600_000,
   }),
   retentionMs: durationSetting({
-    description: 'How long overwritten and deleted versions stay readable at older timestamps',
-    defaultValue: 30 * 60_000,
+    description:
+      'How long overwritten and deleted versions stay readable at timestamps that nothing in the cluster is reading at; what is being read stays',
+    defaultValue: 5_000,
     min: 1000,
     max: 30 * 24 * 3_600_000,
   }),

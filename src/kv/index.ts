@@ -26,6 +26,7 @@ export {
   type ConditionTarget,
   ConsistentReads,
   expiryOf,
+  HistoryGoneError,
   KvCluster,
   type KvCondition,
   type KvOperation,
@@ -143,6 +144,7 @@ export {
   type FenceCommand,
   NodeClock,
   type NodeClockStatus,
+  type ReadPin,
   ReadPins,
   reachedTs,
 } from './time/index.ts';

@@ -5,7 +5,7 @@
 
 import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
 import { redisExpiryWork } from '../adapter/redis/index.ts';
-import { LoadRecorder } from '../cluster/index.ts';
+import { LoadRecorder, PINS_FEATURE } from '../cluster/index.ts';
 import { type ClusterState, featureStanding, RouteEngine } from '../distribution/index.ts';
 import {
   createKvService,
@@ -108,7 +108,13 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   });
   const fitness = new Fitness(self, kv.departures);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
-  const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity, notesChanges });
+  // Asked for each flush, and once it is so it stays so.
+  let isPinned = false;
+  const mayLeaveOut = (): boolean => {
+    isPinned ||= featureStanding(clusterState.get()(), PINS_FEATURE).kind === 'active';
+    return isPinned;
+  };
+  const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity, notesChanges, mayLeaveOut });
   host.set(replicas.host);
   reconciler.set(
     new ReplicaReconciler({
@@ -155,8 +161,9 @@ function buildReplicas(under: {
   readonly storagePressure: StoragePressure;
   readonly storeActivity: StoreActivity;
   readonly notesChanges: DataPlane['notesChanges'];
+  readonly mayLeaveOut: () => boolean;
 }): { readonly host: GroupHost; open(): Promise<void> } {
-  const { parts, kv, storagePressure, storeActivity, notesChanges } = under;
+  const { parts, kv, storagePressure, storeActivity, notesChanges, mayLeaveOut } = under;
   const { logStore, scheduler, founding, onFatal, onBackgroundError } = parts;
   const { self } = parts.network;
   const { clock, engine, standing, joins, addressOf } = under.consensus;
@@ -187,6 +194,7 @@ function buildReplicas(under: {
         ...KEYSPACES_OF_ADAPTERS.forStores,
         hasSpace: storagePressure.hasSpace,
         notesChanges: () => notesChanges.get()(),
+        mayLeaveOut,
         onFailure: onFatal,
         onPutBack: onBackgroundError,
       }),
@@ -236,6 +244,7 @@ function buildSpanning(under: {
     oracleTs: (after) => oracle.above(after),
     hosted: host,
     cluster: () => BigInt(routes.current.incarnation),
+    pins: storagePressure.pins,
     onError,
   });
   // Transactions: run from any node, carried out by the groups' leaders, cleaned up after by those as well.

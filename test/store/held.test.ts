@@ -31,7 +31,7 @@ interface Bed {
 }
 
 /** Each unit freezes what was applied when nothing waits. */
-function bed(bufferBytes = 32 << 20): Bed {
+function bed(bufferBytes = 32 << 20, mayLeaveOut = true): Bed {
   const levels = new SimulatedLevels();
   const scheduler = new HeldScheduler();
   const limits = { flushBytes: 1, holdMs: HOLD_MS, bufferBytes };
@@ -43,6 +43,7 @@ function bed(bufferBytes = 32 << 20): Bed {
       disk: new MemoryDisk(),
       scheduler,
       limits,
+      mayLeaveOut: () => mayLeaveOut,
     });
   return { levels, scheduler, open };
 }
@@ -133,6 +134,23 @@ test('of two versions the one is left out that the threshold has passed', async 
   assert.equal(await valueAt(store, 30), 'v30');
   await store.close();
   assert.equal(await versionRows(levels), 1);
+});
+
+test('while a program may come back that does not know what was left out, only what it could have collected is', async () => {
+  const { levels, scheduler, open } = bed(undefined, false);
+  const store = await open();
+  put(store, 10, 5);
+  put(store, 20);
+  raise(store, 25);
+  await store.flush();
+  put(store, 30);
+  await store.flush();
+  assert.equal(scheduler.held.length, 0);
+  await store.close();
+  const level = levels.openLevel('store');
+  await level.open();
+  assert.equal(level.getSync(FLOOR_KEY), undefined);
+  await level.close();
 });
 
 test('a full buffer does not wait', async () => {

@@ -1,7 +1,8 @@
 /**
  * Passes of collection over the stores of a node: a replica drops, by itself and off the hot path, what no read at or above its
  * group's threshold can see. Every replica does it for its own files, so nobody leases anything. Passes begin at times that are
- * spread over a period, so that the replicas of a group do not rewrite their files together; a few run at a time, in slices
+ * spread over a period, so that the replicas of a group do not rewrite their files together, and sooner where much of a store is history; a few run
+ * at a time, in slices
  * with pauses between, which are short while nobody asks anything of the node. A pass that was interrupted goes on from its key;
  * the threshold is durable before its first removal, so a crash in between leaves a store that still refuses reads of what is gone.
  */
@@ -24,6 +25,10 @@ import type { StoreGcReport } from './types.ts';
 export interface CollectorLimits {
   /** Between passes over one store, plus or minus half. */
   readonly periodMs: Millis;
+  /** The same where there is so much history: at least these bytes, and at least this share of the files. */
+  readonly fullPeriodMs: Millis;
+  readonly fullBytes: number;
+  readonly fullShare: number;
   /** Stores that are collected at a time. */
   readonly concurrency: number;
   /** One slice: how long, and how many bytes of rows it may look at; and the pause after it. */
@@ -40,6 +45,9 @@ export interface CollectorLimits {
 
 export const DEFAULT_COLLECTOR_LIMITS: CollectorLimits = {
   periodMs: 5 * 60_000,
+  fullPeriodMs: 5_000,
+  fullBytes: 16 << 20,
+  fullShare: 1 / 4,
   concurrency: 2,
   sliceMs: 5,
   sliceBytes: 4 << 20,
@@ -73,6 +81,8 @@ export interface CollectorOptions {
 interface Course {
   /** Monotonic: not before. */
   dueMs: Millis;
+  /** Monotonic: nor before this, however much history there is. */
+  restsUntilMs: Millis;
   collectedTs: HlcTimestamp;
   passedAtMs: Millis;
   droppedVersions: number;
@@ -144,7 +154,7 @@ export class StoreCollector {
     let course = this.courses.get(store);
     if (course === undefined) {
       const dueMs = this.options.clock.monotonicMs() + this.limits.periodMs * this.options.random.next();
-      course = { dueMs, collectedTs: NEVER, passedAtMs: 0, droppedVersions: 0, isRunning: false };
+      course = { dueMs, restsUntilMs: 0, collectedTs: NEVER, passedAtMs: 0, droppedVersions: 0, isRunning: false };
       this.courses.set(store, course);
     }
     return course;
@@ -159,9 +169,11 @@ export class StoreCollector {
     const isUrgent = this.options.isUrgent?.() === true;
     for (const group of groups) {
       const course = this.courseOf(group.store);
-      const isDue = isUrgent || course.dueMs <= this.options.clock.monotonicMs();
       // Nothing can have become garbage since the last pass with this threshold.
-      if (course.isRunning || !isDue || group.store.gcThreshold <= course.collectedTs || !this.isCalm(group)) continue;
+      if (course.isRunning || group.store.gcThreshold <= course.collectedTs) continue;
+      const nowMs = this.options.clock.monotonicMs();
+      const isDue = course.dueMs <= nowMs || (course.restsUntilMs <= nowMs && this.isFull(group.store));
+      if (!(isUrgent || isDue) || !this.isCalm(group)) continue;
       if (this.running.size >= this.limits.concurrency) return;
       course.isRunning = true;
       const pass: Promise<void> = this.collect(group, course)
@@ -170,12 +182,21 @@ export class StoreCollector {
         })
         .finally(() => {
           course.isRunning = false;
-          const { periodMs } = this.limits;
-          course.dueMs = this.options.clock.monotonicMs() + periodMs * (0.5 + this.options.random.next());
+          const { periodMs, fullPeriodMs } = this.limits;
+          const nowMs = this.options.clock.monotonicMs();
+          course.dueMs = nowMs + periodMs * (0.5 + this.options.random.next());
+          course.restsUntilMs = nowMs + fullPeriodMs * (0.5 + this.options.random.next());
           this.running.delete(pass);
         });
       this.running.add(pass);
     }
+  }
+
+  /** So much history waits that a pass is worth it before its time. */
+  private isFull(store: GroupStore): boolean {
+    const { fullBytes, fullShare } = this.limits;
+    const overhangBytes = store.pressures?.().overhangBytes ?? 0;
+    return overhangBytes >= fullBytes && overhangBytes >= fullShare * (store.diskBytes?.() ?? 0);
   }
 
   private async collect(group: CollectableGroup, course: Course): Promise<void> {

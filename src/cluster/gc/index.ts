@@ -4,5 +4,6 @@
  */
 
 export { type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from './node-gc.ts';
+export { PINS_FEATURE } from './safepoint.ts';
 export type { GcStatus } from './types.ts';
 export { gcView } from './view.ts';

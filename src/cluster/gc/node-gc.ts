@@ -4,15 +4,27 @@
  */
 import { type ClusterState, isFeatureActive } from '../../distribution/index.ts';
 import type { KvService, ReadPins } from '../../kv/index.ts';
-import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../../platform/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  type Millis,
+  NEVER,
+  type NodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { CatalogClient } from '../contract/index.ts';
 import { type AttendResult, WorkRunner } from '../work/index.ts';
 import { decodeNotes } from './codec.ts';
-import { type CollectableGroup, type CollectorLimits, DEFAULT_COLLECTOR_LIMITS, StoreCollector } from './collector.ts';
+import { type CollectableGroup, type CollectorLimits, StoreCollector } from './collector.ts';
 import { type CompactionLimits, compactionWork } from './compaction.ts';
 import { GcEndpoint } from './endpoint.ts';
 import type { CertifiableGroup } from './group-gc.ts';
+import { HistoryGrowth } from './growth.ts';
 import {
+  restOf,
   retentionOf,
   SAFEPOINT_FEATURE,
   SAFEPOINT_UNIT,
@@ -33,7 +45,7 @@ export interface GcTimes {
   readonly safepoint?: Partial<SafepointTimes>;
   readonly collector?: Partial<CollectorLimits>;
   readonly compaction?: CompactionLimits;
-  /** Between looks for a round that is due; 10 s. */
+  /** Between looks for a round that is due; 1 s, and 10 s while nothing here waits for one. */
   readonly lookMs?: Millis;
 }
 
@@ -61,15 +73,10 @@ export interface NodeGcOptions {
   readonly onError: (error: unknown) => void;
 }
 
-const LOOK_MS: Millis = 10_000;
-/** Passes over a store come so often in a retention: what waits for one is a part of what the retention keeps anyway. */
-const PASSES = 6;
-const LEAST_PERIOD_MS: Millis = 5_000;
+const LOOK_MS: Millis = 1_000;
+const REST_LOOK_MS: Millis = 10_000;
 
-const periodOf = (retentionMs: Millis): Millis =>
-  Math.max(LEAST_PERIOD_MS, Math.min(DEFAULT_COLLECTOR_LIMITS.periodMs, retentionMs / PASSES));
-
-/** The safepoint is overdue when it is older than so many retentions. */
+/** The safepoint is overdue when it is older than so many retentions, or longest times between rounds. */
 const OVERDUE = 2;
 
 /** See the top of the file. Made before the network starts: it registers its handlers. */
@@ -81,6 +88,9 @@ export class NodeGc {
   private readonly rounds: WorkRunner;
   private readonly compactions: WorkRunner;
   private readonly startedMs: Millis;
+  private readonly growth = new HistoryGrowth();
+  /** Monotonic: when it was looked for a round the last time. */
+  private lookedMs: Millis = Number.NEGATIVE_INFINITY;
 
   constructor(options: NodeGcOptions) {
     this.options = options;
@@ -92,7 +102,7 @@ export class NodeGc {
       clock,
       scheduler,
       random,
-      limits: { periodMs: periodOf(retentionMs), ...times.collector },
+      limits: times.collector ?? {},
       ...(options.isUrgent === undefined ? {} : { isUrgent: options.isUrgent }),
       ...(options.accesses === undefined ? {} : { accesses: options.accesses }),
       onError,
@@ -103,26 +113,49 @@ export class NodeGc {
       report: () => this.report(),
       collect: () => this.collector.hasten(),
     });
-    const runner = { ...options, times: { lookMs: times.lookMs ?? LOOK_MS } };
+    const safepoint = safepointWork({
+      catalog,
+      channel: this.endpoint,
+      clock,
+      retentionMs,
+      ...(options.needed === undefined ? {} : { needed: options.needed }),
+      isWorth: (publishedTs) => this.isWorth(publishedTs),
+      times: times.safepoint ?? {},
+    });
     this.rounds = new WorkRunner({
-      ...runner,
-      units: () => [
-        safepointWork({
-          catalog,
-          channel: this.endpoint,
-          clock,
-          retentionMs,
-          ...(options.needed === undefined ? {} : { needed: options.needed }),
-          times: times.safepoint ?? {},
-        }),
-      ],
+      ...options,
+      times: { lookMs: times.lookMs ?? LOOK_MS },
+      mayLook: () => this.mayLook(times.lookMs ?? REST_LOOK_MS),
+      units: () => [safepoint],
       onError: (_unit, error) => onError(error),
     });
     this.compactions = new WorkRunner({
-      ...runner,
+      ...options,
+      times: { lookMs: times.lookMs ?? REST_LOOK_MS },
       units: () => groups().map(({ groupId, store }) => compactionWork(groupId, store, clock, times.compaction)),
       onError: (_unit, error) => onError(error),
     });
+  }
+
+  /** Whether a safepoint above this one would let something go here. */
+  private isWorth(safepoint: HlcTimestamp): boolean {
+    const { groups, clock } = this.options;
+    this.growth.note(
+      groups().reduce((bytes, { store }) => bytes + (store.historyBytes ?? 0), 0),
+      clock.nowMs(),
+    );
+    return this.growth.isAbove(safepoint);
+  }
+
+  /** Whether to ask the catalog for a round: often only while something here waits for one. */
+  private mayLook(restMs: Millis): boolean {
+    const nowMs = this.options.clock.monotonicMs();
+    let reached = NEVER;
+    // One that a move holds back does not hold the others.
+    for (const { store } of this.options.groups()) if (store.gcThreshold > reached) reached = store.gcThreshold;
+    if (!this.isWorth(reached) && nowMs - this.lookedMs < restMs) return false;
+    this.lookedMs = nowMs;
+    return true;
   }
 
   start(): void {
@@ -139,7 +172,8 @@ export class NodeGc {
   /** What this node says about itself. */
   report(): NodeGcReport {
     const pin = this.pins.oldest();
-    return { pinTs: pin?.ts, pinPurpose: pin?.purpose ?? '', stores: this.collector.report() };
+    const clockMs = this.options.clock.nowMs();
+    return { pinTs: pin?.ts, pinPurpose: pin?.purpose ?? '', clockMs, stores: this.collector.report() };
   }
 
   /** How collection stands, from all that can be asked within the time. */
@@ -174,7 +208,8 @@ export class NodeGc {
   private isOverdue(clusterState: ClusterState, raisedAtMs: Millis, retentionMs: Millis): boolean {
     const sinceMs = raisedAtMs === 0 ? this.startedMs : raisedAtMs;
     return (
-      isFeatureActive(clusterState, SAFEPOINT_FEATURE) && this.options.clock.nowMs() - sinceMs > OVERDUE * retentionMs
+      isFeatureActive(clusterState, SAFEPOINT_FEATURE) &&
+      this.options.clock.nowMs() - sinceMs > OVERDUE * Math.max(retentionMs, restOf(retentionMs))
     );
   }
 

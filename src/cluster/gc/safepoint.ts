@@ -2,8 +2,8 @@
  * The cluster's safepoint: no read and no transaction looks at or below it any more, in any group. It rises in two steps, done by
  * one node at a time as a unit of work.
  *
- * 1. Every node says what it has pinned. Every group certifies a candidate, which is the present less the retention, or what is pinned if that is
- *    older: it refuses older transactions from then on and says how far its locks are settled. Nodes are asked once more for what was pinned
+ * 1. Every node says what it has pinned, and what its clock shows. Every group certifies a candidate, which is the present of the clock that is furthest
+ *    behind, less the retention, or what is pinned if that is older: it refuses older transactions from then on and says how far its locks are settled. Nodes are asked once more for what was pinned
  *    meanwhile. The smallest answer is the safepoint.
  * 2. It is published with the unit's notes, in the catalog group; then each group's leader takes its threshold there.
  *
@@ -27,6 +27,7 @@ import {
   KvorumError,
   type Millis,
   NEVER,
+  type NodeId,
   timestampOfMs,
 } from '../../platform/index.ts';
 import type { CatalogClient, HolderBack } from '../contract/index.ts';
@@ -39,11 +40,17 @@ import type { SafepointNotes } from './types.ts';
 export const SAFEPOINT_UNIT = 'gc/safepoint';
 /** All nodes must know the entries and questions of this. */
 export const SAFEPOINT_FEATURE = 'gc.safepoint';
+/** All nodes pin what they read of the past, and know stores that were flushed without what nobody can read. */
+export const PINS_FEATURE = 'gc.pins';
+/** The past is kept for so long at least while some node reads it without saying so. */
+export const UNPINNED_RETENTION_MS: Millis = 30 * 60_000;
 
 /** When and how. */
 export interface SafepointTimes {
   /** The safepoint rises when it would rise by more than this; undefined: a tenth of the retention, 1 s to 5 min. */
   readonly stepMs?: Millis;
+  /** The same while nothing waits for it; undefined: `stepMs` where that is given, else 10 min. */
+  readonly restMs?: Millis;
   /** Before another round when somebody held the last one back. */
   readonly retryMs: Millis;
   /** One question to a group or a node. */
@@ -58,6 +65,11 @@ const ASKED_AT_ONCE = 32;
 const MAX_STEP_MS: Millis = 5 * 60_000;
 const MIN_STEP_MS: Millis = 1_000;
 const STEP_SHARE = 1 / 10;
+/** A round takes entries of each group: with many they are further apart. */
+const STEP_OF_GROUP_MS: Millis = 20;
+const REST_MS: Millis = 10 * 60_000;
+/** A clock that is behind by more than this is named. */
+const CLOCK_BEHIND_MS: Millis = 1_000;
 /** A node that was silent for longer has no pins: they are leases. */
 const SILENT_NODE_MS: Millis = 75_000;
 const RELEASE = JOB_PHASES.indexOf('RELEASE');
@@ -72,40 +84,54 @@ export interface SafepointOptions {
   readonly retentionMs: Millis;
   /** What else in the cluster needs the past above a timestamp; undefined for nothing. */
   readonly needed?: (state: ClusterState) => (HolderBack & { readonly ts: HlcTimestamp }) | undefined;
+  /** Whether a safepoint above this one would let something go; left out: always. */
+  readonly isWorth?: (publishedTs: HlcTimestamp) => boolean;
   readonly times?: Partial<SafepointTimes>;
 }
 
-/** How long the past is kept: the replicated setting, or what nodes are configured with. */
-export function retentionOf(clusterState: Pick<ClusterState, 'settings'>, configuredMs: Millis): Millis {
+/**
+ * How long the past is kept: the replicated setting, or what nodes are configured with. As long as there is a node that does not pin all that it
+ * reads, half an hour at least unless the setting says otherwise.
+ */
+export function retentionOf(clusterState: Pick<ClusterState, 'settings' | 'features'>, configuredMs: Millis): Millis {
   const set = Number(settingOf(clusterState, 'gc.retentionMs'));
-  return set === 0 ? configuredMs : set;
+  if (set !== 0) return set;
+  return isFeatureActive(clusterState, PINS_FEATURE) ? configuredMs : Math.max(configuredMs, UNPINNED_RETENTION_MS);
 }
 
-/** How far apart safepoints are. */
-export const stepOf = (retentionMs: Millis): Millis =>
-  Math.max(MIN_STEP_MS, Math.min(MAX_STEP_MS, retentionMs * STEP_SHARE));
+/** How far apart safepoints are that somebody waits for. */
+export const stepOf = (retentionMs: Millis, groups: number): Millis =>
+  Math.max(MIN_STEP_MS, groups * STEP_OF_GROUP_MS, Math.min(MAX_STEP_MS, retentionMs * STEP_SHARE));
+
+/** How far apart they are at most. */
+export const restOf = (retentionMs: Millis): Millis => Math.max(REST_MS, retentionMs * STEP_SHARE);
 
 /** The unit of work. */
 export function safepointWork(options: SafepointOptions): WorkUnit {
   const times = { ...DEFAULT_SAFEPOINT_TIMES, ...options.times };
   const { catalog, clock } = options;
-  let knownRetentionMs = options.retentionMs;
-  const stepMs = (): Millis => times.stepMs ?? stepOf(knownRetentionMs);
+  let known = { retentionMs: options.retentionMs, groups: 0 };
+  const stepMs = (): Millis => times.stepMs ?? stepOf(known.retentionMs, known.groups);
+  const restMs = (): Millis => times.restMs ?? times.stepMs ?? restOf(known.retentionMs);
   return {
     name: SAFEPOINT_UNIT,
     isDue: (stored) => {
-      const { atMs, holders, pending } = decodeNotes(stored);
-      const isHeld = holders.length > 0 || pending.length > 0;
+      const { atMs, holders, pending, publishedTs } = decodeNotes(stored);
+      let afterMs = restMs();
+      if (options.isWorth?.(publishedTs) !== false) {
+        afterMs = holders.length > 0 || pending.length > 0 ? times.retryMs : stepMs();
+      }
       // A wall clock that was set back must not stop it for long.
-      return Math.abs(clock.nowMs() - atMs) >= (isHeld ? Math.min(times.retryMs, stepMs()) : stepMs());
+      return Math.abs(clock.nowMs() - atMs) >= afterMs;
     },
     async run({ notes: stored, signal, save }) {
       const before = decodeNotes(stored);
       const clusterState = await catalog.clusterState();
       if (!isFeatureActive(clusterState, SAFEPOINT_FEATURE)) return encodeNotes({ ...before, atMs: clock.nowMs() });
-      knownRetentionMs = retentionOf(clusterState, options.retentionMs);
+      const retentionMs = retentionOf(clusterState, options.retentionMs);
       const round = new Round(options, times, clusterState, before, signal);
-      const certified = await round.certify(timestampOfMs(Math.max(0, Math.floor(clock.nowMs() - knownRetentionMs))));
+      known = { retentionMs, groups: round.groups.length };
+      const certified = await round.certify(retentionMs);
       signal.throwIfAborted();
       // Published before anybody acts on it: whoever goes on knows what groups may have been told.
       await save(encodeNotes(certified));
@@ -131,7 +157,7 @@ class Round {
   private readonly clusterState: ClusterState;
   private readonly before: SafepointNotes;
   private readonly signal: AbortSignal;
-  private readonly groups: readonly GroupId[];
+  readonly groups: readonly GroupId[];
   private readonly holders: HolderBack[] = [];
 
   constructor(
@@ -150,9 +176,10 @@ class Round {
   }
 
   /** What all of them certify, as notes. */
-  async certify(candidateTs: HlcTimestamp): Promise<SafepointNotes> {
+  async certify(retentionMs: Millis): Promise<SafepointNotes> {
     const { catalog, clock } = this.options;
     const { before, holders } = this;
+    const candidateTs = tsBefore(clock.nowMs(), retentionMs);
     const unchanged = (): SafepointNotes => ({ ...before, candidateTs, holders, atMs: clock.nowMs() });
     if (candidateTs <= before.publishedTs) return unchanged();
     const jobsBefore = await catalog.jobs();
@@ -164,7 +191,12 @@ class Round {
       if (answered < ts) ts = answered;
     };
     // What a group certifies keeps older transactions from locks for ever: one that is open and pinned must not be among them.
-    await this.askPins(take);
+    const { nodeId, clockMs } = await this.askPins(take);
+    // What a node reads without a pin is younger than the retention by its own clock.
+    const presentTs = tsBefore(clockMs, retentionMs);
+    if (clock.nowMs() - clockMs > CLOCK_BEHIND_MS)
+      take(presentTs, { who: `node ${nodeId}`, why: 'its clock is behind' });
+    else if (presentTs < ts) ts = presentTs;
     if (ts <= before.publishedTs) return unchanged();
     asked = ts;
     await this.eachGroup(async (group) => {
@@ -188,22 +220,33 @@ class Round {
     return { ...before, publishedTs: ts, candidateTs, holders, raisedAtMs: clock.nowMs(), atMs: clock.nowMs() };
   }
 
-  /** What nodes read of the past. One that lives and cannot be asked holds back until its pins have run out for certain. */
-  private async askPins(take: (ts: HlcTimestamp, holder: HolderBack) => void): Promise<void> {
+  /**
+   * What nodes read of the past. One that lives and cannot be asked holds back until its pins have run out for certain.
+   * @returns the clock that is furthest behind
+   */
+  private async askPins(
+    take: (ts: HlcTimestamp, holder: HolderBack) => void,
+  ): Promise<{ readonly nodeId: NodeId | undefined; readonly clockMs: Millis }> {
     const { channel, clock } = this.options;
     const nowMs = clock.nowMs();
+    let lowest: { readonly nodeId: NodeId | undefined; readonly clockMs: Millis } = {
+      nodeId: undefined,
+      clockMs: nowMs,
+    };
     const nodes = this.clusterState.nodes.filter(({ heartbeatMs }) => nowMs - heartbeatMs < SILENT_NODE_MS);
     await Promise.all(
       nodes.map(async ({ nodeId }) => {
         const who = `node ${nodeId}`;
         try {
-          const { pinTs, pinPurpose } = await channel.report(nodeId, this.askMs);
+          const { pinTs, pinPurpose, clockMs = nowMs } = await channel.report(nodeId, this.askMs);
+          if (clockMs < lowest.clockMs) lowest = { nodeId, clockMs };
           if (pinTs !== undefined) take(hlcTimestamp(pinTs === 0n ? 0n : pinTs - 1n), { who, why: pinPurpose });
         } catch (error) {
           take(NEVER, { who, why: refusal(error) });
         }
       }),
     );
+    return lowest;
   }
 
   /** Tells every group. @returns those that are not there yet */
@@ -229,6 +272,9 @@ class Round {
     }
   }
 }
+
+const tsBefore = (nowMs: Millis, retentionMs: Millis): HlcTimestamp =>
+  timestampOfMs(Math.max(0, Math.floor(nowMs - retentionMs)));
 
 const activeGroups = ({ groups }: ClusterState): GroupId[] =>
   groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);

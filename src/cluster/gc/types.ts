@@ -23,6 +23,8 @@ export interface RaiseReply {
 
 /** What a node says about reads of the past and about its stores. */
 export interface NodeGcReport {
+  /** Its wall clock; undefined from a node of an earlier version. */
+  readonly clockMs?: Millis | undefined;
   /** Undefined when nothing is pinned there. */
   readonly pinTs: HlcTimestamp | undefined;
   readonly pinPurpose: string;

@@ -65,6 +65,8 @@ export interface WorkRunnerOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly times?: Partial<WorkTimes>;
+  /** Asked at each look: whether to ask the catalog at all. Default: always. */
+  readonly mayLook?: () => boolean;
   /** A unit failed; it is tried again, here or elsewhere. */
   readonly onError: (unit: string, error: unknown) => void;
 }
@@ -140,6 +142,7 @@ export class WorkRunner {
   }
 
   private async look(): Promise<void> {
+    if (this.options.mayLook?.() === false) return;
     let rows: readonly WorkRow[];
     try {
       // Leases are not news that nodes are told, so the catalog is asked.

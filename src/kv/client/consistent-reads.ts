@@ -16,6 +16,8 @@ import { HistoryGoneError } from './errors.ts';
 import { type KvRange, type StoredValue, storedValue } from './operations.ts';
 
 const TRANSACTION_ID_BYTES = 16;
+/** A scan that was cut off is opened again within this, here or at another node, and goes on at its timestamp. */
+const REOPENED_WITHIN_MS: Millis = 15_000;
 
 /** What an answer says of time. */
 export interface AnswerTime {
@@ -84,8 +86,12 @@ export class ConsistentReads {
     if (consistency.kind === 'linearizable') return this.batchFresh(keys, consistency, deadlineMs);
     const groups = [...this.cluster.router.byGroup(keys).keys()];
     const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs });
-    const values = await snapshot.get(keys, deadlineMs).catch(tooOldForGood);
-    return { values: values.map(stored), time: timeOf(snapshot) };
+    try {
+      const values = await snapshot.get(keys, deadlineMs).catch(tooOldForGood);
+      return { values: values.map(stored), time: timeOf(snapshot) };
+    } finally {
+      snapshot.release();
+    }
   }
 
   private async batchFresh(
@@ -119,11 +125,20 @@ export class ConsistentReads {
     deadlineMs: Millis,
     signal: AbortSignal,
   ): AsyncGenerator<ServedPage> {
-    const pages =
-      consistency.kind === 'linearizable'
-        ? this.freshPages(consistency)
-        : await this.snapshotPages(range, consistency, deadlineMs);
-    yield* this.cluster.scan(range, options, deadlineMs, signal, pages);
+    if (consistency.kind === 'linearizable') {
+      yield* this.cluster.scan(range, options, deadlineMs, signal, this.freshPages(consistency));
+      return;
+    }
+    const groups = this.cluster.router.groupsOf(range.start, range.end);
+    const untilMs = this.cluster.pageDeadline(deadlineMs);
+    const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs: untilMs });
+    let isThrough = false;
+    try {
+      yield* this.cluster.scan(range, options, deadlineMs, signal, snapshotPages(snapshot));
+      isThrough = true;
+    } finally {
+      snapshot.release(isThrough ? 0 : REOPENED_WITHIN_MS);
+    }
   }
 
   /** Each page by whichever replica is here. */
@@ -132,18 +147,6 @@ export class ConsistentReads {
       ofGroup: async (group: GroupId, range: ScanRequest, deadlineMs: Millis) => {
         const reply = await this.reads.readAt({ group, range, consistency, deadlineMs });
         return { page: { ...reply.page!, readTs: reply.servedTs }, stalenessMs: reply.stalenessMs };
-      },
-    };
-  }
-
-  private async snapshotPages(range: KvRange, consistency: Consistency, deadlineMs: Millis): Promise<PageSource> {
-    const groups = this.cluster.router.groupsOf(range.start, range.end);
-    const untilMs = this.cluster.pageDeadline(deadlineMs);
-    const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs: untilMs });
-    return {
-      ofRange: async (request: ScanRequest, pageDeadlineMs: Millis, signal: AbortSignal) => {
-        const page = await snapshot.scan(request, pageDeadlineMs, signal).catch(tooOldForGood);
-        return { page, stalenessMs: snapshot.stalenessMs };
       },
     };
   }
@@ -160,6 +163,14 @@ export class ConsistentReads {
     return encodeToken(this.reads.cluster(), ts);
   }
 }
+
+/** All as of the snapshot's timestamp. */
+const snapshotPages = (snapshot: ReadSnapshot): PageSource => ({
+  ofRange: async (request: ScanRequest, deadlineMs: Millis, signal: AbortSignal) => {
+    const page = await snapshot.scan(request, deadlineMs, signal).catch(tooOldForGood);
+    return { page, stalenessMs: snapshot.stalenessMs };
+  },
+});
 
 /** Whoever has named a timestamp, or was given pages of it, is not helped by another one. */
 function tooOldForGood(error: unknown): never {

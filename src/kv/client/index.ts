@@ -7,6 +7,7 @@
 export { type BatchOutcome, KvCluster, newestIn, type ScanOptions, type ServedPage } from './cluster.ts';
 export { type AnswerTime, ConsistentReads, timeOf } from './consistent-reads.ts';
 export { serveKeys } from './endpoint.ts';
+export { HistoryGoneError } from './errors.ts';
 export {
   COMPARISONS,
   type ConditionTarget,

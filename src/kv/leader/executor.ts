@@ -45,6 +45,7 @@ import {
 } from './executor-options.ts';
 import { GroupReads } from './group-reads.ts';
 import { LongReads } from './long-reads.ts';
+import { OpenReads } from './open-reads.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { Sequencer } from './sequencer.ts';
@@ -81,6 +82,7 @@ export class GroupExecutor {
   private operationCount = 0;
   private conflictCount = 0;
   readonly reads: GroupReads;
+  private readonly openReads = new OpenReads();
   private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
   private readonly changes: ChangeListener | undefined;
@@ -134,6 +136,7 @@ export class GroupExecutor {
       catchUp: () => this.catchUp(),
       readTimestamp: (at?: HlcTimestamp) => this.sequencer.readTimestamp(at),
       settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => this.txns.settleLocks(start, end, readTs),
+      openReads: this.openReads,
       stillLeads: () => this.stillLeads(),
       holdsLease: () => this.serving && this.raft.holdsLease(),
     };
@@ -211,6 +214,11 @@ export class GroupExecutor {
   /** The smallest timestamp that something on its way was given; undefined: nothing is on its way. */
   oldestAssigned(): HlcTimestamp | undefined {
     return this.sequencer.oldestAssigned;
+  }
+
+  /** What the oldest read of the past that is under way here is at; undefined: there is none. */
+  oldestRead(): HlcTimestamp | undefined {
+    return this.openReads.oldest();
   }
 
   stats(): ExecutorStats {

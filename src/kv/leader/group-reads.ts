@@ -4,6 +4,7 @@ import type { GroupStore } from '../../store/index.ts';
 import { type GroupStateMachine, refusalOf } from '../apply/index.ts';
 import { type LiveValue, RangeBusyError, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
 import { isLocalKey } from '../entry/index.ts';
+import type { OpenReads } from './open-reads.ts';
 import type { ReadableRange, SpanGate } from './span-gate.ts';
 import type { AccessListener } from './view.ts';
 
@@ -28,6 +29,7 @@ export interface GroupReadsOptions {
   readonly readTimestamp: (at?: HlcTimestamp) => HlcTimestamp;
   /** Settles when nothing of a range can be committed at or below a timestamp any more. @throws LockedError */
   readonly settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => Promise<void>;
+  readonly openReads: OpenReads;
   readonly onAccess?: AccessListener | undefined;
   /** This node serves as the leader, and nobody else can while this is said. */
   readonly holdsLease: () => boolean;
@@ -75,10 +77,14 @@ export class GroupReads {
   }
 
   private async page(request: ScanRequest, at: HlcTimestamp | undefined): Promise<ScanPage> {
-    const { store, stateMachine, catchUp, readTimestamp, settleLocks, stillLeads } = this.options;
-    const { pieces, next } = this.readable(request);
+    const readable = this.readable(request);
+    const readTs = this.options.readTimestamp(at);
+    return this.options.openReads.during(readTs, () => this.pageAt(request, readable, readTs));
+  }
+
+  private async pageAt(request: ScanRequest, { pieces, next }: ReadableRange, readTs: HlcTimestamp): Promise<ScanPage> {
+    const { store, stateMachine, catchUp, settleLocks, stillLeads } = this.options;
     const { spanTable } = stateMachine;
-    const readTs = readTimestamp(at);
     await catchUp();
     for (const { start, end } of pieces) await settleLocks(start, end, readTs);
     let rows: readonly ScanRow[] = [];

@@ -183,7 +183,11 @@ export class LongReads {
     return readTs;
   }
 
-  private async evaluate(operation: Operation<unknown>, readTs: HlcTimestamp): Promise<LongOutcome> {
+  private evaluate(operation: Operation<unknown>, readTs: HlcTimestamp): Promise<LongOutcome> {
+    return this.options.openReads.during(readTs, () => this.evaluateAt(operation, readTs));
+  }
+
+  private async evaluateAt(operation: Operation<unknown>, readTs: HlcTimestamp): Promise<LongOutcome> {
     const { evaluator, limits } = this.options;
     const evaluation =
       evaluator?.begin(operation, readTs) ?? new InlineEvaluation(operation, readTs, (key) => this.headOf(key));

@@ -110,7 +110,7 @@ export class LeaderTxns implements TxnGroup {
 
   async read({ keys, readTs, withAbsences }: TxnReadRequest): Promise<TxnReadReply> {
     if (readTs === undefined) return this.readNewest(keys, withAbsences === true);
-    const { gate, store, clock, readTimestamp, catchUp, stillLeads } = this.options;
+    const { gate, store, clock, readTimestamp, openReads, catchUp, stillLeads } = this.options;
     const opening = clock.opening();
     if (opening !== undefined) await opening;
     const checkRead = (key: Buffer): void => {
@@ -119,15 +119,17 @@ export class LeaderTxns implements TxnGroup {
     };
     for (const key of keys) checkRead(key);
     readTimestamp(readTs);
-    await catchUp();
-    await this.settlePreparing();
-    await this.settle(() => this.againstReads(keys, readTs));
-    const rows: (LiveValue | undefined)[] = [];
-    for (const key of keys) rows.push(await store.get(key, readTs));
-    // What a move took away meanwhile may have been deleted under the read.
-    for (const key of keys) checkRead(key);
-    await stillLeads();
-    return { rows, seenTs: readTs };
+    return openReads.during(readTs, async () => {
+      await catchUp();
+      await this.settlePreparing();
+      await this.settle(() => this.againstReads(keys, readTs));
+      const rows: (LiveValue | undefined)[] = [];
+      for (const key of keys) rows.push(await store.get(key, readTs));
+      // What a move took away meanwhile may have been deleted under the read.
+      for (const key of keys) checkRead(key);
+      await stillLeads();
+      return { rows, seenTs: readTs };
+    });
   }
 
   /**
@@ -301,7 +303,7 @@ export class LeaderTxns implements TxnGroup {
     const prepare = { txnId, primary, startTs, authorityEpoch, lockTtlMs, participants: [], keys: [] };
     const reply = await this.lock(prepare, [{ start, end }], false);
     if (reply.kind !== 'prepared') return reply;
-    const changed = await this.changedSince(start, end, readTs);
+    const changed = await this.options.openReads.during(readTs, () => this.changedSince(start, end, readTs));
     return changed === undefined ? reply : { kind: 'changed', key: changed };
   }
 

@@ -17,6 +17,7 @@ import {
   type Millis,
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import {
   CorruptEntryError,
   type KvService,
@@ -152,8 +153,13 @@ async function answerHere(group: AnsweringGroup, question: ReadQuestion): Promis
   const { moment } = question;
   const at = moment.kind === 'now' ? undefined : timeOf(group, moment);
   if (at !== undefined) {
-    const answer = await readAt(executor, question, at);
-    return { ...answer, ageMs: ageOf(group, group.claims.coverageOf(keysOf(question), at)) };
+    try {
+      const answer = await readAt(executor, question, at);
+      return { ...answer, ageMs: ageOf(group, group.claims.coverageOf(keysOf(question), at)) };
+    } catch (error) {
+      // A session may be shown anything that is new enough.
+      if (moment.kind !== 'session' || !isSnapshotTooOld(error)) throw error;
+    }
   }
   if (moment.ts > 0n) executor.clock.observeForeign(moment.ts, executor.clock.maxLeadMs);
   const answer = await readAt(executor, question, await draw(executor));

@@ -26,7 +26,7 @@ import { type IndexedGroup, ReadIndexClient, serveReadIndex } from './read-index
 import { type PointReads, type PointReplica, ReadPoints, serveReadPoints } from './read-points.ts';
 import { type ReadLimits, ReplicaReader } from './reader.ts';
 import type { SessionSource } from './session.ts';
-import { type ReadSnapshot, type SnapshotOptions, SnapshotReader } from './snapshot.ts';
+import { type ReadSnapshot, type SnapshotOptions, SnapshotReader, type SnapshotReaderOptions } from './snapshot.ts';
 
 /** Periods of closing. */
 export interface ClosingTimes {
@@ -57,6 +57,8 @@ export interface ReplicaReadsOptions {
   readonly hosted: { all(): readonly HostedReplica[]; get(group: GroupId): HostedReplica | undefined };
   /** Names the cluster in tokens. */
   readonly cluster: () => bigint;
+  /** See `SnapshotReaderOptions`. */
+  readonly pins?: SnapshotReaderOptions['pins'];
   readonly closing?: Partial<ClosingTimes>;
   readonly limits?: Partial<ReadLimits>;
   readonly onError: (error: unknown) => void;
@@ -148,9 +150,10 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const points = new ReadPoints({ kv, replicaOf: pointReplica, clock, scheduler });
-  const { random, oracleTs, cluster } = options;
+  const { random, oracleTs, cluster, pins } = options;
   const router = new GroupRouter({ kv, clock, scheduler, random });
-  const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, elapsed, cluster });
+  const asked = { reader, askLeader, claims, router, kv, oracleTs };
+  const snapshots = new SnapshotReader({ ...asked, pins, clock, elapsed, cluster });
   return {
     snapshot: (wanted) => snapshots.begin(wanted),
     draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), NEVER, deadlineMs),

@@ -4,6 +4,7 @@
  * session has read at already, as long as that is young enough: so reads of the session do not run ahead of the replicas.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import { nameOf } from '../apply/index.ts';
 import type { Consistency, KeyView, LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
 import { BufferedView } from '../txn/index.ts';
@@ -123,6 +124,23 @@ export class ReadSession {
     deadlineMs: Millis,
     body: (view: KeyView) => Reply,
   ): Promise<Evaluated<Reply> | undefined> {
+    try {
+      return await this.evaluateAtOnce(group, keys, deadlineMs, body);
+    } catch (error) {
+      if (!isSnapshotTooOld(error)) throw error;
+      // What the rounds have read at was let go of meanwhile: the next moment is a new one.
+      this.coveredMs = Number.NEGATIVE_INFINITY;
+      return this.evaluateAtOnce(group, keys, deadlineMs, body);
+    }
+  }
+
+  /** All as of one moment. @throws SnapshotTooOldError besides, when that is gone before everything was read */
+  private async evaluateAtOnce<Reply>(
+    group: GroupId,
+    keys: readonly Buffer[],
+    deadlineMs: Millis,
+    body: (view: KeyView) => Reply,
+  ): Promise<Evaluated<Reply> | undefined> {
     const first = await this.read(group, keys, deadlineMs);
     const consistency = { kind: 'exact', ts: first.servedTs } as const;
     const values = new Map(keys.map((key, at) => [nameOf(key), first.values[at]]));
@@ -148,7 +166,14 @@ export class ReadSession {
   async read(group: GroupId, keys: readonly Buffer[], deadlineMs: Millis): Promise<ReadAtReply> {
     const { minTs } = this;
     const isYoung = minTs !== undefined && group === this.group && this.coveredMs >= this.neededMs();
-    if (isYoung) return this.source.readAt({ group, keys, deadlineMs, consistency: { kind: 'exact', ts: minTs } });
+    if (isYoung) {
+      try {
+        return await this.source.readAt({ group, keys, deadlineMs, consistency: { kind: 'exact', ts: minTs } });
+      } catch (error) {
+        // The past is kept for less than a session may be behind.
+        if (!isSnapshotTooOld(error)) throw error;
+      }
+    }
     const startedMs = this.source.elapsedMs();
     const reply = await this.source.readAt({ group, keys, deadlineMs, consistency: { kind: 'linearizable', minTs } });
     this.took(group, reply.servedTs, startedMs);

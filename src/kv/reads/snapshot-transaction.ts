@@ -54,12 +54,14 @@ export class SnapshotTransaction implements KvTransaction {
     throw new ReadOnlyError('the transaction was begun to read only');
   }
 
-  /** Nothing has to be done. @returns what was read at */
+  /** @returns what was read at */
   commit(): Promise<HlcTimestamp> {
+    this.snapshot.release();
     return Promise.resolve(this.startTs);
   }
 
   rollback(): Promise<void> {
+    this.snapshot.release();
     return Promise.resolve();
   }
 }

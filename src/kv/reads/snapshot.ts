@@ -21,6 +21,7 @@ import {
   type Millis,
   NEVER,
 } from '../../platform/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import {
   type Consistency,
   InvalidConsistencyError,
@@ -33,6 +34,7 @@ import {
   SnapshotUncoveredError,
 } from '../contract/index.ts';
 import type { GroupRouter } from '../forward/index.ts';
+import type { ReadPin, ReadPins } from '../time/index.ts';
 import type { NodeClaims } from './claims.ts';
 import { type AskLeader, MAX_SESSION_AGE_MS } from './leader-endpoint.ts';
 import type { ReplicaReader } from './reader.ts';
@@ -67,6 +69,8 @@ export interface SnapshotReaderOptions {
   readonly kv: Pick<KvService, 'dataGroups'>;
   /** A timestamp of the cluster's oracle above `after`; undefined where there is none, and then nothing spans groups. */
   readonly oracleTs: (after: HlcTimestamp) => Promise<HlcTimestamp | undefined>;
+  /** Keeps what a snapshot reads from being let go of; left out: it takes its chance with the retention. */
+  readonly pins?: Pick<ReadPins, 'hold'> | undefined;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly elapsed: Elapsed;
   readonly cluster: () => bigint;
@@ -85,11 +89,12 @@ interface DrawnMoment extends Chosen {
   readonly neededMs: Millis;
 }
 
-/** One timestamp, and reads as of it. Reads may run side by side. */
+/** One timestamp, and reads as of it, which is pinned until it is released. Reads may run side by side. */
 export class ReadSnapshot {
   private readonly options: SnapshotReaderOptions;
   private readonly choose: (group: GroupId | undefined) => Promise<Chosen>;
   private chosen: Chosen;
+  private pin: ReadPin | undefined;
   /** The timestamp is known outside. */
   private isFixed: boolean;
   private oldestMs: Millis = Number.POSITIVE_INFINITY;
@@ -109,6 +114,12 @@ export class ReadSnapshot {
     this.choose = choose;
     this.session = session;
     this.isFixed = isFixed;
+    this.pin = options.pins?.hold(chosen.ts, 'snapshot');
+  }
+
+  /** Nothing more is read. @param afterMs somebody may go on at its timestamp within this */
+  release(afterMs?: Millis): void {
+    this.pin?.release(afterMs);
   }
 
   /** What is read at. Unless it was asked for as fixed it may still rise before the first answer. */
@@ -134,11 +145,17 @@ export class ReadSnapshot {
   /** Values by the place of their key. @throws SnapshotUncoveredError; as `ReplicaReader.readAt` */
   async get(keys: readonly Buffer[], deadlineMs: Millis): Promise<readonly (LiveValue | undefined)[]> {
     for (;;) {
-      const { ts } = this.chosen;
+      const { chosen } = this;
+      const { ts } = chosen;
+      this.pin?.renew();
       const values = new Array<LiveValue | undefined>(keys.length);
       const parts = this.parts(keys);
-      const replies = await Promise.all(parts.map((part) => this.getPart(keys, part, ts, values, deadlineMs)));
-      if (await this.holds(replies, ts)) return values;
+      try {
+        const replies = await Promise.all(parts.map((part) => this.getPart(keys, part, ts, values, deadlineMs)));
+        if (await this.holds(replies, ts)) return values;
+      } catch (error) {
+        await this.mayBegin(error, chosen);
+      }
     }
   }
 
@@ -179,10 +196,25 @@ export class ReadSnapshot {
    */
   async scan(request: ScanRequest, deadlineMs: Millis, signal?: AbortSignal): Promise<ScanPage> {
     for (;;) {
-      const { ts } = this.chosen;
-      const { answered, page } = await this.page(request, ts, deadlineMs, signal);
-      if (await this.holds([[answered]], ts)) return page;
+      const { chosen } = this;
+      const { ts } = chosen;
+      this.pin?.renew();
+      try {
+        const { answered, page } = await this.page(request, ts, deadlineMs, signal);
+        if (await this.holds([[answered]], ts)) return page;
+      } catch (error) {
+        await this.mayBegin(error, chosen);
+      }
     }
+  }
+
+  /**
+   * What was closed here may be let go of elsewhere before it is asked for: as long as nobody was told the timestamp, another one is chosen.
+   * @throws the error when that does not help
+   */
+  private async mayBegin(error: unknown, { ts, neededMs }: Chosen): Promise<void> {
+    if (!isSnapshotTooOld(error) || neededMs === undefined || this.isFixed) throw error;
+    if (ts === this.chosen.ts) await this.chooseAgain(undefined);
   }
 
   private page(
@@ -241,13 +273,15 @@ export class ReadSnapshot {
     return true;
   }
 
-  private async chooseAgain(group: GroupId): Promise<void> {
+  private async chooseAgain(group: GroupId | undefined): Promise<void> {
     const chosen = this.isFixed ? undefined : await this.choose(group);
     // Another read may have been answered meanwhile.
     if (chosen === undefined || this.isFixed) {
       throw new SnapshotUncoveredError('what was met was not asked for at the beginning; begin again');
     }
     this.chosen = chosen;
+    this.pin?.release();
+    this.pin = this.options.pins?.hold(chosen.ts, 'snapshot');
     this.oldestMs = Number.POSITIVE_INFINITY;
     this.isAgeKnown = true;
   }

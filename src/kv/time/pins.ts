@@ -6,15 +6,17 @@ import { type Clock, type HlcTimestamp, KvorumError, type Millis } from '../../p
 
 /** A pin lasts so long unless it is renewed. */
 export const PIN_LEASE_MS: Millis = 60_000;
-/** Pins of one node; beyond, whoever reads takes its chance with the retention like everybody else. */
+/** Pins of one node that clients can hold for as long as they like; work that ends by itself is not counted. */
 export const MAX_PINS = 10_000;
 
 /** A pin that is held. */
 export interface ReadPin {
   /** Lasts for another lease from now. */
   renew(): void;
-  /** Twice is fine. */
-  release(): void;
+  /** Keeps history at this timestamp too, if it is older. */
+  lower(ts: HlcTimestamp): void;
+  /** Twice is fine. @param afterMs it lasts for so long yet: whoever was cut off may come back; left out: not at all */
+  release(afterMs?: Millis): void;
 }
 
 /** Too many reads of the past are pinned at a time. */
@@ -30,14 +32,19 @@ export interface OldestPin {
   readonly purpose: string;
 }
 
-interface Held extends OldestPin {
+interface Held {
+  ts: HlcTimestamp;
+  readonly purpose: string;
   untilMs: Millis;
 }
 
 /** The pins of one node. */
 export class ReadPins {
   private readonly clock: Clock;
+  /** Of clients. */
   private readonly pins = new Set<Held>();
+  /** Of work that is under way: what bounds it bounds them. */
+  private readonly works = new Set<Held>();
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -45,7 +52,7 @@ export class ReadPins {
 
   /** Pins held now, expired ones included until somebody looks. */
   get count(): number {
-    return this.pins.size;
+    return this.pins.size + this.works.size;
   }
 
   /**
@@ -56,14 +63,27 @@ export class ReadPins {
   pin(ts: HlcTimestamp, purpose: string, leaseMs: Millis = PIN_LEASE_MS): ReadPin {
     if (this.pins.size >= MAX_PINS) this.dropExpired();
     if (this.pins.size >= MAX_PINS) throw new PinLimitError(`${MAX_PINS} reads of the past are pinned here`);
+    return this.held(this.pins, ts, purpose, leaseMs);
+  }
+
+  /** The same for a piece of work that ends by itself and then lets go: it is never refused. */
+  hold(ts: HlcTimestamp, purpose: string, leaseMs: Millis = PIN_LEASE_MS): ReadPin {
+    return this.held(this.works, ts, purpose, leaseMs);
+  }
+
+  private held(among: Set<Held>, ts: HlcTimestamp, purpose: string, leaseMs: Millis): ReadPin {
     const held: Held = { ts, purpose, untilMs: this.clock.monotonicMs() + leaseMs };
-    this.pins.add(held);
+    among.add(held);
     return {
       renew: () => {
         held.untilMs = this.clock.monotonicMs() + leaseMs;
       },
-      release: () => {
-        this.pins.delete(held);
+      lower: (lowerTs) => {
+        if (lowerTs < held.ts) held.ts = lowerTs;
+      },
+      release: (afterMs = 0) => {
+        held.untilMs = this.clock.monotonicMs() + afterMs;
+        if (afterMs === 0) among.delete(held);
       },
     };
   }
@@ -72,12 +92,16 @@ export class ReadPins {
   oldest(): OldestPin | undefined {
     this.dropExpired();
     let oldest: Held | undefined;
-    for (const pin of this.pins) if (oldest === undefined || pin.ts < oldest.ts) oldest = pin;
+    for (const among of [this.pins, this.works]) {
+      for (const pin of among) if (oldest === undefined || pin.ts < oldest.ts) oldest = pin;
+    }
     return oldest === undefined ? undefined : { ts: oldest.ts, purpose: oldest.purpose };
   }
 
   private dropExpired(): void {
     const nowMs = this.clock.monotonicMs();
-    for (const pin of this.pins) if (pin.untilMs <= nowMs) this.pins.delete(pin);
+    for (const among of [this.pins, this.works]) {
+      for (const pin of among) if (pin.untilMs <= nowMs) among.delete(pin);
+    }
   }
 }

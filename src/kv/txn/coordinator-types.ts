@@ -75,7 +75,7 @@ export interface CoordinatorParts {
   /** Asks the groups how far their clocks are: those may lead the oracle's. @throws when no group answers in time */
   readonly drawMoment: (deadlineMs: Millis) => Promise<CoveredMoment>;
   /** Keeps what open transactions read from being let go of; left out: they take their chance with the retention. */
-  readonly pins?: Pick<ReadPins, 'pin'>;
+  readonly pins?: Pick<ReadPins, 'pin' | 'hold'>;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;

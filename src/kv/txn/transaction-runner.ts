@@ -15,6 +15,7 @@ import {
   type TransactionStarter,
   TXN_ID_BYTES,
 } from '../contract/index.ts';
+import type { ReadPin } from '../time/index.ts';
 import { type CommitOutcome, type CommitPlan, Coordinator, primaryOf } from './coordinator.ts';
 import { pause, persist } from './coordinator-patience.ts';
 import { checkFound, checkKeys, checkSize } from './coordinator-size.ts';
@@ -80,6 +81,8 @@ interface Work {
   readonly deadlineMs: Millis;
   granted: Promise<GrantedTimestamp> | undefined;
   ageTs: HlcTimestamp | undefined;
+  /** Keeps groups from refusing its age, however often it is begun again. */
+  pin: ReadPin | undefined;
   /** What earlier attempts and other work have found: it is read at once, so that there is less time for others to change it. */
   found: readonly Buffer[];
 }
@@ -112,7 +115,20 @@ export class TransactionRunner implements TransactionStarter {
   async run<Reply>(request: RunRequest, body: (view: KeyView) => Reply): Promise<RunResult<Reply>> {
     const { deadlineMs } = request;
     if (request.isReadOnly !== true) checkKeys(request.keys.length, this.limits);
-    const work: Work = { deadlineMs, granted: undefined, ageTs: undefined, found: this.found.of(request.keys) };
+    const found = this.found.of(request.keys);
+    const work: Work = { deadlineMs, granted: undefined, ageTs: undefined, pin: undefined, found };
+    try {
+      return await this.attempts(request, body, work);
+    } finally {
+      work.pin?.release();
+    }
+  }
+
+  private async attempts<Reply>(
+    request: RunRequest,
+    body: (view: KeyView) => Reply,
+    work: Work,
+  ): Promise<RunResult<Reply>> {
     let lost = 0;
     for (let tries = 0; ; tries++) {
       const outcome = await this.attempt(request, body, work);
@@ -122,7 +138,7 @@ export class TransactionRunner implements TransactionStarter {
       if (request.txnId !== undefined) throw new TransactionAbortedError(`the transaction was rolled back: ${reason}`);
       if (reason !== 'moved') lost++;
       const isLost = lost >= (request.maxLosses ?? this.limits.maxAttempts) && request.isPersistent !== true;
-      if (isLost || this.parts.clock.monotonicMs() >= deadlineMs) {
+      if (isLost || this.parts.clock.monotonicMs() >= request.deadlineMs) {
         throw new ConflictError(`the transaction lost against others ${lost} times (${reason})`);
       }
       // The age stays; a timestamp is drawn anew because deadlines and authority may have passed.
@@ -266,6 +282,8 @@ export class TransactionRunner implements TransactionStarter {
     const isFirst = work.ageTs === undefined;
     const granted = await this.grant(work, isFirst);
     work.ageTs ??= granted.ts;
+    work.pin ??= this.parts.pins?.hold(work.ageTs, 'transaction');
+    work.pin?.renew();
     const primary = primaryOf(intents, []);
     return {
       txn: { txnId: txnId ?? this.parts.random.bytes(TXN_ID_BYTES), primary, startTs: work.ageTs },

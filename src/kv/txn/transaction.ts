@@ -113,7 +113,11 @@ export class Transaction implements KvTransaction {
     const readTs = page.readTs!;
     this.known.sawUpTo(readTs);
     const { end: upTo, start: from } = coveredBy(request, page);
-    if (moment === undefined) this.ranges.push({ start: from, end: upTo, readTs });
+    if (moment === undefined) {
+      this.ranges.push({ start: from, end: upTo, readTs });
+      // Its commit looks at this moment again.
+      this.pin?.lower(readTs);
+    }
     const rows = this.withOwnWrites(page.rows, from, upTo, request.reverse === true);
     if (rows.length <= request.limit) return { ...page, rows };
     // Own writes have pushed others out: the next page begins with those.

@@ -220,6 +220,11 @@ export interface GroupStore {
    * @returns true when a full pass is complete
    */
   collectGarbage(budgetMs: number, budgetBytes?: number): Promise<boolean>;
+  /**
+   * About how many bytes became history since the store was opened: overwritten versions, and what deletes leave. Only rises. Left out where nobody
+   * counts.
+   */
+  readonly historyBytes?: number;
   /** How full the store is, and what the last pass of collection found; left out where nobody can say. Cheap. */
   pressures?(): StorePressures;
   /** Bytes of the database's files, in whole MiB; left out or undefined where nobody can say. Costs a few microseconds. */
@@ -345,6 +350,11 @@ export interface GroupStoreOptions {
   readonly onPutBack?: (error: Error) => void;
   /** Asked for each unit: whether to note which keys it writes, in at most some MiB, see `changesSince`. Default: never. */
   readonly notesChanges?: () => boolean;
+  /**
+   * Asked at each flush: whether versions may be left out that the threshold has passed only after the state that the flush leads to. A program that
+   * does not know the floor row would read holes there. Default: always.
+   */
+  readonly mayLeaveOut?: () => boolean;
   /** Asked now and then while a full disk keeps a batch waiting: whether to try again. Default: always. */
   readonly hasSpace?: () => Promise<boolean>;
   /** A flush failed: nothing becomes durable any more, the node has to stop. */

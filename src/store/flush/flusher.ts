@@ -55,7 +55,7 @@ export interface FlushHost {
   reopen(): Promise<void>;
 }
 
-export interface FlusherOptions extends Pick<GroupStoreOptions, 'location' | 'hasSpace'> {
+export interface FlusherOptions extends Pick<GroupStoreOptions, 'location' | 'hasSpace' | 'mayLeaveOut'> {
   readonly limits: StoreLimits;
   readonly scheduler: Scheduler;
   readonly mutex: BatchMutex;
@@ -134,8 +134,14 @@ export class Flusher {
     } else if (this.bufferedBytes >= limits.bufferBytes * HELD_SHARE) this.release();
   }
 
+  /** Whether versions may be left out by a threshold that came after them. */
+  private get mayLeaveOut(): boolean {
+    return this.options.mayLeaveOut?.() !== false;
+  }
+
   /** Whether the threshold will soon have passed what is applied now. */
   private isNear(): boolean {
+    if (!this.mayLeaveOut) return false;
     const threshold = this.host.threshold();
     const behindMs = physicalMs(this.host.maxCommitTs()) - physicalMs(threshold);
     return threshold !== NEVER && behindMs <= this.options.limits.holdMs;
@@ -222,7 +228,8 @@ export class Flusher {
     this.isWriting = true;
     try {
       await this.write(async () => {
-        const readableFrom = this.host.readableFrom();
+        let readableFrom = this.host.readableFrom();
+        if (readableFrom > state.gcThreshold && !this.mayLeaveOut) readableFrom = state.gcThreshold;
         this.host.leftOut(await flushGeneration(this.host.level(), generation, state, readableFrom, this.nextTurn));
       });
     } finally {

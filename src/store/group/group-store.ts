@@ -71,6 +71,9 @@ import {
 import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** What a delete is counted as in `historyBytes`: behind the head of an object may lie any number of rows, and in a range any number of keys. */
+const DELETE_BYTES = 4 << 10;
+const RANGE_DELETE_BYTES = 1 << 20;
 /** Keys that no row has, before and behind all that do. */
 const NO_ROW = Buffer.from([0]);
 const BEHIND_ALL_ROWS = Buffer.from([0xff]);
@@ -93,6 +96,8 @@ export class MvccGroupStore implements GroupStore {
   private openUnit: UnitWriter | undefined;
   /** Bytes of versions that became history since the last pass of collection. */
   private overwrittenBytes = 0;
+  /** Bytes of all that became history here, and what deletes are counted as. */
+  historyBytes = 0;
   /** Bytes of rows that were removed since the files were compacted. */
   private removedBytes = 0;
   private readonly flusher: Flusher;
@@ -372,6 +377,7 @@ export class MvccGroupStore implements GroupStore {
     const range = { start: Buffer.from(start), end: Buffer.from(last), ts };
     const isCounted = this.counters.resetCovered(range);
     this.ranges = this.ranges.with(range);
+    this.historyBytes += RANGE_DELETE_BYTES;
     this.dead.add({ start: nameOf(range.start), end: nameOf(range.end), sinceTs: ts, index });
     const flag = isCounted ? RANGE_COUNTED : RANGE_COUNT_PENDING;
     this.flusher.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
@@ -427,7 +433,7 @@ export class MvccGroupStore implements GroupStore {
     if (buffered?.generation === active) {
       const { newest } = buffered;
       const isSameUnit = commitTs === newest.commitTs && newest.index === index;
-      if (!isSameUnit) this.overwrittenBytes += newest.row.length;
+      if (!isSameUnit) this.overwrote(newest.row.length);
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
@@ -440,14 +446,20 @@ export class MvccGroupStore implements GroupStore {
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
       const newest = new BufferedVersion(version, index, undefined, inlineBytes);
       const moved = base === undefined ? undefined : this.movedBase(key, base);
-      if (base !== undefined) this.overwrittenBytes += base.row.length;
+      if (base !== undefined) this.overwrote(base.row.length);
       known.newest = newest;
       known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
       active.add(known.buffered);
     }
+    if (isTombstone) this.historyBytes += DELETE_BYTES;
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
+  }
+
+  private overwrote(bytes: number): void {
+    this.overwrittenBytes += bytes;
+    this.historyBytes += bytes;
   }
 
   /**

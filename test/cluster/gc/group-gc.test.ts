@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { certify, raise } from '../../../src/cluster/gc/group-gc.ts';
 import { ReadPins } from '../../../src/kv/time/pins.ts';
-import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { entry, put, ts, txn } from '../../kv/txn/entries.ts';
 import { GROUP, LoneGroup } from '../../support/lone-group.ts';
 import { ManualClock } from '../../support/manual-time.ts';
@@ -63,6 +63,21 @@ describe('a group that certifies for collection', () => {
       '',
       'younger locks do not matter',
     );
+  });
+
+  test('answers below the oldest read that is under way', async () => {
+    const bed = new CollectedGroup();
+    bed.set('k', 'v');
+    bed.settle();
+    const at = now(bed);
+    const executor = {
+      proposeMaintenance: (build: (entryTs: HlcTimestamp) => Buffer) => bed.executor.proposeMaintenance(build),
+      oldestRead: () => hlcTimestamp(at - 10n),
+    };
+    const answered = await bed.settled(certify({ ...bed.group, executor }, hlcTimestamp(at - 5n)));
+    assert.equal(answered.ts, at - 11n);
+    assert.match(answered.heldBy, /read/);
+    assert.equal((await bed.settled(certify({ ...bed.group, executor }, hlcTimestamp(at - 11n)))).heldBy, '');
   });
 
   test('certifies nothing above its own clock', async () => {
@@ -134,7 +149,24 @@ describe('pins of a node', () => {
     pin.release();
     pin.release();
     assert.equal(pins.oldest(), undefined);
-    for (let at = 0; at < 10_000; at++) pins.pin(ts(at), 'read');
+    for (let at = 0; at < 10_000; at++) pins.pin(ts(at + 2), 'read');
     assert.throws(() => pins.pin(ts(1), 'read'), { code: 'PIN_LIMIT' });
+    pins.hold(ts(1), 'work that is under way');
+    assert.deepEqual(pins.oldest(), { ts: 1n, purpose: 'work that is under way' });
+  });
+
+  test('are lowered to what is read besides, and last a while for whoever was cut off', () => {
+    const clock = new ManualClock();
+    const pins = new ReadPins(clock);
+    const pin = pins.hold(ts(20), 'snapshot');
+    pin.lower(ts(30));
+    assert.equal(pins.oldest()?.ts, 20n);
+    pin.lower(ts(10));
+    assert.equal(pins.oldest()?.ts, 10n);
+    pin.release(500);
+    clock.advance(499);
+    assert.equal(pins.oldest()?.ts, 10n);
+    clock.advance(1);
+    assert.equal(pins.oldest(), undefined);
   });
 });

@@ -1,5 +1,6 @@
 /** One change by itself, where its rows are: the second attempt of a call that has been done is answered as the first one. */
 import { hash } from 'node:crypto';
+import { HistoryGoneError } from '../../../kv/index.ts';
 import { hlcTimestamp } from '../../../platform/index.ts';
 import type { RequestContext } from '../operation/index.ts';
 import { INVOCATION_BYTES } from '../rows/index.ts';
@@ -26,20 +27,29 @@ async function writtenBefore(
   write: ItemWrite,
   { commitTs }: AlreadyWrittenError,
   { deadlineMs }: RequestContext,
+  part: ChangePart | undefined,
 ): Promise<WrittenItem> {
   const key = rowKeyOf(write.table, write.place);
-  const row = await store.getAt(key, hlcTimestamp(commitTs - 1n), deadlineMs);
+  let row: Buffer | undefined;
+  try {
+    row = await store.getAt(key, hlcTimestamp(commitTs - 1n), deadlineMs);
+  } catch (error) {
+    // The past is short. Whoever asked for nothing of the item need not know what it was.
+    if (!(error instanceof HistoryGoneError) || part !== undefined) throw error;
+    return { before: undefined, after: undefined, costs: costsOf(0) };
+  }
   const before = row === undefined ? undefined : itemOfRow(write.table, key, row).item;
   const after = write.change(before);
   const bytes = [before, after].map((item) => (item === undefined ? 0 : itemSize(item)));
-  // Nothing was written to indexes now.
-  const none = new Map<string, number>();
-  return {
-    before,
-    after,
-    costs: { table: writeUnits(Math.max(...bytes), false), globalIndexes: none, localIndexes: none },
-  };
+  return { before, after, costs: costsOf(Math.max(...bytes)) };
 }
+
+/** Nothing was written to indexes now. */
+const costsOf = (bytes: number): WrittenItem['costs'] => ({
+  table: writeUnits(bytes, false),
+  globalIndexes: new Map<string, number>(),
+  localIndexes: new Map<string, number>(),
+});
 
 /**
  * Does one change by itself.
@@ -70,6 +80,6 @@ export async function writeChange(
     );
   } catch (error) {
     if (!(error instanceof AlreadyWrittenError)) throw error;
-    return doneChange(bound, await writtenBefore(store, write, error, context), part);
+    return doneChange(bound, await writtenBefore(store, write, error, context, part), part);
   }
 }

@@ -1,6 +1,6 @@
 /** The Redis port of a node. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
-import type { KvService, PointReads, SessionSource } from '../../../kv/index.ts';
+import type { KvService, PointReads, ReadPins, SessionSource } from '../../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -62,6 +62,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
   readonly reads?: SessionSource;
+  /** Keeps what connections will look at again from being let go of; without it that takes its chance with the retention. */
+  readonly pins?: Pick<ReadPins, 'hold'>;
   /** Linearizable reads from replicas of this node; left out: all are left to the leaders. */
   readonly points?: PointReads;
   /** Messages between clients of all nodes; left out: there is no other node. */
@@ -157,6 +159,7 @@ function openState(options: RedisServiceOptions): ServerState {
     describeClient: (client) => clientLine(client, options.clock.monotonicMs()),
     transactions: options.transactions,
     reads: options.reads,
+    pins: options.pins,
     points: options.points,
     asideEvaluator: options.asideEvaluator,
     debug: options.debug,

@@ -3,7 +3,8 @@
  * under the condition that the watched keys have the versions that WATCH read: as one operation on the group that has all of
  * the keys, or as a transaction across their groups.
  */
-import type { GroupId } from '../../../platform/index.ts';
+import type { ReadPin } from '../../../kv/index.ts';
+import { earlierBy, type GroupId, type Millis } from '../../../platform/index.ts';
 import { type CommandSpec, mayWrite, type ResolvedCommand, type TransactionControl } from '../command/index.ts';
 import { DATABASE_COUNT, KEYSPACES } from '../keys/index.ts';
 import {
@@ -40,6 +41,13 @@ import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
 const WATCH_ATTEMPTS = 64;
+
+/**
+ * Deletes of watched keys are remembered for as long as this, so that EXEC sees that a key has come and gone; and from so long before WATCH on, since
+ * the group's clock may be behind this node's.
+ */
+const WATCHED_MS: Millis = 30 * 60_000;
+const WATCH_MARGIN_MS: Millis = 2_000;
 
 /** WATCH is redirected like a command that reads. */
 const WATCH = { flags: ['readonly'] } as const;
@@ -97,6 +105,8 @@ export class TransactionSession implements TransactionControl {
   /** Slot of the MULTI whose EXEC is under way, of several the first. */
   private executing: number | undefined;
   private watched: WatchedKey[] = [];
+  /** Held while keys are watched. */
+  private pin: ReadPin | undefined;
   /** Commands that concern the connection run as part of EXEC. */
   isExecuting = false;
   /** A key could not be watched, so nobody knows what the next EXEC would be computed from. */
@@ -158,6 +168,8 @@ export class TransactionSession implements TransactionControl {
   }
 
   unwatch(): void {
+    this.pin?.release();
+    this.pin = undefined;
     this.watched = [];
     this.isBlind = false;
   }
@@ -221,6 +233,23 @@ export class TransactionSession implements TransactionControl {
   }
 
   exec(): Reply | Promise<Reply> {
+    const { pin } = this;
+    if (pin === undefined) return this.run();
+    // What is watched is compared where the keys are.
+    this.pin = undefined;
+    let replies: Reply | Promise<Reply>;
+    try {
+      replies = this.run();
+    } catch (error) {
+      pin.release();
+      throw error;
+    }
+    if (replies instanceof Promise) return replies.finally(() => pin.release());
+    pin.release();
+    return replies;
+  }
+
+  private run(): Reply | Promise<Reply> {
     const { open: transaction, watched, isBlind } = this;
     const { server, resp } = this.client;
     if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
@@ -305,6 +334,7 @@ export class TransactionSession implements TransactionControl {
     const watched = this.watched.map(({ storageKey }) => storageKey);
     const all = [...storageKeys, ...watched];
     if (commonGroup(server.kv, all) === 'several' && !this.client.mayCross(() => all)) throw crossGroup();
+    this.pin ??= server.pins?.hold(earlierBy(server.kv.nowTs(), WATCH_MARGIN_MS), 'watched keys', WATCHED_MS);
     const byGroup = Map.groupBy(storageKeys, (key) => server.kv.groupOf(key));
     let read: readonly WatchedKey[][];
     try {

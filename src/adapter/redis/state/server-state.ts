@@ -1,6 +1,13 @@
 /** What the connections of one server share. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
-import type { ChangeListener, KvService, PointReads, SessionSource, TransactionRunner } from '../../../kv/index.ts';
+import type {
+  ChangeListener,
+  KvService,
+  PointReads,
+  ReadPins,
+  SessionSource,
+  TransactionRunner,
+} from '../../../kv/index.ts';
 import {
   assertNever,
   type Clock,
@@ -104,6 +111,8 @@ export interface ServerStateOptions {
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
+  /** Keeps what connections will look at again from being let go of; left out: it takes its chance with the retention. */
+  readonly pins?: Pick<ReadPins, 'hold'> | undefined;
   /** Linearizable reads from replicas of this node; undefined leaves all to the leaders. */
   readonly points?: PointReads | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
@@ -153,6 +162,7 @@ export class ServerState implements ServerContext {
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
   readonly reads: SessionSource | undefined;
+  readonly pins: Pick<ReadPins, 'hold'> | undefined;
   private readonly pointReads: PointReads | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator: AsideEvaluator | undefined;
@@ -245,6 +255,7 @@ export class ServerState implements ServerContext {
     this.handOver = () => options.handOver();
     this.transactions = options.transactions;
     this.reads = options.reads;
+    this.pins = options.pins;
     this.pointReads = options.points;
     this.asideEvaluator = options.asideEvaluator;
     this.describeClient = (client) => options.describeClient(client);
