@@ -140,12 +140,12 @@ test('while a program may come back that does not know what was left out, only w
   const { levels, scheduler, open } = bed(undefined, false);
   const store = await open();
   put(store, 10, 5);
+  assert.equal(scheduler.held.length, 0, 'nothing waits');
   put(store, 20);
   raise(store, 25);
   await store.flush();
   put(store, 30);
   await store.flush();
-  assert.equal(scheduler.held.length, 0);
   await store.close();
   const level = levels.openLevel('store');
   await level.open();
