@@ -11,7 +11,9 @@ import type { Certificate, RaiseReply } from './types.ts';
 /** What this needs of a group whose leader is here. */
 export interface CertifiableGroup {
   readonly groupId: GroupId;
-  readonly executor: Pick<GroupExecutor, 'proposeMaintenance' | 'oldestRead'>;
+  readonly executor: Pick<GroupExecutor, 'proposeMaintenance'> & {
+    readonly reads: Pick<GroupExecutor['reads'], 'oldestUnderWay'>;
+  };
   readonly stateMachine: Pick<GroupStateMachine, 'locks' | 'spanTable'>;
   readonly store: Pick<GroupStore, 'gcThreshold'>;
 }
@@ -42,7 +44,7 @@ export async function certify(group: CertifiableGroup, candidate: HlcTimestamp):
   // After the floor: a lock that was asked for before it is in the table now.
   const oldest = oldestLock(stateMachine, floor);
   if (oldest !== undefined) return answer(hlcTimestamp(oldest - 1n), 'a lock of a transaction that is still open');
-  const reading = executor.oldestRead();
+  const reading = executor.reads.oldestUnderWay();
   if (reading !== undefined && reading <= floor) return answer(hlcTimestamp(reading - 1n), 'a read that is under way');
   return answer(floor, floor < candidate ? 'its clock is behind' : '');
 }

@@ -82,7 +82,6 @@ export class GroupExecutor {
   private operationCount = 0;
   private conflictCount = 0;
   readonly reads: GroupReads;
-  private readonly openReads = new OpenReads();
   private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
   private readonly changes: ChangeListener | undefined;
@@ -136,7 +135,9 @@ export class GroupExecutor {
       catchUp: () => this.catchUp(),
       readTimestamp: (at?: HlcTimestamp) => this.sequencer.readTimestamp(at),
       settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => this.txns.settleLocks(start, end, readTs),
-      openReads: this.openReads,
+      openReads: new OpenReads(),
+      clock: this.clock,
+      scheduler,
       stillLeads: () => this.stillLeads(),
       holdsLease: () => this.serving && this.raft.holdsLease(),
     };
@@ -155,8 +156,6 @@ export class GroupExecutor {
     this.longReads = new LongReads({
       ...shared,
       onAccess: options.onAccess,
-      clock: this.clock,
-      scheduler: this.scheduler,
       waits: this.waits,
       objects: options.objects,
       evaluator: options.evaluator,
@@ -165,18 +164,14 @@ export class GroupExecutor {
     });
     this.spans = new LeaderSpans({
       ...shared,
-      clock: this.clock,
-      scheduler: this.scheduler,
       propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       onChanged: () => this.waits.rangesChanged(),
     });
     this.txns = new LeaderTxns({
       ...shared,
-      clock: this.clock,
       reads: this.reads,
       waits: this.waits.locks,
       coming: this.waits.coming,
-      scheduler: this.scheduler,
       now: () => options.hlc.peek(),
       propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),
@@ -214,11 +209,6 @@ export class GroupExecutor {
   /** The smallest timestamp that something on its way was given; undefined: nothing is on its way. */
   oldestAssigned(): HlcTimestamp | undefined {
     return this.sequencer.oldestAssigned;
-  }
-
-  /** What the oldest read of the past that is under way here is at; undefined: there is none. */
-  oldestRead(): HlcTimestamp | undefined {
-    return this.openReads.oldest();
   }
 
   stats(): ExecutorStats {

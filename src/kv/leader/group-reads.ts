@@ -44,6 +44,11 @@ export class GroupReads {
     this.options = options;
   }
 
+  /** What the oldest read of the past that is under way here is at, of whatever kind; undefined: there is none. */
+  oldestUnderWay(): HlcTimestamp | undefined {
+    return this.options.openReads.oldest();
+  }
+
   /** See `KvService.readNow`. What is acknowledged was applied here before, so applied state has it. */
   now(keys: readonly Buffer[]): readonly (LiveValue | undefined)[] | undefined {
     const { store, stateMachine, gate, holdsLease, onAccess } = this.options;

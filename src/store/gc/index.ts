@@ -3,3 +3,4 @@
  */
 
 export { GarbageCollector } from './garbage.ts';
+export { HistoryBytes } from './history-bytes.ts';

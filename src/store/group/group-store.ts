@@ -38,7 +38,7 @@ import {
   readSide,
   UnitWriter,
 } from '../flush/index.ts';
-import { GarbageCollector } from '../gc/index.ts';
+import { GarbageCollector, HistoryBytes } from '../gc/index.ts';
 import { type BatchMutex, databaseBytes, type Level, type LevelOperation, type OpenLevel } from '../level/index.ts';
 import type { LoadedStore } from '../load/index.ts';
 import {
@@ -71,9 +71,6 @@ import {
 import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** What a delete is counted as in `historyBytes`: behind the head of an object may lie any number of rows, and in a range any number of keys. */
-const DELETE_BYTES = 4 << 10;
-const RANGE_DELETE_BYTES = 1 << 20;
 /** Keys that no row has, before and behind all that do. */
 const NO_ROW = Buffer.from([0]);
 const BEHIND_ALL_ROWS = Buffer.from([0xff]);
@@ -94,10 +91,7 @@ export class MvccGroupStore implements GroupStore {
   private readonly newest: NewestRows;
   private readonly dead = new DeadRanges();
   private openUnit: UnitWriter | undefined;
-  /** Bytes of versions that became history since the last pass of collection. */
-  private overwrittenBytes = 0;
-  /** Bytes of all that became history here, and what deletes are counted as. */
-  historyBytes = 0;
+  private readonly history = new HistoryBytes();
   /** Bytes of rows that were removed since the files were compacted. */
   private removedBytes = 0;
   private readonly flusher: Flusher;
@@ -144,9 +138,7 @@ export class MvccGroupStore implements GroupStore {
       readableFrom: () => (this.drops.isEmpty && !this.counters.isCounting ? this.readableFrom : NEVER),
       threshold: () => this.threshold,
       maxCommitTs: () => this.maxCommitTs,
-      leftOut: (bytes) => {
-        this.overwrittenBytes = Math.max(0, this.overwrittenBytes - bytes);
-      },
+      leftOut: (bytes) => this.history.leftOut(bytes),
       flushed: (buffered) => this.newest.flushed(buffered),
       reopen: () => this.reopen(),
     });
@@ -377,7 +369,7 @@ export class MvccGroupStore implements GroupStore {
     const range = { start: Buffer.from(start), end: Buffer.from(last), ts };
     const isCounted = this.counters.resetCovered(range);
     this.ranges = this.ranges.with(range);
-    this.historyBytes += RANGE_DELETE_BYTES;
+    this.history.rangeDeleted();
     this.dead.add({ start: nameOf(range.start), end: nameOf(range.end), sinceTs: ts, index });
     const flag = isCounted ? RANGE_COUNTED : RANGE_COUNT_PENDING;
     this.flusher.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
@@ -433,7 +425,7 @@ export class MvccGroupStore implements GroupStore {
     if (buffered?.generation === active) {
       const { newest } = buffered;
       const isSameUnit = commitTs === newest.commitTs && newest.index === index;
-      if (!isSameUnit) this.overwrote(newest.row.length);
+      if (!isSameUnit) this.history.overwritten(newest.row.length);
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
@@ -446,20 +438,15 @@ export class MvccGroupStore implements GroupStore {
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
       const newest = new BufferedVersion(version, index, undefined, inlineBytes);
       const moved = base === undefined ? undefined : this.movedBase(key, base);
-      if (base !== undefined) this.overwrote(base.row.length);
+      if (base !== undefined) this.history.overwritten(base.row.length);
       known.newest = newest;
       known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
       active.add(known.buffered);
     }
-    if (isTombstone) this.historyBytes += DELETE_BYTES;
+    if (isTombstone) this.history.deleted();
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
-  }
-
-  private overwrote(bytes: number): void {
-    this.overwrittenBytes += bytes;
-    this.historyBytes += bytes;
   }
 
   /**
@@ -514,8 +501,12 @@ export class MvccGroupStore implements GroupStore {
     if (!this.drops.isEmpty || this.swap.isUnderWay) return false;
     const before = this.collector.lastPass;
     const isComplete = await this.collector.run({ ms: budgetMs, bytes: budgetBytes });
-    if (this.collector.lastPass !== before) this.overwrittenBytes = 0;
+    if (this.collector.lastPass !== before) this.history.sinceLastPass = 0;
     return isComplete;
+  }
+
+  get historyBytes(): number {
+    return this.history.total;
   }
 
   pressures(): StorePressures {
@@ -526,7 +517,7 @@ export class MvccGroupStore implements GroupStore {
       bufferedBytes,
       bufferLimitBytes: this.limits.bufferBytes,
       isOutOfSpace,
-      overhangBytes: (lastPass?.keptBytes ?? 0) + (lastPass?.unreachableBytes ?? 0) + this.overwrittenBytes,
+      overhangBytes: (lastPass?.keptBytes ?? 0) + (lastPass?.unreachableBytes ?? 0) + this.history.sinceLastPass,
       lastPass,
       isCollecting: isUnderWay,
       removedBytes: this.removedBytes,

@@ -72,7 +72,7 @@ describe('a group that certifies for collection', () => {
     const at = now(bed);
     const executor = {
       proposeMaintenance: (build: (entryTs: HlcTimestamp) => Buffer) => bed.executor.proposeMaintenance(build),
-      oldestRead: () => hlcTimestamp(at - 10n),
+      reads: { oldestUnderWay: () => hlcTimestamp(at - 10n) },
     };
     const answered = await bed.settled(certify({ ...bed.group, executor }, hlcTimestamp(at - 5n)));
     assert.equal(answered.ts, at - 11n);
