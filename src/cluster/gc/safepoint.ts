@@ -2,9 +2,9 @@
  * The cluster's safepoint: no read and no transaction looks at or below it any more, in any group. It rises in two steps, done by
  * one node at a time as a unit of work.
  *
- * 1. Every node says what it has pinned, and what its clock shows. Every group certifies a candidate, which is the present of the clock that is furthest
- *    behind, less the retention, or what is pinned if that is older: it refuses older transactions from then on and says how far its locks are settled. Nodes are asked once more for what was pinned
- *    meanwhile. The smallest answer is the safepoint.
+ * 1. Every node says what it has pinned, and what its clock shows. Every group certifies a candidate, which is the present of the clock that is
+ *    furthest behind, less the retention, or what is pinned if that is older: it refuses older transactions from then on and says how far its
+ *    locks are settled. Nodes are asked once more for what was pinned meanwhile. The smallest answer is the safepoint.
  * 2. It is published with the unit's notes, in the catalog group; then each group's leader takes its threshold there.
  *
  * Without the first step a group could forget what became of a transaction while another still holds a lock of it. Locks

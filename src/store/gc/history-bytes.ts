@@ -10,6 +10,8 @@ export class HistoryBytes {
   sinceLastPass = 0;
   /** Of all that became history since the store was opened, and what deletes are counted as. */
   total = 0;
+  /** Of rows that were removed since the files were compacted. */
+  removedBytes = 0;
 
   /** A version became history. */
   overwritten(bytes: number): void {
@@ -24,6 +26,10 @@ export class HistoryBytes {
   rangeDeleted(): void {
     this.total += RANGE_DELETE_BYTES;
   }
+
+  readonly removed = (bytes: number): void => {
+    this.removedBytes += bytes;
+  };
 
   /** Versions that had become history were never written. */
   leftOut(bytes: number): void {

@@ -92,8 +92,6 @@ export class MvccGroupStore implements GroupStore {
   private readonly dead = new DeadRanges();
   private openUnit: UnitWriter | undefined;
   private readonly history = new HistoryBytes();
-  /** Bytes of rows that were removed since the files were compacted. */
-  private removedBytes = 0;
   private readonly flusher: Flusher;
   private isClosed = false;
   private readonly mutex: BatchMutex;
@@ -166,9 +164,7 @@ export class MvccGroupStore implements GroupStore {
       markCounted: (counted) => this.markCounted(counted),
       pageBytes: this.limits.scanPageBytes,
     });
-    const removed = (bytes: number): void => {
-      this.removedBytes += bytes;
-    };
+    const { removed } = this.history;
     this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, options.bodies, {
       level: () => this.level,
       ranges: () => this.ranges,
@@ -520,7 +516,7 @@ export class MvccGroupStore implements GroupStore {
       overhangBytes: (lastPass?.keptBytes ?? 0) + (lastPass?.unreachableBytes ?? 0) + this.history.sinceLastPass,
       lastPass,
       isCollecting: isUnderWay,
-      removedBytes: this.removedBytes,
+      removedBytes: this.history.removedBytes,
       levelZeroFiles: files === undefined ? undefined : Number(files),
     };
   }
@@ -531,7 +527,7 @@ export class MvccGroupStore implements GroupStore {
 
   async compact(): Promise<void> {
     this.mutex.assertUsable();
-    this.removedBytes = 0;
+    this.history.removedBytes = 0;
     await this.level.compact?.(NO_ROW, BEHIND_ALL_ROWS);
   }
 
