@@ -17,14 +17,30 @@ import { type DocumentPath, OPERAND_MISMATCH, type Update, type UpdateAction, ty
 const INVALID_PATH = 'The document path provided in the update expression is invalid for update';
 const NOT_THERE = 'The provided expression refers to an attribute that does not exist in the item';
 
-/** What an update makes of an item. */
-export interface UpdatedItem {
+/** What an update makes of an item. The changed paths are put together for whoever asks. */
+export class UpdatedItem {
   /** Undefined when there was none and the update makes none. */
   readonly item: Item | undefined;
+  private readonly before: Item | undefined;
+  private readonly changes: PathTree<Change>;
+  private readonly written: Written;
+
+  constructor(item: Item | undefined, before: Item | undefined, changes: PathTree<Change>, written: Written) {
+    this.item = item;
+    this.before = before;
+    this.changes = changes;
+    this.written = written;
+  }
+
   /** What the changed paths had before, as a document with nothing else. */
-  readonly changedBefore: Item;
+  get changedBefore(): Item {
+    return this.before === undefined ? new Map() : partAt(this.before, this.changes);
+  }
+
   /** What the changed paths have now, as a document with nothing else. */
-  readonly changedAfter: Item;
+  get changedAfter(): Item {
+    return documentOf(treeOf(this.written));
+  }
 }
 
 const mismatch = (text: string): DynamoError => validationError(text);
@@ -142,18 +158,12 @@ const makesItems = ({ actions }: Update): boolean =>
  * @throws DynamoError ValidationException: the item does not have what the update relies on
  */
 export function applyUpdate(update: Update, before: Item | undefined, keys: Item): UpdatedItem {
-  if (before === undefined && !makesItems(update))
-    return { item: undefined, changedBefore: new Map(), changedAfter: new Map() };
+  if (before === undefined && !makesItems(update)) return new UpdatedItem(undefined, undefined, treeOf([]), []);
   const base = before ?? keys;
   const written: Written = [];
   const changes = update.actions.map(
     (action) => [action.path, changeOf(action, base, update.mismatch, written)] as const,
   );
   const tree = treeOf(changes);
-  const item = changedItem(base, tree);
-  return {
-    item,
-    changedBefore: before === undefined ? new Map() : partAt(before, tree),
-    changedAfter: documentOf(treeOf(written)),
-  };
+  return new UpdatedItem(changedItem(base, tree), before, tree, written);
 }

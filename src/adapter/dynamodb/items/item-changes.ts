@@ -119,8 +119,17 @@ export function doneChange(
   { before, after, costs }: WrittenItem,
   part: ChangePart | undefined,
 ): DoneChange {
-  const { changedBefore, changedAfter } = updated ?? { changedBefore: undefined, changedAfter: undefined };
-  return { costs, shown: part === undefined ? undefined : { before, after, changedBefore, changedAfter }[part] };
+  switch (part) {
+    case undefined:
+      return { costs, shown: undefined };
+    case 'before':
+      return { costs, shown: before };
+    case 'after':
+      return { costs, shown: after };
+    case 'changedBefore':
+    case 'changedAfter':
+      return { costs, shown: updated?.[part] };
+  }
 }
 
 /** Makes the item when it is not there. */

@@ -147,7 +147,7 @@ export function writeItem(
   }
   const before = stored?.item;
   const after = write.change(before);
-  const beforeBytes = before === undefined ? 0 : itemSize(before);
+  const beforeBytes = stored?.record.itemBytes ?? 0;
   const afterBytes = after === undefined ? 0 : itemSize(after);
   if (after !== undefined) checkItem(table, after, afterBytes, write.isUpdate);
   const units = writeUnits(Math.max(beforeBytes, afterBytes), isTransactional);

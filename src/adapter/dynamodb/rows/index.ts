@@ -9,7 +9,6 @@ export {
   INVOCATION_BYTES,
   type ItemRecord,
   itemBytesIn,
-  withKeys,
 } from './item-record.ts';
 export {
   BASE_INDEX,

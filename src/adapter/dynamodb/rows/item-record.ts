@@ -17,7 +17,7 @@ const SIZE_OFFSET = 2;
 /** How much of an invocation's hash is kept. */
 export const INVOCATION_BYTES = 8;
 
-/** An item without its keys, as its row has it. */
+/** What the row of an item has, and its attributes. */
 export interface ItemRecord {
   /** DynamoDB's size of the whole item, keys included; of an index row that of what is projected. */
   readonly itemBytes: number;
@@ -54,22 +54,12 @@ export function readRecordHead(reader: ValueReader): Omit<ItemRecord, 'attribute
   return { itemBytes, invocation: (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES) };
 }
 
-/** @throws CorruptRowError */
-export function decodeItemRecord(bytes: Buffer): ItemRecord {
+/** @param into gets the attributes, behind those that are in it: the row's key has them @throws CorruptRowError */
+export function decodeItemRecord(bytes: Buffer, into = new Map<string, AttributeValue>()): ItemRecord {
   const reader = new ValueReader(bytes, 'an item');
   const { itemBytes, invocation } = readRecordHead(reader);
-  return { itemBytes, invocation, attributes: reader.attributes() };
+  return { itemBytes, invocation, attributes: reader.attributes(undefined, 0, into) };
 }
 
 /** The size alone. */
 export const itemBytesIn = (record: Buffer): number => record.readUInt32BE(SIZE_OFFSET);
-
-/** The whole item: the attributes of the row's key, then those of its record. */
-export function withKeys(
-  keys: Iterable<readonly [string, AttributeValue]>,
-  attributes: Item,
-): Map<string, AttributeValue> {
-  const item = new Map<string, AttributeValue>(keys);
-  for (const [name, value] of attributes) item.set(name, value);
-  return item;
-}

@@ -181,9 +181,12 @@ export class ValueReader extends ByteReader {
     return this.attributes(this.varint());
   }
 
-  /** @param count how many; left out: up to the end */
-  attributes(count = Number.POSITIVE_INFINITY, depth = 0): Map<string, AttributeValue> {
-    const attributes = new Map<string, AttributeValue>();
+  /** @param count how many; left out: up to the end @param attributes gets them */
+  attributes(
+    count = Number.POSITIVE_INFINITY,
+    depth = 0,
+    attributes = new Map<string, AttributeValue>(),
+  ): Map<string, AttributeValue> {
     for (let left = count; left > 0 && (count !== Number.POSITIVE_INFINITY || !this.isAtEnd); left--) {
       const name = this.name();
       attributes.set(name, this.value(depth));

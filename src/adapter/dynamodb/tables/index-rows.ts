@@ -11,7 +11,6 @@ import {
   type ItemRecord,
   itemKey,
   localIndexKey,
-  withKeys,
   writeItemJson,
 } from '../rows/index.ts';
 import { type AttributeValue, type Item, itemSize } from '../values/index.ts';
@@ -116,8 +115,8 @@ function keysOfRow({ key: { hash, range } }: TableDescriptor, key: Buffer): Map<
 
 /** An item out of its row: its keys come from the row's key. @throws CorruptRowError */
 export function itemOfRow(table: TableDescriptor, key: Buffer, value: Buffer): { item: Item; record: ItemRecord } {
-  const record = decodeItemRecord(value);
-  return { item: withKeys(keysOfRow(table, key), record.attributes), record };
+  const record = decodeItemRecord(value, keysOfRow(table, key));
+  return { item: record.attributes, record };
 }
 
 /** Appends `itemOfRow` as answers have it. @throws CorruptRowError */
@@ -137,8 +136,8 @@ export function itemOfIndexRow(
   // Rows of a local index lie in their partition, whose key stands in front.
   if (isGlobal(index)) at = readComponents(key, at, table.key.hash, keys);
   readComponents(key, at, table.key.range, keys);
-  const record = decodeItemRecord(value);
-  return { item: withKeys(keys, record.attributes), record };
+  const record = decodeItemRecord(value, keys);
+  return { item: record.attributes, record };
 }
 
 /** How long the encoded hash key is that begins a row of a table or an index. */

@@ -30,6 +30,8 @@ export interface LeanOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly maxHeaderBytes: number;
+  /** What is written goes to the system as it is, and not through TLS. */
+  readonly isPlain: boolean;
   /** A connection is kept for so long without a sign of life. */
   readonly silenceMs: Millis;
   /** Takes the connection over. @param unread what was read of it and is not answered */
@@ -186,7 +188,14 @@ export class LeanConnection {
     bytes.write(head, 0, 'latin1');
     if (isJoined) bytes.set(body, head.length);
     else this.socket.write(bytes);
-    this.isClogged = !this.socket.write(isJoined ? bytes : body, sent);
+    const { socket } = this;
+    const last = isJoined ? bytes : body;
+    if (this.options.isPlain) {
+      // The system has nearly always room, and then there is nothing to be told of later.
+      this.isClogged = !socket.write(last);
+      if (socket.writableLength === 0) sent();
+      else socket.write(NO_BYTES, sent);
+    } else this.isClogged = !socket.write(last, sent);
   }
 
   private unclog(): void {

@@ -166,6 +166,7 @@ export class HttpPort {
     connection.lean = new LeanConnection({
       ...{ socket, exchanges, clock, scheduler },
       maxHeaderBytes: MAX_HEADER_BYTES,
+      isPlain: this.options.tls === undefined,
       silenceMs: KEEP_ALIVE_MS,
       giveAway: (unread) => {
         this.givenAway++;
