@@ -129,7 +129,7 @@ async function runMutants(names: readonly string[], flags: MutantFlags, cancel: 
   const chosen = chosenMutants(names);
   const isCounted = flags.seeds !== undefined;
   const seeds = seedsFrom(flags, isCounted ? Number(flags.seeds) : MUTANT_SEEDS);
-  let missed = 0;
+  let noticed = 0;
   for (const mutant of chosen) {
     let caught = 0;
     for (const seed of seeds) {
@@ -140,10 +140,10 @@ async function runMutants(names: readonly string[], flags: MutantFlags, cancel: 
     }
     if (cancel.aborted) break;
     if (isCounted) console.log(`${mutant.name.padEnd(20)} caught with ${caught} of ${seeds.length} seeds`);
-    if (caught < (isCounted ? NOTICED_SHARE * seeds.length : 1)) missed++;
+    if (caught >= (isCounted ? NOTICED_SHARE * seeds.length : 1)) noticed++;
   }
-  console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
-  return missed === 0;
+  console.log(`${noticed} of ${chosen.length} mutants caught`);
+  return noticed === chosen.length;
 }
 
 /** What mutants make slow, with every rule in place: nothing may come of it. */

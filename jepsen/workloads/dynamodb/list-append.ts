@@ -16,7 +16,7 @@ const APPENDS_PER_KEY = 60;
 const ACTIVE_KEYS = 5;
 const MAX_OPS = 4;
 /** Of transactions, those that are sent more than once. */
-const REPEATED_SHARE = 0.15;
+const REPEATED_SHARE = 0.3;
 
 const place = (key: string) => ({ TableName: TABLES[Number(key.split('-')[1]) % 2]!, Key: { k: key } });
 const listIn = (item: Record<string, unknown> | undefined): number[] => (item?.list as number[] | undefined) ?? [];
