@@ -103,6 +103,8 @@ export class FakeRaft implements RaftGroup {
     return this.leaderId === undefined ? undefined : { nodeId: this.leaderId, term: this.term };
   }
 
+  onLeaderChange(): void {}
+
   status(): GroupStatus {
     throw new Error('not asked in these tests');
   }

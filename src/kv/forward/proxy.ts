@@ -3,8 +3,9 @@
  * It is sent again only while it is certain that nothing was proposed: the frame was not taken by the network, or the
  * other side said so. When the connection breaks after sending, the outcome is unknown and is reported as that.
  *
- * While nobody is known to lead, or the leader does not answer (`CircuitBreaker`), requests wait here without a message; one
- * look every 25 ms finds out whether they may go on. So a node that is cut off costs the others next to nothing.
+ * While nobody is known to lead, or the leader does not answer (`CircuitBreaker`), requests wait here without a message. They go on as soon as the
+ * replica here hears of another leader, and one look every 25 ms finds out whatever else may let them. So a node that is cut off costs the
+ * others next to nothing.
  */
 import {
   backoffMs,
@@ -77,6 +78,8 @@ export class LeaderProxy {
   private readonly paths = new Map<GroupId, GroupPath>();
   /** Requests that wait for a leader, in order, by group. */
   private readonly waiting = new Map<GroupPath, Forward[]>();
+  /** Requests that were refused and pause before they are sent again, with what ends the pause, by group. */
+  private readonly pausing = new Map<GroupPath, Map<Forward, Cancel>>();
   /** Every request that is not done: for deadlines and limits. */
   private readonly forwards = new Set<Forward>();
   /** Sent requests by id. */
@@ -134,6 +137,7 @@ export class LeaderProxy {
     });
     this.receiver = new ForwardReceiver({
       self: network.self,
+      clock,
       directory: options.directory,
       minRemainingMs: this.limits.minRemainingMs,
       counters: this.counters,
@@ -347,7 +351,41 @@ export class LeaderProxy {
     forward.sentTo = undefined;
     const { backoffBaseMs: baseMs, backoffCapMs: capMs } = this.limits;
     const delayMs = backoffMs({ baseMs, capMs, factor: 2, jitter: 'full' }, forward.attempts++, this.random);
-    this.scheduler.after(Math.ceil(delayMs), () => this.attempt(forward));
+    const { path } = forward;
+    let pausing = this.pausing.get(path);
+    if (pausing === undefined) {
+      pausing = new Map();
+      this.pausing.set(path, pausing);
+    }
+    const cancel = this.scheduler.after(Math.ceil(delayMs), () => {
+      this.endPause(forward);
+      this.attempt(forward);
+    });
+    pausing.set(forward, cancel);
+  }
+
+  private endPause(forward: Forward): void {
+    const pausing = this.pausing.get(forward.path);
+    pausing?.delete(forward);
+    if (pausing?.size === 0) this.pausing.delete(forward.path);
+  }
+
+  /** The replica here knows another leader, or none any more, or begins to serve: whoever waits for that goes on at once. */
+  leaderChanged(group: GroupId): void {
+    if (this.isClosed) return;
+    this.receiver.release(group);
+    const path = this.paths.get(group);
+    if (path === undefined) return;
+    const nowMs = this.clock.monotonicMs();
+    const waiting = this.waiting.get(path);
+    if (waiting !== undefined) this.goOn(path, waiting, nowMs);
+    const pausing = this.pausing.get(path);
+    if (pausing === undefined || this.isStuck(path, nowMs)) return;
+    this.pausing.delete(path);
+    for (const [forward, cancel] of pausing) {
+      cancel();
+      this.attempt(forward);
+    }
   }
 
   private runLocally(forward: Forward): void {
@@ -490,11 +528,7 @@ export class LeaderProxy {
 
   /** Tries those that wait for a leader again, when there is one to try. */
   private goOn(path: GroupPath, waiting: readonly Forward[], nowMs: Millis): void {
-    const target = path.isServing ? undefined : path.target(undefined, nowMs);
-    const isStuck =
-      !path.isServing &&
-      (target === undefined || this.leaves(path, target.node) || path.breaker.wouldWait(target.identity, nowMs));
-    if (isStuck) {
+    if (this.isStuck(path, nowMs)) {
       const left = waiting.filter((forward) => !forward.isDone);
       if (left.length > 0) this.waiting.set(path, left);
       else this.waiting.delete(path);
@@ -504,12 +538,21 @@ export class LeaderProxy {
     for (const forward of waiting) this.attempt(forward);
   }
 
+  /** There is nobody whom a request could be sent to now. */
+  private isStuck(path: GroupPath, nowMs: Millis): boolean {
+    if (path.isServing) return false;
+    const target = path.target(undefined, nowMs);
+    return target === undefined || this.leaves(path, target.node) || path.breaker.wouldWait(target.identity, nowMs);
+  }
+
   /** Gives up everything; sent requests have an unknown outcome. */
   close(): void {
     this.isClosed = true;
     this.sweep?.();
     const nowMs = this.clock.monotonicMs();
     for (const forward of [...this.forwards]) this.giveUp(forward, nowMs);
+    for (const pausing of this.pausing.values()) for (const cancel of pausing.values()) cancel();
+    this.pausing.clear();
     this.waiting.clear();
     this.sent.clear();
   }

@@ -203,7 +203,10 @@ class LocalKvService implements NodeKvService {
       },
       changed: (group, key, hasExpired, commitTs) => listener()?.changed(group, key, hasExpired, commitTs),
       deleted: (group, start, end, commitTs) => listener()?.deleted(group, start, end, commitTs),
-      began: (group) => listener()?.began(group),
+      began: (group) => {
+        scheduler.endOfTurn(() => this.proxy.leaderChanged(group));
+        listener()?.began(group);
+      },
     };
     const onError = options.onBackgroundError ?? (() => undefined);
     this.maintenance = new Maintenance([], scheduler, options.maintenance, onError, options.expiryWork);
@@ -232,6 +235,7 @@ class LocalKvService implements NodeKvService {
     });
     executor.txns.onLockMet((lock) => this.options.onLockMet?.(raft.groupId, lock));
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
+    raft.onLeaderChange(() => this.proxy.leaderChanged(raft.groupId));
     const stopMaintenance = this.maintenance.add({ executor, store });
     const membership = undefined;
     this.hosted.set(raft.groupId, { raft, executor, store, replica, stateMachine, membership, stopMaintenance });

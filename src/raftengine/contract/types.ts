@@ -147,6 +147,8 @@ export interface RaftGroup {
   changeMembership(steps: readonly ConfChangeStep[], context: Buffer): Promise<ConfState>;
   transferLeadership(to: NodeId): Promise<void>;
   leader(): { readonly nodeId: NodeId; readonly term: Term } | undefined;
+  /** Calls `listener` at the end of a turn in which `leader` began to answer something else; one that begins to lead may not serve yet. */
+  onLeaderChange(listener: () => void): void;
   status(): GroupStatus;
 }
 

@@ -41,6 +41,7 @@ import {
 import { NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from '../errors.ts';
 import type { Restable } from '../liveness/index.ts';
 import { CommittedQueue } from './committed-queue.ts';
+import { LeaderNews } from './leader-news.ts';
 import { TransferWait } from './leadership-transfer.ts';
 import { LogRetention } from './log-retention.ts';
 import { type ProposalDone, Proposals } from './proposals.ts';
@@ -85,6 +86,8 @@ export class Replica implements RaftGroup, Restable {
   private closedBy: Error | undefined;
   /** As the engine knows it. */
   private resting = false;
+  private readonly leaderNews: LeaderNews;
+  readonly onLeaderChange = (listener: () => void): void => this.leaderNews.listen(listener);
 
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
@@ -99,6 +102,7 @@ export class Replica implements RaftGroup, Restable {
       notLeader: () => new NotLeaderError(this.leaderHint()),
     });
     this.notes = new LeadershipNotes(options.host.counters);
+    this.leaderNews = new LeaderNews(options.host.endOfTurn);
     this.log = options.log;
     this.stateMachine = options.stateMachine;
     this.appliedIndex = options.applied.index;
@@ -416,6 +420,7 @@ export class Replica implements RaftGroup, Restable {
 
   private touch(): void {
     this.notes.note(this.core.role, this.core.term, this.core.leader);
+    this.leaderNews.note(this.core.leader);
     if (this.core.isQuiet !== this.resting) {
       this.resting = this.core.isQuiet;
       this.host.restChanged(this, this.resting);
