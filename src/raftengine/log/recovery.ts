@@ -122,15 +122,15 @@ export async function recoverLog(
       isSpent: false,
     };
   }
-  if (noted > newest.sequence + 1)
-    throw new LogCorruptError(segments.path(newest.sequence + 1), SEGMENT_HEADER_BYTES, 'the first frame is gone');
+  const { segment: tail, firstNeeded } = newest;
+  if (noted > tail.sequence + 1)
+    throw new LogCorruptError(segments.path(tail.sequence + 1), SEGMENT_HEADER_BYTES, 'the first frame is gone');
   for (const sequence of sequences) {
     // Made ahead and noted: it stays until it is needed, and is then replaced by one rename.
-    const isPrepared = sequence > newest.sequence && sequence <= noted;
-    if (sequence < newest.firstNeeded || (sequence > newest.sequence && !isPrepared))
-      await disk.remove(segments.path(sequence));
+    const isPrepared = sequence > tail.sequence && sequence <= noted;
+    if (sequence < firstNeeded || (sequence > tail.sequence && !isPrepared)) await disk.remove(segments.path(sequence));
   }
-  return await recovery.replay(newest.firstNeeded, newest.sequence);
+  return await recovery.replay(firstNeeded, tail);
 }
 
 class Recovery {
@@ -146,23 +146,24 @@ class Recovery {
   }
 
   /** The highest segment whose first frame is whole, with what its checkpoint says. */
-  async findNewest(sequences: readonly number[]): Promise<{ sequence: number; firstNeeded: number } | undefined> {
+  async findNewest(sequences: readonly number[]): Promise<{ segment: LoadedSegment; firstNeeded: number } | undefined> {
     for (const sequence of sequences.toReversed()) {
       const segment = await this.load(sequence);
       const checkpoint = this.checkpointOf(segment);
-      if (checkpoint !== undefined) return { sequence, firstNeeded: checkpoint.firstNeeded };
+      if (checkpoint !== undefined) return { segment, firstNeeded: checkpoint.firstNeeded };
       this.refuseWhenDamaged(segment, SEGMENT_HEADER_BYTES);
     }
     return undefined;
   }
 
-  async replay(first: number, last: number): Promise<RecoveredLog> {
+  async replay(first: number, newest: LoadedSegment): Promise<RecoveredLog> {
+    const last = newest.sequence;
     let position = SEGMENT_HEADER_BYTES;
     let closedInOrder = false;
     let tornBytes = 0;
     let isSpent = false;
     for (let sequence = first; sequence <= last; sequence++) {
-      const segment = await this.load(sequence);
+      const segment = sequence === last ? newest : await this.load(sequence);
       const checkpoint = this.checkpointOf(segment);
       if (checkpoint === undefined)
         throw this.segments.corrupt(sequence, SEGMENT_HEADER_BYTES, 'the first frame is damaged');
