@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import { Credentials, type DynamoServer, startDynamoServer } from './adapter/dynamodb/index.ts';
+import { Credentials, type DynamoServer, openDynamoServer } from './adapter/dynamodb/index.ts';
 import {
   AuditTrail,
   createAdminService,
@@ -15,7 +15,7 @@ import {
   guardedServer,
 } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
-import { EvaluationThread, type RedisServer, startRedisServer } from './adapter/redis/index.ts';
+import { EvaluationThread, openRedisServer, type RedisServer } from './adapter/redis/index.ts';
 import { openObjects, type PlaceKey, parsePlace } from './backup/index.ts';
 import {
   ConfigError,
@@ -116,14 +116,23 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
+/** What whoever starts a node has to do with it before it serves. */
+export interface NodeStart {
+  /** The node takes part in its groups: from now on it is not to end without a stop. */
+  readonly onJoined?: () => void;
+  /** Aborted by who wants to stop the node: the start waits for nothing more that other nodes have to say. */
+  readonly hurry?: AbortSignal;
+}
+
 /**
- * Starts a node of this process and serves clients.
+ * Starts a node of this process and serves clients. It takes them when it knows what it needs for that, so that what stands in front of a cluster sends
+ * them to other nodes meanwhile.
  * @param version of the program, for operators
  * @throws ConfigError when others could use it without proving who they are, and nobody said that this is meant
  * @throws KvorumError when the data folder is in use, belongs to another node or is corrupt; the system's error when an
  *   address cannot be bound
  */
-export async function startNode(options: NodeOptions, version: string): Promise<RunningNode> {
+export async function startNode(options: NodeOptions, version: string, start: NodeStart = {}): Promise<RunningNode> {
   const exposed = exposureProblems(options);
   if (exposed.length > 0) throw new ConfigError(exposed);
   const logger = pino(
@@ -268,6 +277,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         if (isFeatureActive(state, 'log.marks')) logStore.markFrames();
       },
       onClock: new ClockLog(logger, clock).changed,
+      onLeader: (group, leader) => logger.debug({ group, leader }, 'the group is led by another node'),
       onSnapshotSent: (sent) => logger.info(sent, 'a node has got a snapshot'),
       onBalance: (report) => {
         const isWrong = report.event === 'failed' || report.event === 'overdue';
@@ -293,6 +303,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     });
     // Behind the servers of clients, which are closed before it.
     opened.push(() => orderly.takeLeave());
+    start.onJoined?.();
     const readiness = (): Readiness => orderly.readiness(node.readiness());
     const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));
     const odd = clockRemark(newestMs, clock.nowMs());
@@ -313,7 +324,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     });
     keys.addTo(services);
     opened.push(() => keys.close());
-    const redis = await startRedisServer({
+    const redis = await openRedisServer({
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
@@ -358,10 +369,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         debugCommands: options.redis.enableDebugCommand ?? false,
       },
     });
-    clients = redis;
     logDisk.onWrite = (tookMs) => redis.logWritten(tookMs);
     opened.push(() => redis.stop());
-    const dynamodb = await openDynamodb(options, security, node, { clock, scheduler, random, logger, background });
+    const dynamodb = openDynamodb(options, security, node, { clock, scheduler, random, logger, background });
     opened.push(() => dynamodb.stop());
     const registry = new Registry();
     registerMetrics(registry, () =>
@@ -381,6 +391,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
+    await node.untilServing(start.hurry);
+    await redis.listen();
+    clients = redis;
+    await dynamodb.listen();
     const { storageKeys, ...others } = security;
     const isAsked = storageKeys?.isCommand === true;
     const watched = [...Object.values(others), isAsked ? undefined : storageKeys];
@@ -485,12 +499,12 @@ function openDynamodb(
   security: NodeSecurity,
   node: AssembledNode,
   { clock, scheduler, random, logger, background }: DynamodbSurroundings,
-): Promise<DynamoServer> {
+): DynamoServer {
   const { credentials } = security;
   if (credentials?.isEmpty) {
     logger.warn({}, 'no DynamoDB client can sign its requests: set dynamodb.credentialsFile, or dynamodb.unsigned');
   }
-  return startDynamoServer({
+  return openDynamoServer({
     kv: node.kv,
     transactions: node.transactions,
     reads: node.reads,

@@ -1,6 +1,7 @@
 /** `kvorum server`: one node in the foreground. */
 import type { Command } from 'commander';
 import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
+import type { RunningNode } from '../../src/node.ts';
 import { restartWithAllocator } from '../cli/allocator.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { keepHeapWithin } from '../cli/heap-limits.ts';
@@ -52,17 +53,17 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
   // Whatever is written here holds users' data.
   process.umask(0o077);
   keepHeapWithin(options.memoryBytes);
-  const isStarted = endFirstProcessAtSignals();
+  const endsNoMore = endFirstProcessAtSignals();
+  const hurry = new AbortController();
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
-  const node = await startNode(options, packageVersion());
-  await writePid(options.dataFolder);
-
-  let stopping = false;
   const stop = (): void => {
-    if (stopping) return;
-    stopping = true;
-    const stopped = removePid(options.dataFolder).then(() => node.stop());
+    if (hurry.signal.aborted) return;
+    hurry.abort();
+    const stopped = started.then(async (node) => {
+      await removePid(options.dataFolder);
+      await node.stop();
+    });
     stopped.then(
       () => process.exit(0),
       (error: unknown) => {
@@ -71,11 +72,22 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
       },
     );
   };
-  isStarted();
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  // A terminal that was closed ends what runs in it; without one, SIGHUP is the usual word for "read your files again".
-  process.on('SIGHUP', process.stdin.isTTY ? stop : () => void node.reloadSecurity());
+  const onJoined = (): void => {
+    endsNoMore();
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+    // A terminal that was closed ends what runs in it; without one, SIGHUP is the usual word for "read your files again".
+    const reload = async (): Promise<void> => (await started).reloadSecurity();
+    process.on('SIGHUP', process.stdin.isTTY ? stop : () => void reload());
+  };
+  const startAndTell = async (): Promise<RunningNode> => {
+    const node = await startNode(options, packageVersion(), { onJoined, hurry: hurry.signal });
+    if (!hurry.signal.aborted) await writePid(options.dataFolder);
+    return node;
+  };
+  const started = startAndTell();
+  const node = await started;
+  if (hurry.signal.aborted) return;
 
   if (process.connected) {
     // A launcher that was killed must not leave nodes behind.

@@ -30,7 +30,7 @@ import type { Fitness } from './fitness.ts';
 import type { GroupHost } from './group-host.ts';
 import { buildMessages } from './messages.ts';
 import type { NodeParts } from './parts.ts';
-import { type Readiness, readinessOf } from './readiness.ts';
+import { type Readiness, readinessOf, untilServing } from './readiness.ts';
 import type { StoragePressure } from './storage-pressure.ts';
 
 /** A node without its client-facing servers. */
@@ -74,6 +74,8 @@ export interface AssembledNode {
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
   readonly clusterState: () => ClusterState | undefined;
   readiness(): Readiness;
+  /** Settles when the node knows what it needs for serving clients, after some seconds in any case. @param signal ends the waiting */
+  untilServing(signal?: AbortSignal): Promise<void>;
   status(): NodeStatus;
   /** Stops in order; everything that was acknowledged is durable already. Neither network nor log store are closed. */
   stop(): Promise<void>;
@@ -102,20 +104,14 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters, fitness } = data;
   const { watch, admin, archive, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
+  const { self } = parts.network;
+  const readinessFacts = () => ({ self, routes, clusterState: clusterState(), host, clock, standing, admissionOf });
   return {
     ...{ clock, engine, fitness, messages, tracking },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
     ...{ watch, admin, archive, catalog, catalogLeader, shadow, clusterState },
-    readiness: () =>
-      readinessOf({
-        self: parts.network.self,
-        routes,
-        clusterState: clusterState(),
-        host,
-        clock,
-        standing,
-        admissionOf,
-      }),
+    readiness: () => readinessOf(readinessFacts()),
+    untilServing: (signal) => untilServing(readinessFacts, clock, parts.scheduler, signal),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       messages.stop();

@@ -184,6 +184,7 @@ function buildReplicas(under: {
     onFoundingFailed: onFatal,
     onPutOff: onBackgroundError,
     electionTimeoutMs: engine.limits.electionTimeoutMs,
+    onLeader: parts.onLeader,
     openStore: (group, open) =>
       openGroupStore({
         ...shareOf(parts, Math.max(open, opensAtStart), storeActivity),

@@ -63,6 +63,7 @@ export interface GroupHostOptions {
   /** A replica could not be opened or removed, and it will be tried again. */
   readonly onPutOff: (error: unknown) => void;
   readonly electionTimeoutMs: Millis;
+  readonly onLeader?: ((group: GroupId, leader: NodeId | undefined) => void) | undefined;
 }
 
 /** A group whose founding waits. */
@@ -308,8 +309,9 @@ export class GroupHost {
     founding: Founding | undefined,
     isNew: boolean,
   ): void {
-    const { engine, kv, self, electionTimeoutMs } = this.options;
+    const { engine, kv, self, electionTimeoutMs, onLeader } = this.options;
     const raft = engine.addGroup({ groupId: group, stateMachine });
+    if (onLeader !== undefined) raft.onLeaderChange(() => onLeader(group, raft.leader()?.nodeId));
     const executor = kv.addGroup({ raft, stateMachine, store });
     this.groups.set(group, { groupId: group, raft, stateMachine, store, executor });
     if (founding?.preferredLeader === self) {

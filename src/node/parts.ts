@@ -10,7 +10,7 @@ import type {
 import type { ClusterFounding } from '../config/index.ts';
 import type { ClusterState, Endpoint } from '../distribution/index.ts';
 import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
-import type { Clock, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
+import type { Clock, GroupId, NodeId, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
 import type { EngineLimits, LogStore, NodeRecord, SentSnapshot } from '../raftengine/index.ts';
 import type { GroupStoreOptions, SealedLevels } from '../store/index.ts';
 import type { ProcessAround } from './process.ts';
@@ -68,6 +68,8 @@ export interface NodeParts extends StoragePressureParts {
   readonly work?: Partial<WorkTimes>;
   /** Measures the machine for operators; left out where there is none. */
   readonly examine?: () => Promise<OwnExamination>;
+  /** Hears whom this node takes for the leader of a group, whenever that changes; undefined: nobody. */
+  readonly onLeader?: (group: GroupId, leader: NodeId | undefined) => void;
   /** Hears of every snapshot that another node has got from here. */
   readonly onSnapshotSent?: (sent: SentSnapshot) => void;
   /** Hears what the cluster is, whenever this node is told anew. */

@@ -3,7 +3,7 @@ import type { Readiness } from '../adapter/metrics/index.ts';
 import { offsetText } from '../cluster/index.ts';
 import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type { NodeClock } from '../kv/index.ts';
-import type { GroupId, NodeId } from '../platform/index.ts';
+import { type Clock, type GroupId, type Millis, type NodeId, type Scheduler, sleep } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
 import type { FolderStanding } from './standing.ts';
 
@@ -22,6 +22,10 @@ export interface ReadinessFacts {
 }
 
 const MOST_NAMED = 5;
+/** Between two looks whether a node that starts can serve. */
+const LOOK_MS: Millis = 10;
+/** One that cannot after this takes its clients all the same: they wait with it, and hear why. */
+const MOST_MS: Millis = 5_000;
 
 /**
  * Ready means: this node knows who owns what, has the replicas that it should have, each of them knows its leader, and its
@@ -37,15 +41,49 @@ export function readinessOf(facts: ReadinessFacts): Readiness {
   return { ready: verdict.ready, reason: `${verdict.reason}${because}`, details };
 }
 
-function verdictOf({ self, routes, clusterState, host, clock }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
-  const notYet = (reason: string): Pick<Readiness, 'ready' | 'reason'> => ({ ready: false, reason });
-  if (routes.current.version === 0) return notYet('the directory of ranges is not known yet');
+/**
+ * Settles when a node that starts knows what it needs for serving clients, or is not to wait for it any longer. Until then a client is better off with
+ * another node.
+ * @param facts as they are whenever it is called
+ * @param signal ends the waiting
+ */
+export async function untilServing(
+  facts: () => Pick<ReadinessFacts, 'self' | 'routes' | 'clusterState' | 'host' | 'standing'>,
+  clock: Pick<Clock, 'monotonicMs'>,
+  scheduler: Scheduler,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + MOST_MS;
+  for (;;) {
+    const now = facts();
+    const isOver = signal?.aborted === true || now.standing.isOver || clock.monotonicMs() >= untilMs;
+    if (isOver || unknownYet(now) === undefined) return;
+    await sleep(scheduler, LOOK_MS, signal);
+  }
+}
+
+/** What a node does not know yet without which it cannot serve. */
+function unknownYet({
+  self,
+  routes,
+  clusterState,
+  host,
+}: Pick<ReadinessFacts, 'self' | 'routes' | 'clusterState' | 'host'>): string | undefined {
+  if (routes.current.version === 0) return 'the directory of ranges is not known yet';
   const missing = (clusterState?.groups ?? []).filter(
     ({ id, state, founders }) => state === 'ACTIVE' && founders.includes(self) && host.get(id) === undefined,
   );
-  if (missing.length > 0) return notYet(`no replica is open yet of ${named(missing.map(({ id }) => id))}`);
+  if (missing.length > 0) return `no replica is open yet of ${named(missing.map(({ id }) => id))}`;
   const leaderless = host.all().filter(({ raft }) => raft.leader() === undefined);
-  if (leaderless.length > 0) return notYet(`no leader is known of ${named(leaderless.map(({ groupId }) => groupId))}`);
+  if (leaderless.length > 0) return `no leader is known of ${named(leaderless.map(({ groupId }) => groupId))}`;
+  return undefined;
+}
+
+function verdictOf(facts: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
+  const { host, clock } = facts;
+  const notYet = (reason: string): Pick<Readiness, 'ready' | 'reason'> => ({ ready: false, reason });
+  const unknown = unknownYet(facts);
+  if (unknown !== undefined) return notYet(unknown);
   const full = host.all().filter(({ store }) => store.pressures?.().isOutOfSpace === true);
   if (full.length > 0) {
     return notYet(

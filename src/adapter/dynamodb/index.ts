@@ -8,6 +8,6 @@
 export { DynamoError } from './errors/index.ts';
 export { type AnyOperation, declareOperation, type Operation, type RequestContext } from './operation/index.ts';
 export { dynamodbKeyspace } from './rows/index.ts';
-export { type DynamoServer, startDynamoServer } from './server/index.ts';
+export { type DynamoServer, openDynamoServer } from './server/index.ts';
 export type { AttributeType, AttributeValue, Item } from './values/index.ts';
 export { Credentials, type PortCounters } from './wire/index.ts';

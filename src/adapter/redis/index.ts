@@ -39,6 +39,12 @@ export {
   valueParts,
   writePayload,
 } from './rdb/index.ts';
-export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';
+export {
+  EvaluationThread,
+  openRedisServer,
+  type RedisCounters,
+  type RedisServer,
+  startRedisServer,
+} from './server/index.ts';
 export { clusterMemberId } from './state/index.ts';
 export { Tracking } from './tracking/index.ts';

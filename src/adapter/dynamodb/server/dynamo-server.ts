@@ -60,16 +60,18 @@ export interface DynamoServerOptions {
 }
 
 export interface DynamoServer {
-  /** The port that it listens on; undefined when it does not. */
+  /** The port that it listens on; undefined when it does not, or not yet. */
   readonly port: number | undefined;
+  /** Takes clients from now on, if there are to be any; once. @throws the listen error (EADDRINUSE, EACCES, ...) */
+  listen(): Promise<void>;
   /** What the port did since the start; undefined when there is none. */
   counters(): PortCounters | undefined;
-  /** Takes no more connections, lets answers under way leave, ends the work behind. */
+  /** Takes no more connections, lets answers under way leave, begins no more work behind: what is under way ends when the key-value layer is closed. */
   stop(): Promise<void>;
 }
 
-/** Starts what a node does for tables, and to serve DynamoDB clients. @throws the listen error (EADDRINUSE, EACCES, ...) */
-export async function startDynamoServer(options: DynamoServerOptions): Promise<DynamoServer> {
+/** Starts what a node does for tables, and to serve DynamoDB clients when it is told to listen. */
+export function openDynamoServer(options: DynamoServerOptions): DynamoServer {
   const { clock, scheduler, random, listen } = options;
   const gate = new FeatureGate(options.feature, clock, scheduler);
   const cluster = new KvCluster(options);
@@ -81,32 +83,41 @@ export async function startDynamoServer(options: DynamoServerOptions): Promise<D
     newTableId: () => uuidOf(random),
   });
   const upkeep = new TableUpkeep(tables.store, tables.catalog);
-  const port = listen === undefined ? undefined : await openPort(options, listen, tables, cluster, gate);
+  const port = listen === undefined ? undefined : makePort(options, listen, tables, cluster, gate);
+  let bound: number | undefined;
   tables.start();
   upkeep.start();
   return {
-    port: port?.bound,
+    get port() {
+      return bound;
+    },
+    listen: async () => {
+      bound = await port?.listen();
+    },
     counters: () => port?.counters(),
     stop: async () => {
+      // Not waited for: what they have asked of groups whose other replicas are gone is answered when the node itself refuses it, which is behind this.
+      void tables.stop();
+      void upkeep.stop();
       await port?.stop();
-      await Promise.all([tables.stop(), upkeep.stop()]);
     },
   };
 }
 
-interface OpenPort {
-  readonly bound: number;
+interface DynamoPort {
+  /** @returns the port that was bound */
+  listen(): Promise<number>;
   counters(): PortCounters;
   stop(): Promise<void>;
 }
 
-async function openPort(
+function makePort(
   { clock, scheduler, random, logger }: DynamoServerOptions,
   { host, port, tls, credentials, region, accountId, memoryBytes }: DynamoPortOptions,
   { operations, lookUp, directory, store }: TablesAndItems,
   cluster: KvCluster,
   gate: FeatureGate,
-): Promise<OpenPort> {
+): DynamoPort {
   const exchanges = new Exchanges({
     operations: operationTable(lookUp, [
       ...operations,
@@ -117,8 +128,11 @@ async function openPort(
     budget: new MemoryBudget(memoryBytes * BODY_MEMORY_SHARE),
   });
   const http = new HttpPort({ host, port, tls, clock, scheduler, logger, exchanges });
-  const bound = await http.listen();
-  return { bound, counters: () => exchanges.counters.snapshot(http.openConnections), stop: () => http.stop() };
+  return {
+    listen: () => http.listen(),
+    counters: () => exchanges.counters.snapshot(http.openConnections),
+    stop: () => http.stop(),
+  };
 }
 
 /** A random UUID, version 4. */

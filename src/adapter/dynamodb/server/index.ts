@@ -4,5 +4,5 @@ export {
   type DynamoPortOptions,
   type DynamoServer,
   type DynamoServerOptions,
-  startDynamoServer,
+  openDynamoServer,
 } from './dynamo-server.ts';

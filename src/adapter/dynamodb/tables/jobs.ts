@@ -94,7 +94,9 @@ export class TableJobs {
     if (this.running !== undefined || this.abort.signal.aborted) return;
     this.running = this.work()
       // What failed is looked for again, here or where the group is led then.
-      .catch((error: unknown) => this.services.onBackgroundError(error))
+      .catch((error: unknown) => {
+        if (!this.abort.signal.aborted) this.services.onBackgroundError(error);
+      })
       .finally(() => {
         this.running = undefined;
       });

@@ -56,7 +56,9 @@ export class TableUpkeep {
     scheduler.after(ROUND_MS, () => {
       if (this.abort.signal.aborted) return;
       this.running = this.round()
-        .catch((error: unknown) => this.store.services.onBackgroundError(error))
+        .catch((error: unknown) => {
+          if (!this.abort.signal.aborted) this.store.services.onBackgroundError(error);
+        })
         .finally(() => {
           this.running = undefined;
           if (!this.abort.signal.aborted) this.start();

@@ -3,4 +3,4 @@
  */
 
 export { EvaluationThread } from './evaluation-thread.ts';
-export { type RedisCounters, type RedisServer, startRedisServer } from './server.ts';
+export { openRedisServer, type RedisCounters, type RedisServer, startRedisServer } from './server.ts';

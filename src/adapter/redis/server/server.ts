@@ -114,9 +114,9 @@ export interface RedisCounters {
 }
 
 export interface RedisServer {
-  /** The port that it listens on. */
+  /** The port that it listens on; 0 before it does. */
   readonly port: number;
-  /** The port for cluster clients; undefined when there is none. */
+  /** The port for cluster clients; undefined when there is none, and before it listens. */
   readonly clusterPort: number | undefined;
   /** The users, for operators who come by another way. */
   readonly users: OperatorsUsers;
@@ -126,6 +126,12 @@ export interface RedisServer {
   logWritten(tookMs: Millis): void;
   /** Takes no more connections, answers what clients have sent, closes everything. */
   stop(): Promise<void>;
+}
+
+/** A server that answers other nodes, and clients once it listens. */
+export interface OpenRedisServer extends RedisServer {
+  /** Takes clients from now on; once. @throws the listen error (EADDRINUSE, EACCES, ...) */
+  listen(): Promise<void>;
 }
 
 /** The Redis front end without its port. */
@@ -197,26 +203,26 @@ function openState(options: RedisServiceOptions): ServerState {
  * await server.stop();
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  const server = await openRedisServer(options);
+  await server.listen();
+  return server;
+}
+
+/** Starts to serve other nodes' forwarded commands, and clients when it is told to listen. */
+export async function openRedisServer(options: RedisServerOptions): Promise<OpenRedisServer> {
   const state = openState(options);
   await state.users.checkFile();
-  const plain = listenerFor(state, options.tls, false);
-  state.port = await listenOn(plain.server, options.host, options.port);
-  const listeners = [plain];
-  if (options.clusterPort !== undefined) {
-    const cluster = listenerFor(state, options.tls, true);
-    try {
-      state.clusterPort = await listenOn(cluster.server, options.host, options.clusterPort);
-    } catch (error) {
-      plain.server.close();
-      throw error;
-    }
-    listeners.push(cluster);
-  }
+  const listeners: Listener[] = [];
   const stopSweep = sweepIdle(state);
   let stopped: Promise<void> | undefined;
   return {
-    port: state.port,
-    clusterPort: state.clusterPort,
+    get port() {
+      return state.port;
+    },
+    get clusterPort() {
+      return state.clusterPort;
+    },
+    listen: () => listen(state, options, listeners),
     users: new OperatorsUsers(state),
     counters: () => countersOf(state),
     logWritten: (tookMs) => state.watch.spike('aof-fsync-always', tookMs),
@@ -225,6 +231,21 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
       return stopped;
     },
   };
+}
+
+async function listen(state: ServerState, options: RedisServerOptions, listeners: Listener[]): Promise<void> {
+  const plain = listenerFor(state, options.tls, false);
+  state.port = await listenOn(plain.server, options.host, options.port);
+  listeners.push(plain);
+  if (options.clusterPort === undefined) return;
+  const cluster = listenerFor(state, options.tls, true);
+  try {
+    state.clusterPort = await listenOn(cluster.server, options.host, options.clusterPort);
+  } catch (error) {
+    plain.server.close();
+    throw error;
+  }
+  listeners.push(cluster);
 }
 
 function countersOf(state: ServerState): RedisCounters {
