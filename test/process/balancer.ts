@@ -10,14 +10,27 @@ const MAX_KEPT_BYTES = 64 * 1024;
 /** Between two rounds over all nodes while none takes a connection. */
 const AGAIN_MS = 10;
 
+/** Where a client's connection went; times on the clock of `performance`. */
+export interface Place {
+  readonly acceptedMs: number;
+  /** Port of the node that has it, or is being tried. */
+  port: number;
+  /** Nodes that did not take it. */
+  refusals: number;
+  /** When the node took it. */
+  connectedMs: number | undefined;
+}
+
 /** See the top of the file. */
 export class Balancer {
   private readonly ports: () => readonly number[];
   private readonly server: Server;
   private readonly open = new Set<Socket>();
   private next = 0;
-  /** When a client connected last, on the clock of `performance`. */
-  connectedMs = 0;
+  /** By the clients' ports. */
+  private readonly places = new Map<number, Place>();
+  /** Of the client that connected last. */
+  last: Place | undefined;
 
   /** @param ports of the nodes, asked for each connection */
   constructor(ports: () => readonly number[]) {
@@ -35,8 +48,19 @@ export class Balancer {
     for (const socket of this.open) socket.destroy();
   }
 
+  /** Where the connection of a client goes; undefined when it is none of those that are open. */
+  placeOf(clientPort: number | undefined): Place | undefined {
+    return clientPort === undefined ? undefined : this.places.get(clientPort);
+  }
+
   private serve(client: Socket): void {
-    this.connectedMs = performance.now();
+    const place: Place = { acceptedMs: performance.now(), port: 0, refusals: 0, connectedMs: undefined };
+    this.last = place;
+    const { remotePort } = client;
+    if (remotePort !== undefined) {
+      this.places.set(remotePort, place);
+      client.once('close', () => this.places.get(remotePort) === place && this.places.delete(remotePort));
+    }
     this.keep(client);
     const kept: Buffer[] = [];
     let keptBytes = 0;
@@ -59,6 +83,11 @@ export class Balancer {
       const port = ports[this.next++ % ports.length]!;
       const node = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
       target = node;
+      place.port = port;
+      place.refusals = tries;
+      node.once('connect', () => {
+        place.connectedMs = performance.now();
+      });
       this.keep(node);
       for (const bytes of kept) node.write(bytes);
       if (client.readableEnded) node.end();

@@ -13,10 +13,11 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import type { ProcessNodes } from '../support/process-nodes.ts';
-import { Balancer } from './balancer.ts';
+import { Balancer, type Place } from './balancer.ts';
 import { RestartTimeline, type SlowWait } from './restart-timeline.ts';
 
 const TICKETS = 'tickets';
@@ -36,20 +37,32 @@ class Caller {
   private readonly run: Run;
   private readonly tickets: number[];
   private readonly timeline: RestartTimeline;
-  private readonly arrivedMs: () => number;
+  private readonly place: () => Place | undefined;
+  private readonly startsEachTime: boolean;
   acknowledged = 0;
   longestMs = 0;
   /** Which command took that long. */
   longest = '';
   readonly complaints: string[] = [];
 
-  /** @param arrivedMs when the last command came to the cluster: a program that is started for each takes its time before that */
-  constructor(name: string, run: Run, tickets: number[], timeline: RestartTimeline, arrivedMs: () => number = () => 0) {
+  /**
+   * @param place where its connection goes
+   * @param startsEachTime it is a program that is started for each command, and takes its time before it connects
+   */
+  constructor(
+    name: string,
+    run: Run,
+    tickets: number[],
+    timeline: RestartTimeline,
+    place: () => Place | undefined,
+    startsEachTime: boolean,
+  ) {
     this.name = name;
     this.run = run;
     this.tickets = tickets;
     this.timeline = timeline;
-    this.arrivedMs = arrivedMs;
+    this.place = place;
+    this.startsEachTime = startsEachTime;
   }
 
   async go(isOver: () => boolean): Promise<void> {
@@ -80,9 +93,10 @@ class Caller {
       this.complain(`${command.join(' ')}: ${(error as Error).message.trim()}`);
     }
     const endMs = performance.now();
-    const fromMs = Math.max(startMs, this.arrivedMs());
+    const place = this.place();
+    const fromMs = this.startsEachTime ? Math.max(startMs, place?.acceptedMs ?? 0) : startMs;
     const tookMs = endMs - fromMs;
-    this.timeline.waited(`${this.name}: ${command.join(' ')}`, fromMs, endMs);
+    this.timeline.waited(`${this.name}: ${command.join(' ')}`, fromMs, endMs, place);
     if (tookMs > this.longestMs) {
       this.longestMs = tookMs;
       this.longest = command.join(' ');
@@ -163,15 +177,15 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
   const port = await balancer.listen();
   const clients: Redis[] = [];
   const tickets: number[] = [];
-  const timeline = new RestartTimeline(SLOW_MS);
-  const caller = (name: string, run: Run, arrivedMs?: () => number): Caller =>
-    new Caller(name, run, tickets, timeline, arrivedMs);
+  const timeline = new RestartTimeline(SLOW_MS, cluster);
   /** As it comes: it connects again, and sends again what had no answer. */
   const plain = (name: string): Caller => {
     const client = new Redis(port, '127.0.0.1');
     client.on('error', () => undefined);
     clients.push(client);
-    return caller(name, async (word, ...args) => asText(await client.call(word!, ...args)));
+    const run: Run = async (word, ...args) => asText(await client.call(word!, ...args));
+    const place = (): Place | undefined => balancer.placeOf((client.stream as Socket | undefined)?.localPort);
+    return new Caller(name, run, tickets, timeline, place, false);
   };
   const callers = ['ioredis 1', 'ioredis 2', 'ioredis 3'].map(plain);
   // Its connections are told from those of the others by where they come in.
@@ -180,14 +194,17 @@ export async function runRestartRounds(cluster: ProcessNodes, options: RestartOp
     const execute = promisify(execFile);
     const singlePort = await single.listen();
     callers.push(
-      caller(
+      new Caller(
         'redis-cli',
         async (...command) => {
           const { stdout, stderr } = await execute('redis-cli', ['-p', String(singlePort), '-e', ...command]);
           if (stderr !== '') throw new Error(stderr);
           return stdout.replace(/\n$/, '');
         },
-        () => single.connectedMs,
+        tickets,
+        timeline,
+        () => single.last,
+        true,
       ),
     );
   }

@@ -31,7 +31,12 @@ function longestSteps(log: readonly string[]): Map<string, number> {
   return longest;
 }
 
-const cluster = await ProcessNodes.start({ groups: Number(flags.groups), logLevel: 'info' });
+const cluster = await ProcessNodes.start({
+  groups: Number(flags.groups),
+  // Who leads which group from when on.
+  logLevel: 'debug',
+  loopWatch: 'on',
+});
 try {
   const startMs = performance.now();
   const report = await runRestartRounds(cluster, {
@@ -48,7 +53,10 @@ try {
   console.log(
     `waits: half within ${p50.toFixed(1)} ms, 99 % within ${p99.toFixed(1)} ms, 99.9 % within ${p999.toFixed(1)} ms; longer than 100 ms: ${report.slowCount}`,
   );
-  for (const { what, tookMs, during } of report.slowest) console.log(`  ${Math.round(tookMs)} ms  ${what}: ${during}`);
+  for (const { what, tookMs, during, details } of report.slowest) {
+    console.log(`  ${Math.round(tookMs)} ms  ${what}: ${during}`);
+    for (const line of details) console.log(`      ${line}`);
+  }
   for (const [step, longestMs] of longestSteps(cluster.log)) console.log(`  at most ${longestMs} ms: ${step}`);
   const limitMs = Number(flags.limitMs);
   if (report.complaints.length > 0 || (limitMs > 0 && report.longestMs > limitMs)) {

@@ -137,6 +137,12 @@ export class ProcessNodes {
     return client;
   }
 
+  /** Of its process; undefined while it is down. */
+  pid(nodeId: number): number | undefined {
+    const process = this.processes.process(nodeId);
+    return process?.exit === undefined ? process?.pid : undefined;
+  }
+
   /** Ends a node as a power cut would. */
   async kill(nodeId: number): Promise<void> {
     const process = this.processes.process(nodeId)!;
