@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatFlags, type NodeSettingValues, nodeSettings, secretEnvironment } from '../../src/config/index.ts';
 import { nodeEnvironment } from '../cli/allocator.ts';
+import { compiledCodeEnvironment } from '../cli/compile-cache.ts';
 import { isFromNode, type NodeAddresses, type NodeView, sendToNode } from './node-channel.ts';
 
 /** How a process ended. */
@@ -55,7 +56,11 @@ export class NodeProcess {
     const args = [options.script ?? ownScript(), 'server', ...formatFlags(nodeSettings, this.settings)];
     this.child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...nodeEnvironment(process.env), ...secretEnvironment(nodeSettings, this.settings) },
+      env: {
+        ...nodeEnvironment(process.env),
+        ...compiledCodeEnvironment(),
+        ...secretEnvironment(nodeSettings, this.settings),
+      },
     });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream! }).on('line', (line) => {

@@ -4,15 +4,22 @@ import { ConfigError } from '../../src/config/index.ts';
 import { KvorumError } from '../../src/platform/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { packageVersion } from '../cli/version.ts';
-import { addBenchCommand } from './bench.ts';
-import { addCertsCommand } from './certs.ts';
-import { addClusterCommand } from './cluster.ts';
-import { addConfigCommand } from './config.ts';
-import { addImportCommand } from './import.ts';
-import { addInitCommand } from './init.ts';
-import { addRedisProxyCommand } from './redis-proxy.ts';
-import { addServerCommand } from './server.ts';
-import { addStopCommand } from './stop.ts';
+
+/** Adds one command to the program. */
+type AddCommand = (program: Command) => void;
+
+/** Every command, in the order of the help; its code is loaded when it is added. */
+const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  server: async () => (await import('./server.ts')).addServerCommand,
+  cluster: async () => (await import('./cluster.ts')).addClusterCommand,
+  stop: async () => (await import('./stop.ts')).addStopCommand,
+  init: async () => (await import('./init.ts')).addInitCommand,
+  certs: async () => (await import('./certs.ts')).addCertsCommand,
+  bench: async () => (await import('./bench.ts')).addBenchCommand,
+  import: async () => (await import('./import.ts')).addImportCommand,
+  'redis-proxy': async () => (await import('./redis-proxy.ts')).addRedisProxyCommand,
+  config: async () => (await import('./config.ts')).addConfigCommand,
+};
 
 /** Runs the command that the process was started with; sets its exit code. */
 export async function runKvorum(): Promise<void> {
@@ -21,15 +28,10 @@ export async function runKvorum(): Promise<void> {
     .version(packageVersion(), '-v, --version', 'print the version')
     .showHelpAfterError('(--help shows what there is)');
 
-  addServerCommand(program);
-  addClusterCommand(program);
-  addStopCommand(program);
-  addInitCommand(program);
-  addCertsCommand(program);
-  addBenchCommand(program);
-  addImportCommand(program);
-  addRedisProxyCommand(program);
-  addConfigCommand(program);
+  // A node that starts does not wait for the code of the other commands.
+  const [, , named = ''] = process.argv;
+  const loads = Object.hasOwn(COMMANDS, named) ? [COMMANDS[named]!] : Object.values(COMMANDS);
+  for (const load of loads) (await load())(program);
   program
     .command('version')
     .description('print the version of kvorum and of Node.js')

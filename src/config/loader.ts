@@ -3,7 +3,8 @@
  * configuration file, default.
  */
 import { readFileSync } from 'node:fs';
-import { parse as parseYaml, YAMLParseError } from 'yaml';
+import { createRequire } from 'node:module';
+import type * as Yaml from 'yaml';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { environmentName, flagName, InvalidSettingValue, type SettingSet, type SettingValues } from './setting.ts';
 
@@ -20,6 +21,9 @@ export interface LoadedConfig<S extends SettingSet> {
   /** Keys that were not left at their default, with where they came from. */
   readonly origins: ReadonlyMap<string, string>;
 }
+
+/** Loaded where there is a file to read: one in twenty modules of a node would be its. */
+const yaml = (): typeof Yaml => createRequire(import.meta.url)('yaml') as typeof Yaml;
 
 /** Number of single-character edits between two words, given up beyond `limit`. */
 function editDistance(left: string, right: string, limit: number): number {
@@ -71,7 +75,7 @@ function flatten(tree: Record<string, unknown>, known: SettingSet, prefix = ''):
 
 /** What is wrong and where. The parser's own words may repeat what is written there, which may be a password. */
 function syntaxProblem(error: unknown): string {
-  if (!(error instanceof YAMLParseError)) return 'it names something that is not in it';
+  if (!(error instanceof yaml().YAMLParseError)) return 'it names something that is not in it';
   const at = error.linePos?.[0];
   const place = at === undefined ? '' : ` at line ${at.line}, column ${at.col}`;
   return `${error.code.toLowerCase().replaceAll('_', ' ')}${place}`;
@@ -91,7 +95,7 @@ function readConfigFile(filePath: string, settings: SettingSet): Map<string, unk
   let tree: unknown;
   try {
     // JSON is YAML: one reader for both, with line and column in its errors.
-    tree = parseYaml(text) ?? {};
+    tree = yaml().parse(text) ?? {};
   } catch (error) {
     return refuse(`the file is neither YAML nor JSON: ${syntaxProblem(error)}`);
   }

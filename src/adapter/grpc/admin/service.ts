@@ -3,10 +3,10 @@
  * and tells errors by the table. Nothing is decided here.
  */
 import type grpc from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
 import { type AdminBackend, DRAIN_ACTIONS } from '../../../cluster/index.ts';
 import { invalid, OpenStreams, RequestError, type StreamCall, unary } from '../calls.ts';
-import { adminDefinition, loadPackage } from '../definition.ts';
+import { adminDefinition } from '../definition.ts';
+import { addReflection } from './reflection.ts';
 import * as requests from './requests.ts';
 import type { UserAdmin } from './user-admin.ts';
 
@@ -41,7 +41,7 @@ class BackedAdminService implements AdminService {
 
   addTo(server: Pick<grpc.Server, 'addService'>): void {
     server.addService(adminDefinition(), this.handlers());
-    new ReflectionService(loadPackage()).addToServer(server);
+    addReflection(server);
   }
 
   close(): void {
