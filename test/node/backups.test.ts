@@ -40,7 +40,8 @@ async function serve(
       grpc: { host: HOST, port },
       metrics: { host: HOST, port: 0 },
       raft: { tickMs: 10, heartbeatMs: 50, electionTimeoutMs: 300 },
-      retentionMs: 600_000,
+      // What backups and the archive need of the past they keep themselves.
+      retentionMs: 1_000,
       backup: { isEncrypted: true, file: keyFile },
       logLevel: 'silent',
     },
@@ -256,6 +257,8 @@ describe('backups of three nodes', () => {
     const early = await admin('backup', 'restore', 'latest', join(folder, 'early'), ...before);
     assert.equal(early.code, 1);
     assert.match(early.errors, /cannot be restored .* there are \S+ to \S+ /);
+    const { safepointMs } = JSON.parse((await admin('-w', 'json', 'gc')).out) as { safepointMs: number };
+    assert.ok(safepointMs > Number(moment.at), 'the past was let go of behind the archive');
     assert.match((await admin('backup', 'archive', 'stop')).out, /^changes are not archived$/m);
   });
 });

@@ -15,8 +15,8 @@ export interface CopiedCluster<Copy> {
   catalog(): Promise<{ readonly version: number; readonly jobs: readonly number[] }>;
   /** A moment at or after everything that the group acknowledged. */
   point(group: GroupId): Promise<HlcTimestamp>;
-  /** Told of the moment before the first copy: what was there then has to stay readable. @returns ends that */
-  hold?(at: HlcTimestamp): () => void;
+  /** What was there at a moment has to stay readable; undefined: what still is, for no moment is known yet. @returns ends that */
+  hold?(at: HlcTimestamp | undefined): () => void;
   copy(group: GroupId, at: HlcTimestamp): Promise<Copy>;
 }
 
@@ -68,6 +68,20 @@ export async function latestPoint(
   return at;
 }
 
+/** The latest point, and that what was there then stays: the past may be kept for a shorter time than it takes to find it. */
+async function heldPoint(
+  cluster: Pick<CopiedCluster<unknown>, 'point' | 'hold'>,
+  groups: readonly GroupId[],
+): Promise<{ readonly at: HlcTimestamp; readonly release: () => void }> {
+  const releaseAll = cluster.hold?.(undefined);
+  try {
+    const at = await latestPoint(cluster, groups);
+    return { at, release: cluster.hold?.(at) ?? (() => undefined) };
+  } finally {
+    releaseAll?.();
+  }
+}
+
 async function copyOnce<Copy>(
   cluster: CopiedCluster<Copy>,
   { parallel, onGroup }: OneMomentOptions,
@@ -77,16 +91,15 @@ async function copyOnce<Copy>(
     throw new BackupError(`ranges are changing hands (jobs ${before.jobs.join(', ')}); try again when they are done`);
   }
   const groups = await cluster.groups();
-  const at = await latestPoint(cluster, groups);
+  const { at, release } = await heldPoint(cluster, groups);
   const copies: Copy[] = new Array(groups.length);
-  const release = cluster.hold?.(at);
   try {
     await forEachOf(groups, parallel, async (group, place) => {
       onGroup?.(group, place, groups.length);
       copies[place] = await cluster.copy(group, at);
     });
   } finally {
-    release?.();
+    release();
   }
   const after = await cluster.catalog();
   const isSame = after.version === before.version && after.jobs.length === 0;

@@ -85,7 +85,7 @@ export class GroupArchive {
   async cut(group: GroupId, at: HlcTimestamp, timeoutMs: Millis): Promise<StoreCut> {
     const { store } = await this.close(group, at, timeoutMs);
     const cut = await store.exportSegments(describeGroup(group));
-    if (store.gcThreshold <= at) return cut;
+    if (readableFrom(store) <= at) return cut;
     await cut.close();
     throw new MomentCollectedError(
       `of group ${group} the past at ${at} was let go of before it was copied; begin again`,
@@ -113,7 +113,7 @@ export class GroupArchive {
         const led = this.led(group);
         if (led.raft.status().term !== term) throw new NotLeaderError(raft.leader()?.nodeId);
         await this.confirm(raft);
-        if (store.gcThreshold > from) {
+        if (readableFrom(store) > from) {
           throw new MomentCollectedError(
             `of group ${group} the past at ${from} was let go of before its changes were stored`,
           );
@@ -170,6 +170,8 @@ export class GroupArchive {
     if (!raft.holdsLease()) await raft.readBarrier();
   }
 }
+
+const readableFrom = (store: GroupStore): HlcTimestamp => store.readableFrom ?? store.gcThreshold;
 
 /** Without the keys of the cluster itself: a cluster that is restored has the catalog of the backup. */
 function ownedSpans({ spanTable }: GroupStateMachine): ChangedSpan[] {

@@ -76,6 +76,8 @@ export interface ArchiveWorkOptions {
   readonly backups: (place: string) => Promise<KnownBackups>;
   /** Begins a backup there. */
   readonly askBackup: (place: string) => Promise<unknown>;
+  /** Keeps all of the past that there still is. @returns ends that */
+  readonly holdPast: () => () => void;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -89,7 +91,7 @@ export function archiveWork(options: ArchiveWorkOptions): WorkUnit {
     name: ARCHIVE_UNIT,
     isDue: (notes) => settings() !== undefined && clock.nowMs() >= decodeArchiveNotes(notes).retryAtMs,
     async run({ notes: stored, signal, save }) {
-      const archiver = new Archiver(options, decodeArchiveNotes(stored), signal);
+      const archiver = new Archiver(options, decodeArchiveNotes(stored), signal, save);
       try {
         for (let wanted = settings(); wanted !== undefined; wanted = settings()) {
           const begunMs = clock.nowMs();
@@ -126,15 +128,17 @@ async function saved(
 class Archiver {
   private readonly options: ArchiveWorkOptions;
   private readonly signal: AbortSignal;
+  private readonly save: WorkContext['save'];
   private opened: { readonly name: string; readonly place: BackupPlace } | undefined;
   /** The last step of the chain, once it was read or written here. */
   private end: StoredStep | undefined;
   notes: ArchiveNotes;
 
-  constructor(options: ArchiveWorkOptions, notes: ArchiveNotes, signal: AbortSignal) {
+  constructor(options: ArchiveWorkOptions, notes: ArchiveNotes, signal: AbortSignal, save: WorkContext['save']) {
     this.options = options;
     this.notes = notes;
     this.signal = signal;
+    this.save = save;
   }
 
   /** Writes one step, or notes why not. @throws what the signal was aborted with */
@@ -198,6 +202,16 @@ class Archiver {
     const { chain } = this.notes;
     // At another place everything begins anew.
     if (chain?.placeId === log.place.id) return resumeChain(log, chain.id, chain.seq, chain.sha256);
+    const release = this.options.holdPast();
+    try {
+      return await this.begin(log, place);
+    } finally {
+      release();
+    }
+  }
+
+  /** Begins a chain. The past behind its beginning is kept because of the notes: so they are stored before it is used. */
+  private async begin(log: ChangeLog, place: string): Promise<StoredStep> {
     const { clock, random } = this.options;
     const begunMs = clock.nowMs();
     const id = backupIdOf(begunMs, random.bytes(CHANCE_BYTES));
@@ -206,10 +220,10 @@ class Archiver {
     const { step, sha256 } = first;
     const [from, to] = [step.from.toString(), step.to.toString()];
     const none = { seq: 0, versions: 0, lastBytes: 0 };
-    this.notes = {
-      ...this.notes,
-      chain: { place, placeId: log.place.id, id, begunMs, from, to, sha256, ...none },
-    };
+    const chain = { place, placeId: log.place.id, id, begunMs, from, to, sha256, ...none };
+    const notes: ArchiveNotes = { ...this.notes, chain };
+    await this.save(encodeArchiveNotes(notes));
+    this.notes = notes;
     return first;
   }
 

@@ -13,7 +13,7 @@ import {
 } from '../../backup/index.ts';
 import { type ClusterState, isFeatureActive, RESERVED_END } from '../../distribution/index.ts';
 import type { ReadPins } from '../../kv/index.ts';
-import type { Cancel, GroupId, HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
+import { type Cancel, type GroupId, type HlcTimestamp, type Millis, NEVER, type NodeId } from '../../platform/index.ts';
 import { AdminError, type BackupsView, type CatalogClient } from '../contract/index.ts';
 import { type WorkContext, WorkRunner, type WorkTimes } from '../work/index.ts';
 import { ARCHIVE_FEATURE, archiveViewOf } from './archive-view.ts';
@@ -208,6 +208,7 @@ export class NodeBackups {
       }),
       backups: (place) => this.knownBackups(place),
       askBackup: (place) => this.create(place, ASK_MS),
+      holdPast: () => this.hold(undefined, ARCHIVE_UNIT),
     });
   }
 
@@ -334,7 +335,7 @@ export class NodeBackups {
       hold: (at) => {
         parts.clear();
         groupsDone = 0;
-        return this.hold(at);
+        return this.hold(at, 'backup');
       },
       copy: async (group, at): Promise<BackupGroup> => {
         const copy = await this.endpoint.upload(
@@ -353,10 +354,10 @@ export class NodeBackups {
     };
   }
 
-  /** The past at a moment stays readable until the last group was cut. */
-  private hold(at: HlcTimestamp): () => void {
+  /** The past at a moment stays readable until that is over. @param at undefined: all that still is */
+  private hold(at: HlcTimestamp | undefined, purpose: string): () => void {
     const { pins, scheduler } = this.options;
-    const pin = pins.pin(at, 'backup');
+    const pin = pins.pin(at ?? NEVER, purpose);
     let cancel: Cancel = () => undefined;
     const renewLater = (): void => {
       cancel = scheduler.after(TELL_MS, () => {

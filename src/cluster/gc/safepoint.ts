@@ -209,9 +209,11 @@ class Round {
     });
     asked = ts;
     await this.askPins(take);
-    const needed = this.options.needed?.(this.clusterState);
+    const [jobsAfter, stateAfter] = [await catalog.jobs(), await catalog.clusterState()];
+    // Whoever comes to need the past pins it until that is noted: so the notes are read behind the pins.
+    const needed = this.options.needed?.(stateAfter);
     if (needed !== undefined) take(needed.ts, { who: needed.who, why: needed.why });
-    const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.clusterState())];
+    const groupsAfter = activeGroups(stateAfter);
     const mover = handedOver(jobsBefore, jobsAfter);
     if (mover !== undefined) take(NEVER, { who: `job ${mover}`, why: 'handed its range over during the round' });
     const isNew = groupsAfter.find((group) => !this.groups.includes(group));

@@ -78,11 +78,17 @@ class Stage {
   known: KnownBackups = { mark: '', lastMs: 0, isUnderWay: false };
   failure: (seq: number) => Error | undefined = () => undefined;
   bytes = 0;
+  /** Those who keep all of the past. */
+  holds = 0;
+  onPoint: () => void = () => undefined;
 
   private readonly cluster: ChangedCluster = {
     firstKey: Buffer.from([1]),
     groups: async () => [groupId(1)],
-    point: async () => this.moment(),
+    point: async () => {
+      this.onPoint();
+      return this.moment();
+    },
     changes: async (group, { seq }) => {
       const error = this.failure(seq);
       if (error !== undefined) throw error;
@@ -114,6 +120,12 @@ class Stage {
     version: '1',
     backups: async () => this.known,
     askBackup: async (place) => this.asked.push(place),
+    holdPast: () => {
+      this.holds += 1;
+      return () => {
+        this.holds -= 1;
+      };
+    },
     clock: this.clock,
     scheduler: this.scheduler,
     random: this.random,
@@ -167,6 +179,35 @@ describe('the unit of work that archives changes', () => {
     const log = new ChangeLog(await BackupPlace.write(stage.store, 'none', stage.random));
     assert.deepEqual([...(await log.chains()).values()], [[0, 1, 2, 3, 4, 5, 6, 7]]);
     assert.deepEqual(stage.errors, []);
+  });
+
+  test('keeps the past before it takes the moment that a chain begins at, until everybody is told to', async () => {
+    const stage = new Stage();
+    const seen: (readonly [what: string, holds: number, isNoted: boolean])[] = [];
+    stage.onPoint = () => seen.push(['moment', stage.holds, stage.notes.chain !== undefined]);
+    stage.failure = () => {
+      seen.push(['changes', stage.holds, stage.notes.chain !== undefined]);
+      return undefined;
+    };
+    await stage.run(1);
+    assert.deepEqual(seen.slice(0, 3), [
+      ['moment', 1, false],
+      ['moment', 0, true],
+      ['changes', 0, true],
+    ]);
+    assert.equal(stage.holds, 0);
+    // What could not be noted was not begun.
+    const other = new Stage();
+    const failed = await other.unit
+      .run({
+        notes: other.row,
+        signal: AbortSignal.timeout(60_000),
+        save: async () => {
+          throw new Error('the catalog is away');
+        },
+      })
+      .then(decodeArchiveNotes);
+    assert.deepEqual([failed.chain, failed.problem, other.holds], [undefined, 'the catalog is away', 0]);
   });
 
   test('is due while changes are to be archived, ends when they are not, and goes on where it was', async () => {

@@ -15,7 +15,7 @@ import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/clu
 import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { FEATURES } from '../../../src/distribution/catalog/features.ts';
 import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
-import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
+import type { ClusterState, FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import {
@@ -55,6 +55,7 @@ class Stage implements GcChannel {
   nowMs = NOW_MS;
   saved: SafepointNotes | undefined;
   neededTs: HlcTimestamp | undefined;
+  isNeeded: (state: ClusterState) => boolean = () => true;
 
   constructor() {
     for (const id of [1, 2, 3]) this.heartbeat(id);
@@ -100,7 +101,8 @@ class Stage implements GcChannel {
       clock: { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs },
       retentionMs: RETENTION_MS,
       isWorth: () => this.isWorth,
-      needed: () => this.neededTs && { ts: this.neededTs, who: 'archive', why: 'it is behind' },
+      needed: (state) =>
+        this.neededTs && this.isNeeded(state) ? { ts: this.neededTs, who: 'archive', why: 'it is behind' } : undefined,
     });
   }
 
@@ -201,6 +203,15 @@ describe('the safepoint of the cluster', () => {
     assert.deepEqual(holders, [{ who: 'archive', why: 'it is behind' }]);
     stage.neededTs = hlcTimestamp(CANDIDATE + 1n);
     assert.equal((await stage.round()).publishedTs, CANDIDATE);
+  });
+
+  test('stays at what came to be needed while nodes were asked for pins: those were let go of because it was noted', async () => {
+    const stage = new Stage();
+    stage.model.run({ kind: 'activateFeature', name: 'backups' });
+    stage.isNeeded = ({ features }) => features.some(({ name }) => name === 'backups.archive');
+    stage.neededTs = hlcTimestamp(CANDIDATE - 50n);
+    stage.onCertify = () => stage.model.run({ kind: 'activateFeature', name: 'backups.archive' });
+    assert.equal((await stage.round()).publishedTs, CANDIDATE - 50n);
   });
 
   test('is held back by a node that lives and cannot be asked, until its pins have run out', async () => {
