@@ -20,8 +20,8 @@ export interface LongEvaluation {
   addRows(rows: readonly ReadRow[]): void;
   /** These were looked for, and those that have a row added: the others are not there. */
   addKeys(keys: readonly Buffer[]): void;
-  /** All rows of an object have been added: what it does not have is known too. */
-  addObject(head: Buffer): void;
+  /** All rows of these objects have been added: what they do not have is known too. */
+  addObjects(heads: readonly Buffer[]): void;
   /** Evaluates over all that was added. @throws Error when whoever evaluates is gone */
   evaluate(): Promise<LongOutcome>;
   /** Nothing more is asked. */

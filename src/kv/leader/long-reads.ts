@@ -74,13 +74,14 @@ class Reading {
     this.limits = limits;
   }
 
-  /** @returns false when it was here already */
-  add(head: Buffer): boolean {
-    const name = nameOf(head);
-    if (this.heads.has(name)) return false;
-    this.heads.add(name);
-    this.evaluation.addObject(head);
-    return true;
+  /** @returns those that were not here already, each once */
+  add(heads: readonly Buffer[]): Buffer[] {
+    const fresh = heads.filter((head) => {
+      const { size } = this.heads;
+      return this.heads.add(nameOf(head)).size > size;
+    });
+    if (fresh.length > 0) this.evaluation.addObjects(fresh);
+    return fresh;
   }
 
   /** Objects of which something was read. */
@@ -247,27 +248,23 @@ export class LongReads {
 
   private async readObjects(reading: Reading, keys: readonly Buffer[]): Promise<void> {
     const { objects } = this.options;
-    const heads: Buffer[] = [];
-    let found: StoreRow[] = [];
-    for (const key of keys) {
-      const head = this.headOf(key);
-      if (!reading.add(head)) continue;
-      heads.push(head);
-      this.assertOwned(head);
-      const end = await this.settle(reading, head);
-      const row = await this.store.get(head, reading.ts);
-      if (row !== undefined) found.push(row);
-      const incarnation = row && objects?.bodies.incarnationIn(head, row.value);
-      const bytes = incarnation === undefined ? 0 : await this.readBody(reading, head, end, incarnation);
-      this.options.onAccess?.(head, false, bytes + (row?.value.length ?? 0));
-      if (heads.length % PAGE_ROWS > 0) continue;
+    for (let at = 0; at < keys.length; at += PAGE_ROWS) {
+      const heads = reading.add(keys.slice(at, at + PAGE_ROWS).map((key) => this.headOf(key)));
+      const found: StoreRow[] = [];
+      for (const head of heads) {
+        this.assertOwned(head);
+        const end = await this.settle(reading, head);
+        const row = await this.store.get(head, reading.ts);
+        if (row !== undefined) found.push(row);
+        const incarnation = row && objects?.bodies.incarnationIn(head, row.value);
+        const bytes = incarnation === undefined ? 0 : await this.readBody(reading, head, end, incarnation);
+        this.options.onAccess?.(head, false, bytes + (row?.value.length ?? 0));
+      }
       reading.evaluation.addRows(found);
-      found = [];
+      // What a move took away meanwhile may have been deleted under the read.
+      for (const head of heads) this.assertOwned(head);
       await this.nextTurn();
     }
-    reading.evaluation.addRows(found);
-    // What a move took away meanwhile may have been deleted under the read.
-    for (const head of heads) this.assertOwned(head);
   }
 
   /** Reads the rows of one body. @returns their bytes */

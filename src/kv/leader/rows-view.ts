@@ -113,8 +113,8 @@ export class InlineEvaluation implements LongEvaluation {
     for (const key of keys) this.view.addKey(key);
   }
 
-  addObject(head: Buffer): void {
-    this.view.addObject(head);
+  addObjects(heads: readonly Buffer[]): void {
+    for (const head of heads) this.view.addObject(head);
   }
 
   async evaluate(): Promise<LongOutcome> {

@@ -9,6 +9,7 @@ import {
   type EvaluationOrder,
   type EvaluationReport,
   ownBytes,
+  packKeys,
   packRows,
   unpackRows,
 } from './evaluation-messages.ts';
@@ -52,7 +53,8 @@ export class AsideInThread implements AsideEvaluation {
   }
 
   addBody(head: Buffer): void {
-    this.thread.order({ kind: 'object', id: this.id, head: ownBytes([head]) });
+    const heads = packKeys([head]);
+    this.thread.order({ kind: 'objects', id: this.id, heads }, [heads.buffer]);
   }
 
   async evaluate(): Promise<AsideOutcome> {

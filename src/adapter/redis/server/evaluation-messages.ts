@@ -20,9 +20,10 @@ export type EvaluationOrder =
   | { readonly kind: 'heads'; readonly id: number; readonly page: Uint8Array; readonly absent: readonly Uint8Array[] }
   /** Packed, see `packRows`. */
   | { readonly kind: 'rows'; readonly id: number; readonly page: Uint8Array }
-  /** Keys that were looked for: those that have a row have been sent. */
-  | { readonly kind: 'keys'; readonly id: number; readonly keys: readonly Uint8Array[] }
-  | { readonly kind: 'object'; readonly id: number; readonly head: Uint8Array }
+  /** Keys that were looked for, packed, see `packKeys`: those that have a row have been sent. */
+  | { readonly kind: 'keys'; readonly id: number; readonly keys: Uint8Array }
+  /** Heads of objects whose rows have been sent, packed. */
+  | { readonly kind: 'objects'; readonly id: number; readonly heads: Uint8Array }
   | { readonly kind: 'evaluate'; readonly id: number }
   | { readonly kind: 'end'; readonly id: number };
 
@@ -67,6 +68,30 @@ export function ownBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> 
     at += part.length;
   }
   return bytes;
+}
+
+const KEY_HEADER_BYTES = 4;
+
+/** For each key: its length (u32), its bytes. */
+export function packKeys(keys: readonly Buffer[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(keys.reduce((sum, { length }) => sum + KEY_HEADER_BYTES + length, 0));
+  const page = bufferOf(bytes);
+  let at = 0;
+  for (const key of keys) {
+    page.writeUInt32BE(key.length, at);
+    at += KEY_HEADER_BYTES + key.copy(page, at + KEY_HEADER_BYTES);
+  }
+  return bytes;
+}
+
+/** The keys that `packKeys` was given. */
+export function* unpackKeys(bytes: Uint8Array): Generator<Buffer> {
+  const page = bufferOf(bytes);
+  for (let at = 0; at < page.length; ) {
+    const start = at + KEY_HEADER_BYTES;
+    at = start + page.readUInt32BE(at);
+    yield page.subarray(start, at);
+  }
 }
 
 const ROW_HEADER_BYTES = 24;

@@ -26,7 +26,7 @@ import { RunAloneError } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
 import { CommandRequest, encodeBatch, GroupRequest } from '../request/index.ts';
 import { AsideInThread } from './aside-in-thread.ts';
-import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, packRows } from './evaluation-messages.ts';
+import { bufferOf, type EvaluationOrder, type EvaluationReport, packKeys, packRows } from './evaluation-messages.ts';
 
 /** A thread without work ends after this, and gives its memory back, some 60 MiB. Another start costs 0.4 s of processor time. */
 const IDLE_MS: Millis = 60_000;
@@ -147,9 +147,14 @@ export class EvaluationThread implements LongEvaluator, AsideEvaluator {
         const page = packRows(rows);
         thread.order({ kind: 'rows', id, page }, [page.buffer]);
       },
-      addKeys: (keys: readonly Buffer[]) =>
-        thread.order({ kind: 'keys', id, keys: keys.map((key) => ownBytes([key])) }),
-      addObject: (head: Buffer) => thread.order({ kind: 'object', id, head: ownBytes([head]) }),
+      addKeys: (keys: readonly Buffer[]) => {
+        const packed = packKeys(keys);
+        thread.order({ kind: 'keys', id, keys: packed }, [packed.buffer]);
+      },
+      addObjects: (heads: readonly Buffer[]) => {
+        const packed = packKeys(heads);
+        thread.order({ kind: 'objects', id, heads: packed }, [packed.buffer]);
+      },
       evaluate: async () => {
         try {
           operation.takeTurn();

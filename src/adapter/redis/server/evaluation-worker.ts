@@ -13,7 +13,14 @@ import { ErrorReply, encodeReply, errorText, isUnexpected, type Reply } from '..
 import { alone, CommandRequest, decodeMessage, type GroupRequest } from '../request/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { reportOf } from './aside-in-thread.ts';
-import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, unpackRows } from './evaluation-messages.ts';
+import {
+  bufferOf,
+  type EvaluationOrder,
+  type EvaluationReport,
+  ownBytes,
+  unpackKeys,
+  unpackRows,
+} from './evaluation-messages.ts';
 
 assert(parentPort !== null, 'long reads are evaluated beside the thread that has the rows');
 const port = parentPort;
@@ -93,14 +100,16 @@ function evaluateRead(id: number, { request, view }: Task & { readonly kind: 're
   }
 }
 
-function addObject({ kind, view }: Task, head: Buffer): void {
-  if (kind === 'read') view.addObject(head);
-  else view.addBody(head);
+function addObjects({ kind, view }: Task, heads: Uint8Array): void {
+  for (const head of unpackKeys(heads)) {
+    if (kind === 'read') view.addObject(head);
+    else view.addBody(head);
+  }
 }
 
-function addKeys({ kind, view }: Task, keys: readonly Uint8Array[]): void {
+function addKeys({ kind, view }: Task, keys: Uint8Array): void {
   assert(kind === 'read', 'what writes aside is given heads');
-  for (const key of keys) view.addKey(bufferOf(key));
+  for (const key of unpackKeys(keys)) view.addKey(key);
 }
 
 function addHeads({ kind, view }: Task, { page, absent }: EvaluationOrder & { readonly kind: 'heads' }): void {
@@ -118,7 +127,7 @@ port.on('message', (order: EvaluationOrder) => {
   const task = tasks.get(id);
   assert(task !== undefined, 'a task begins before anything is said of it');
   if (order.kind === 'rows') for (const row of unpackRows(order.page)) task.view.addRow(row.key, row);
-  else if (order.kind === 'object') addObject(task, bufferOf(order.head));
+  else if (order.kind === 'objects') addObjects(task, order.heads);
   else if (order.kind === 'keys') addKeys(task, order.keys);
   else if (order.kind === 'heads') addHeads(task, order);
   else if (order.kind === 'end') tasks.delete(id);

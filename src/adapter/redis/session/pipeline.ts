@@ -38,6 +38,7 @@ import { AfterReplies } from './after-replies.ts';
 import { beginsAside, requestOf } from './client-request.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
+import { FairTurn } from './fair-turn.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
 import { Leaving } from './leaving.ts';
 import { piecesOf, runPieces } from './pieces.ts';
@@ -76,6 +77,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** An asynchronous command runs; nothing is started before it is done. */
   private occupied = false;
   private readonly across = new AcrossLine(this);
+  private readonly turn: FairTurn;
   /** Set by EXEC when nothing after it depends on its outcome. */
   private detached = false;
   private flushScheduled = false;
@@ -89,6 +91,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.lookup = new CommandLookup(server.table);
     this.scriptWait = new ScriptWait(server);
     this.featureWait = new FeatureWait(server, () => this.pump());
+    this.turn = new FairTurn(server, () => this.pump());
   }
 
   get isTrusted(): boolean {
@@ -177,6 +180,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private pump(): void {
     const { transport } = this;
     this.waiting.hasWaited = false;
+    this.turn.begin();
     while (this.mayStart()) {
       const { held } = this;
       if (held !== undefined) {
@@ -200,6 +204,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
         return;
       }
       this.dispatch(args);
+      this.turn.took(this.session.lastCommandMs);
     }
     if (!this.waiting.read(transport)) this.destroy();
   }
@@ -208,6 +213,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { config } = this.server;
     return (
       !this.occupied &&
+      !this.turn.isOver &&
       !this.transport.isClosing &&
       !this.rerouting.isActive &&
       this.ring.hasRoom(config, this.transport.unreadBytes)

@@ -210,7 +210,7 @@ describe('what a long read says', () => {
     const evaluation = thread.begin(request, hlcTimestamp(1_700_000_000_000n << 16n))!;
     const missing = await evaluation.evaluate();
     assert.ok(missing.kind === 'missing');
-    evaluation.addObject(missing.keys[0]!);
+    evaluation.addObjects([missing.keys[0]!]);
     const outcome = await evaluation.evaluate();
     evaluation.end();
     assert.ok(outcome.kind === 'reply');

@@ -56,7 +56,7 @@ function addKey(evaluation: LongEvaluation, access: TestAccess, userKey: string)
     .filter((key) => key.subarray(0, head.length).equals(head))
     .map((key) => ({ ...access.view.get(key)!, key }));
   for (let at = 0; at < rows.length; at += 100) evaluation.addRows(rows.slice(at, at + 100));
-  evaluation.addObject(head);
+  evaluation.addObjects([head]);
 }
 
 const textOf = (outcome: LongOutcome): string => {
@@ -220,7 +220,7 @@ describe('a thread for long reads', () => {
     const answer = assert.rejects(evaluation.evaluate(), /ended/);
     own.end();
     await answer;
-    assert.throws(() => evaluation.addObject(bytesOf('k')), /ended/);
+    assert.throws(() => evaluation.addObjects([bytesOf('k')]), /ended/);
     evaluation.end();
     const next = own.begin(command('GET', 'k'), TS)!;
     addKey(next, filled(), 'k');
