@@ -14,7 +14,6 @@ const SEEDS = Number(process.env.KVORUM_PIPELINE_SEEDS ?? 250);
 const STEPS = 250;
 /** Keys that everybody writes and nobody checks: they tie operations of different sources together. */
 const SHARED = ['x', 'y'];
-const MANY = 100_000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -43,13 +42,10 @@ class Source {
 
   private submit(name: string, keys: readonly string[], run: (view: KeyView) => string, expect: Asked['expect']): void {
     const asked: Asked = { name, expect, reply: undefined, error: undefined };
-    // One that names very many things is kept in order as if it named all.
-    const named = this.random.int(5) === 0 ? MANY : keys.length;
     const operation: Operation<string> = {
       source: this.identity,
       order: this.asked.push(asked),
       storageKeys: () => keys.map(bytes),
-      namedCount: () => named,
       evaluate: run,
       complete: (error, reply) => {
         assert.ok(asked.reply === undefined && asked.error === undefined, `${name} completes once`);

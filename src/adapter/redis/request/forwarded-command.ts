@@ -22,7 +22,6 @@ import {
   CommandRequest,
   FlushRequest,
   type GroupRequest,
-  type QueuedData,
   type RequestOptions,
   type RequestOwner,
   RowsRequest,
@@ -30,6 +29,7 @@ import {
   TransactionRequest,
   WatchRequest,
 } from './group-request.ts';
+import type { QueuedData } from './storage-keys.ts';
 
 /** The service name under which the adapter forwards. */
 export const FORWARD_SERVICE = 'redis';

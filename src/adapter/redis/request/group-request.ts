@@ -28,7 +28,6 @@ import {
   Effects,
   EvaluationContext,
   type EvaluationSettings,
-  keyIndexes,
   LibrariesLentError,
   LibrariesUnknownError,
   mayWrite,
@@ -52,6 +51,7 @@ import { NOBODY } from '../tracking/index.ts';
 import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
 import type { RequestWeight } from './request-weight.ts';
+import { type QueuedData, storageKeysOf } from './storage-keys.ts';
 import { WrittenRowsView } from './written-rows-view.ts';
 import { viewForWriting } from './written-whole.ts';
 
@@ -299,27 +299,15 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   }
 }
 
-/** Adds the storage keys of a command to a list. */
-function addStorageKeys(keys: Buffer[], { spec, args, db }: QueuedData): void {
-  const keyspace = KEYSPACES[db]!;
-  for (const index of keyIndexes(spec, args)) keys.push(keyspace.storageKey(args[index]!));
-  const elsewhere = spec.keyElsewhere?.(args);
-  if (elsewhere !== undefined) keys.push(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key));
-}
-
-/** All storage keys of commands, in order. */
-export function storageKeysOf(commands: readonly QueuedData[]): Buffer[] {
-  const keys: Buffer[] = [];
-  for (const command of commands) addStorageKeys(keys, command);
-  return keys;
-}
-
 /** What a command's request is made from. */
 export interface CommandRequestOptions extends RequestOptions, QueuedData {
   /** The first key and its storage key, when routing has computed it. */
   readonly firstKey?: Buffer | undefined;
   readonly firstStorageKey?: Buffer | undefined;
 }
+
+/** Arguments from which on a command keeps its storage keys: to make them takes longer than to hold them. */
+const MANY_ARGUMENTS = 1_024;
 
 /** One data command. */
 export class CommandRequest extends GroupRequest {
@@ -330,6 +318,8 @@ export class CommandRequest extends GroupRequest {
   readonly db: number;
   /** How it may wait; undefined: it does not. */
   waiting: WaitingCommand | undefined;
+  /** Storage keys of a command that has many, which are asked for again and again. */
+  private keptKeys: Buffer[] | undefined;
   private readonly firstKey: Buffer | undefined;
   private readonly firstStorageKey: Buffer | undefined;
 
@@ -353,7 +343,9 @@ export class CommandRequest extends GroupRequest {
   }
 
   storageKeys(): Buffer[] {
-    return storageKeysOf([this]);
+    if (this.args.length <= MANY_ARGUMENTS) return storageKeysOf([this]);
+    this.keptKeys ??= storageKeysOf([this]);
+    return this.keptKeys;
   }
 
   namedCount(): number {
@@ -414,15 +406,6 @@ export class CommandRequest extends GroupRequest {
 export interface WatchedKey {
   readonly storageKey: Buffer;
   readonly version: HlcTimestamp;
-}
-
-/** A queued command of a transaction. */
-export interface QueuedData {
-  readonly spec: CommandSpec;
-  readonly args: readonly Buffer[];
-  /** As the client gave them, where they are others; known on the client's node only. */
-  readonly given?: readonly Buffer[] | undefined;
-  readonly db: number;
 }
 
 /** Marks the version of a key that was deleted; timestamps do not reach it before the year 6429. */

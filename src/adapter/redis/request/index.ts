@@ -15,10 +15,8 @@ export {
   CommandRequest,
   decodeVersions,
   GroupRequest,
-  type QueuedData,
   type RequestOwner,
   type SlowEvaluation,
-  storageKeysOf,
   TransactionRequest,
   type WatchedKey,
   WatchRequest,
@@ -35,4 +33,5 @@ export {
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
 export { anyGroup, commonGroup, crossGroup, NO_ROUTE, type Route, routeOf } from './routing.ts';
+export { type QueuedData, storageKeysOf } from './storage-keys.ts';
 export { fillsAside } from './written-whole.ts';

@@ -5,7 +5,8 @@
  * It works in rounds. A round begins when every group pipeline that gave something back is empty, and ends when all that it sent is
  * settled or back. Within a round every key has one destination, so requests on one key stay in order in one of them; a
  * request whose keys would go different ways ends the round before it. While rounds go on the connection starts nothing
- * new. So requests on one key never have two ways at one time, whatever the hints and the directory say.
+ * new. So requests on one key never have two ways at one time, whatever the hints and the directory say. A request that names very many keys has a
+ * round to itself: to look for each of them among the others' would hold up the node.
  *
  * Rounds without progress pause between 5 and 100 ms, with jitter, and probe with a few requests only, so a connection
  * cannot storm the groups, however long its pipeline is.
@@ -26,6 +27,8 @@ import { crossGroup, findsBeyond } from './routing.ts';
 /** Most requests of a round, and of one after a round that settled nothing. */
 const MAX_ROUND_REQUESTS = 1024;
 const MAX_PROBES = 16;
+/** Things that a request names before it has a round to itself. */
+const MOST_NAMED = 4_096;
 /** Pause before a round when the one before brought nothing. */
 const PAUSE: Backoff = { baseMs: 5, capMs: 100, factor: 2, jitter: 'aboveBase' };
 /** Longest wait for a group that holds writes back; it says itself when it is worth coming again. */
@@ -34,6 +37,8 @@ const MAX_HELD_PAUSE_MS = 250;
 const MAX_QUICK_ROUNDS = 3;
 /** After this many, every second hint is ignored: two groups that name each other are settled by the directory. */
 const MAX_TRUSTED_HINTS = 4;
+
+const isWide = (request: GroupRequest): boolean => request.namedCount() > MOST_NAMED;
 
 /** What rerouting needs from its connection. */
 export interface ReroutingHost {
@@ -180,7 +185,7 @@ export class Rerouting {
   private round(): void {
     const { clock, commandTimeoutMs } = this.host.server;
     const nowMs = clock.monotonicMs();
-    const limit = this.roundLimit;
+    let limit = this.roundLimit;
     this.quietRounds++;
     const { waiting } = this;
     const destinations = new Map<string, GroupId>();
@@ -196,6 +201,7 @@ export class Rerouting {
         continue;
       }
       request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request));
+      if (isWide(request) && leaving.length > 0) break;
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
       if (group === undefined && (request.runsAlone || this.host.session.mayCross(() => request.storageKeys()))) {
@@ -210,6 +216,7 @@ export class Rerouting {
       }
       if (group === undefined) failed.push({ request, error: crossGroup() });
       else leaving.push({ request, group });
+      if (isWide(request)) limit = leaving.length;
     }
     this.waiting = waiting.slice(next);
     for (const { request } of leaving) this.sent.add(request);
@@ -268,7 +275,7 @@ export class Rerouting {
     const isTrusted = request.redirects < MAX_TRUSTED_HINTS || request.redirects % 2 === 0;
     // What is named may be where a key is that nobody has named.
     const hint = isTrusted && !findsAny ? request.hint : undefined;
-    const names = destinations === undefined ? [] : keys.map((key) => key.toString('latin1'));
+    const names = destinations === undefined || isWide(request) ? [] : keys.map((key) => key.toString('latin1'));
     let group: GroupId | undefined;
     let isTaken = false;
     for (let index = 0; index < keys.length; index++) {

@@ -4,7 +4,7 @@ import type { GroupId } from '../../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from '../command/index.ts';
 import { KEYSPACES, slotAround, slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
-import type { QueuedData } from './group-request.ts';
+import type { QueuedData } from './storage-keys.ts';
 
 /** A command's group, and its first key with the storage key that routing has computed. */
 export interface Route {

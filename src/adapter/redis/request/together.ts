@@ -85,6 +85,7 @@ export async function runTogether(
 
 /** Divides requests into those that have neither a key nor a source in common with others; each part in the order of all. */
 function apart(items: readonly TogetherItem[]): readonly TogetherItem[][] {
+  if (items.length === 1) return [[...items]];
   let parts: { readonly names: Set<string | object>; readonly members: Set<TogetherItem> }[] = [];
   for (const item of items) {
     const joined = {

@@ -14,9 +14,9 @@ import { decodeMessage, encodeBatch } from '../../../../src/adapter/redis/reques
 import {
   CommandRequest,
   type GroupRequest,
-  type QueuedData,
   TransactionRequest,
 } from '../../../../src/adapter/redis/request/group-request.ts';
+import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
 import { ScriptRuntime } from '../../../../src/adapter/redis/scripts/index.ts';
 import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluation-thread.ts';
 import { type Clock, hlcTimestamp, SeededRandom, SystemScheduler } from '../../../../src/platform/index.ts';

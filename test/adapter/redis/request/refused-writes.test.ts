@@ -7,11 +7,8 @@ import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { ErrorReply, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { encodeReply } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
-import {
-  CommandRequest,
-  type QueuedData,
-  TransactionRequest,
-} from '../../../../src/adapter/redis/request/group-request.ts';
+import { CommandRequest, TransactionRequest } from '../../../../src/adapter/redis/request/group-request.ts';
+import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
 import { GroupAdmission } from '../../../../src/kv/admission/group-admission.ts';
 import { SeededRandom } from '../../../../src/platform/index.ts';
 import { LoneGroup } from '../../../support/lone-group.ts';

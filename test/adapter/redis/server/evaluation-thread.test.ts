@@ -8,10 +8,10 @@ import { EncodedReply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { alone } from '../../../../src/adapter/redis/request/cross-group.ts';
 import {
   CommandRequest,
-  type QueuedData,
   type RequestOptions,
   TransactionRequest,
 } from '../../../../src/adapter/redis/request/group-request.ts';
+import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
 import { packRows, unpackRows } from '../../../../src/adapter/redis/server/evaluation-messages.ts';
 import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluation-thread.ts';
 import type { LongEvaluation, LongOutcome } from '../../../../src/kv/index.ts';
