@@ -40,4 +40,13 @@ console.log(
     rows[0]!.map(() => 'right'),
   ),
 );
+for (const [leaderSyncMs, syncMs] of [
+  [20, 5],
+  [5, 20],
+] as const) {
+  const { p50Ms, p99Ms } = await measureSlowDisks({ syncMs, leaderSyncMs, clients: 50, rounds: 200, seed: 5 });
+  console.log(
+    `50 clients, syncs of ${leaderSyncMs} ms at the leader and ${syncMs} ms elsewhere: p50 ${SHOWN(p50Ms)}, p99 ${SHOWN(p99Ms)}`,
+  );
+}
 process.exit(0);
