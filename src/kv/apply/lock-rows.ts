@@ -43,12 +43,17 @@ export const nameOf = (key: Buffer): string => key.toString('latin1');
 
 /** Name of a lock's row. */
 export const lockName = ({ txnId, end }: Pick<LockFacts, 'txnId' | 'end'>): Buffer =>
-  end === undefined
-    ? Buffer.concat([Buffer.of(Tag.Lock), txnId])
-    : Buffer.concat([Buffer.of(Tag.RangeLock), txnId, end]);
+  end === undefined ? tagged(Tag.Lock, txnId) : Buffer.concat([Buffer.of(Tag.RangeLock), txnId, end]);
 
 /** Name of the row of a transaction's status. */
-export const statusName = (txnId: Buffer): Buffer => Buffer.concat([Buffer.of(Tag.Status), txnId]);
+export const statusName = (txnId: Buffer): Buffer => tagged(Tag.Status, txnId);
+
+function tagged(tag: number, txnId: Buffer): Buffer {
+  const name = Buffer.allocUnsafe(1 + txnId.length);
+  name[0] = tag;
+  txnId.copy(name, 1);
+  return name;
+}
 
 export const isLockName = (name: Buffer): boolean => name[0] === Tag.Lock || name[0] === Tag.RangeLock;
 export const isStatusName = (name: Buffer): boolean => name[0] === Tag.Status;
@@ -105,6 +110,21 @@ export function decodeLock({ key, name, value }: SideRow): Lock {
   reader.end();
   return lock;
 }
+
+/** A lock in memory of its own, as it is read back from its row. @param name of the row, which stays as it is */
+export const keptLock = (lock: Lock, name: Buffer): Lock => ({
+  txnId: txnIdOf(name),
+  key: Buffer.from(lock.key),
+  end: lock.end === undefined ? undefined : name.subarray(1 + TXN_ID_BYTES),
+  kind: lock.kind,
+  startTs: lock.startTs,
+  minCommitTs: lock.minCommitTs,
+  deadlineTs: lock.deadlineTs,
+  expireTs: lock.expireTs,
+  primary: Buffer.from(lock.primary),
+  value: Buffer.from(lock.value),
+  participants: lock.participants,
+});
 
 /** Value of a status's row. */
 export function encodeStatus({ status, startTs, isPrimary, participants }: TxnStatusRow): Buffer {

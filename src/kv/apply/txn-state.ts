@@ -36,10 +36,10 @@ import {
   readTogether,
 } from '../entry/index.ts';
 import {
-  decodeLock,
   decodeStatus,
   encodeLock,
   encodeStatus,
+  keptLock,
   type Lock,
   lockName,
   nameOf,
@@ -175,10 +175,9 @@ export class TxnState {
 
   private addLock(place: Place, lock: Lock): void {
     const name = lockName(lock);
-    const value = encodeLock(lock);
-    this.setSide(place, lock.key, name, value);
+    this.setSide(place, lock.key, name, encodeLock(lock));
     // As it would be read back, in memory of its own.
-    this.host.locks.add(decodeLock({ key: Buffer.from(lock.key), name, value }));
+    this.host.locks.add(keptLock(lock, name));
   }
 
   private endLock(place: Place, lock: Lock): void {
@@ -186,9 +185,10 @@ export class TxnState {
     this.host.locks.remove(lock);
   }
 
-  private statusAt(key: Buffer, txnId: Buffer): TxnStatusRow | undefined {
+  /** @param name see `statusName` */
+  private statusAt(key: Buffer, name: Buffer): TxnStatusRow | undefined {
     this.assertSettled(key);
-    const row = this.host.store.side(key, statusName(txnId));
+    const row = this.host.store.side(key, name);
     return row === undefined ? undefined : decodeStatus(row);
   }
 
@@ -293,9 +293,12 @@ export class TxnState {
     const named = keys.map(({ key }) => key);
     const foreign = this.foreignKey(named, ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
-    const ends = [primary, ...named, ...ranges.map(({ start }) => start)];
-    for (const key of ends) {
-      const status = this.isOwned(key) ? this.statusAt(key, txnId)?.status : undefined;
+    const statuses = statusName(txnId);
+    // Keys are owned, as was just found, and the primary is mostly one of them.
+    const others = named.filter((key) => !key.equals(primary));
+    const starts = ranges.map(({ start }) => start).filter((start) => this.isOwned(start));
+    for (const key of [...(this.isOwned(primary) ? [primary] : []), ...others, ...starts]) {
+      const status = this.statusAt(key, statuses)?.status;
       if (status !== undefined) return status;
     }
     if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
@@ -366,7 +369,7 @@ export class TxnState {
         if (lock.minCommitTs > minCommitTs) minCommitTs = lock.minCommitTs;
         continue;
       }
-      const status = this.statusAt(key, txnId)?.status;
+      const status = this.statusAt(key, statusName(txnId))?.status;
       if (status === undefined) return { kind: 'notFound', key };
       if (status.kind === 'rolledBack' || status.commitTs !== commitTs) return status;
     }
@@ -402,7 +405,7 @@ export class TxnState {
     const foreign = this.foreignKey(keys, ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
     for (const key of keys) {
-      const status = this.statusAt(key, txnId)?.status;
+      const status = this.statusAt(key, statusName(txnId))?.status;
       if (status?.kind === 'committed') return status;
     }
     for (const key of keys) {
@@ -422,7 +425,7 @@ export class TxnState {
   private applyPush({ txnId, primary, deadlineTs }: PushEntry, place: Place): TxnAnswer {
     if (!this.isOwned(primary)) return { kind: 'notOwned', key: primary };
     const lock = this.host.locks.own(primary, txnId);
-    if (lock === undefined) return this.statusAt(primary, txnId)?.status ?? { kind: 'notFound' };
+    if (lock === undefined) return this.statusAt(primary, statusName(txnId))?.status ?? { kind: 'notFound' };
     if (deadlineTs > lock.deadlineTs) {
       // The same lock as before for whoever waits for it.
       lock.deadlineTs = deadlineTs;
@@ -471,7 +474,7 @@ export class TxnState {
   private applyForget({ olderThanTs, statuses }: ForgetEntry, place: Place): TxnAnswer {
     let count = 0;
     for (const { key, txnId } of statuses) {
-      const row = this.isOwned(key) ? this.statusAt(key, txnId) : undefined;
+      const row = this.isOwned(key) ? this.statusAt(key, statusName(txnId)) : undefined;
       if (row === undefined || row.startTs >= olderThanTs) continue;
       this.setSide(place, key, statusName(txnId), undefined);
       count++;

@@ -167,13 +167,15 @@ export class Generation {
     if (version.expireTs !== 0n) this.expiringCount++;
   }
 
-  setRow(key: Buffer, value: Buffer): void {
-    this.rows.set(nameOf(key), { key, value });
+  /** @param name `nameOf(key)`, where that is known */
+  setRow(key: Buffer, value: Buffer, name = nameOf(key)): void {
+    this.rows.set(name, { key, value });
     this.bytes += key.length + value.length;
   }
 
-  deleteRow(key: Buffer): void {
-    this.rows.set(nameOf(key), { key, value: undefined });
+  /** @param name `nameOf(key)`, where that is known */
+  deleteRow(key: Buffer, name = nameOf(key)): void {
+    this.rows.set(name, { key, value: undefined });
     this.bytes += key.length;
   }
 

@@ -7,7 +7,7 @@
 import type { ExportSidesRequest, SidePage, SideRow } from '../contract/index.ts';
 import type { Level } from '../level/index.ts';
 import { type DroppedRange, isDropped } from '../ranges/index.ts';
-import { CorruptStoreError, decodeKey, encodeKey, keyBounds, nameOf, RowKind } from '../rows/index.ts';
+import { CorruptStoreError, decodeKey, keyBounds, maxEncodedBytes, nameOf, RowKind, writeKey } from '../rows/index.ts';
 import type { Generation } from './apply-buffer.ts';
 
 const FIRST_LOOKED_UP = 0x80;
@@ -18,7 +18,9 @@ const isResident = (name: Buffer): boolean => name[0]! < FIRST_LOOKED_UP;
 
 /** Row key of a side row. @param name one byte or more */
 export function encodeSideKey(key: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([encodeKey(isResident(name) ? RowKind.ResidentSide : RowKind.Side, key), name]);
+  const into = Buffer.allocUnsafe(maxEncodedBytes(key.length) + name.length);
+  const at = writeKey(into, isResident(name) ? RowKind.ResidentSide : RowKind.Side, key);
+  return into.subarray(0, at + name.copy(into, at));
 }
 
 /** @throws CorruptStoreError */
@@ -49,14 +51,15 @@ export class ResidentSides {
   /** Takes note of a row that was set or removed, and puts it into the buffer. */
   set(into: Generation, key: Buffer, name: Buffer, value: Buffer | undefined): void {
     const rowKey = encodeSideKey(key, name);
+    const text = nameOf(rowKey);
     if (value === undefined) {
-      into.deleteRow(rowKey);
-      this.rows.delete(nameOf(rowKey));
+      into.deleteRow(rowKey, text);
+      if (isResident(name)) this.rows.delete(text);
       return;
     }
-    const row: SideRow = { key: Buffer.from(key), name: Buffer.from(name), value: Buffer.from(value) };
-    into.setRow(rowKey, row.value);
-    if (isResident(name)) this.rows.set(nameOf(rowKey), row);
+    const kept = Buffer.from(value);
+    into.setRow(rowKey, kept, text);
+    if (isResident(name)) this.rows.set(text, { key: Buffer.from(key), name: Buffer.from(name), value: kept });
   }
 
   drop(range: DroppedRange): void {
