@@ -304,6 +304,29 @@ describe('a command that only reads and reads many rows', () => {
     assert.equal(read(bed, 'c').isDone, true, 'a long value counts as 1,024 bytes');
   });
 
+  test('goes that way when what it names is very large, each of it looked up once', async () => {
+    const bed = bedOf();
+    const mib = 1024 * 1024;
+    bed.run((view) => view.put(bytes('large'), Buffer.alloc(6 * mib), NEVER));
+    bed.settle();
+    const bytesIn = (times: number): Outcome<number> =>
+      ask(bed, {
+        keys: ['large'],
+        isWrite: false,
+        evaluate: (view) => {
+          let sum = 0;
+          for (let at = 0; at < times; at++) sum += view.get(bytes('large'))!.value.length;
+          return sum;
+        },
+      });
+    assert.equal(bytesIn(3).reply, 18 * mib, 'the last one may go beyond');
+    const beyond = bytesIn(4);
+    assert.equal(beyond.isDone, false);
+    await until(bed, [beyond]);
+    assert.equal(beyond.reply, 24 * mib);
+    assert.equal(beyond.evaluations, 2);
+  });
+
   test('sees one moment, whatever is written meanwhile, and everything that was acknowledged before', async () => {
     const bed = bedOf();
     fill(bed, 'a', 1, 3_000, 'first');

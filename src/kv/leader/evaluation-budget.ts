@@ -31,6 +31,9 @@ const ROWS_PER_NAMED = 8;
 /** A row counts with at most so many bytes: long values are not looked at one element after the other. */
 const MAX_COUNTED_BYTES = 1_024;
 
+/** Bytes of values that one turn may copy out of the store for one operation, whatever it names: some 50 ms. The last value may be larger. */
+const MOST_BYTES_A_TURN = 16 * 1024 * 1024;
+
 /** What the budget looks at. */
 export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys' | 'hasOtherWay'>;
 
@@ -52,6 +55,8 @@ export class EvaluationBudget {
   private left = 0;
   /** Bytes of rows until something has to be looked at; counts for readers only. */
   private bytesLeft = Number.POSITIVE_INFINITY;
+  /** Of whole values; counts for those that may go on elsewhere. */
+  private wholeBytesLeft = Number.POSITIVE_INFINITY;
   private sinceMs: Millis | undefined;
   /** Why it may not go on; also when the evaluation has caught that. A reader is to go on elsewhere. */
   excess: Error | undefined;
@@ -71,6 +76,7 @@ export class EvaluationBudget {
     this.sinceMs = undefined;
     this.left = this.step();
     this.bytesLeft = this.isSoft ? this.limits.softBytes : Number.POSITIVE_INFINITY;
+    this.wholeBytesLeft = this.isSoft ? MOST_BYTES_A_TURN : Number.POSITIVE_INFINITY;
   }
 
   /** Rows that it has read and written so far. */
@@ -93,6 +99,9 @@ export class EvaluationBudget {
   took(bytes: number): void {
     this.bytesLeft -= Math.min(bytes, MAX_COUNTED_BYTES);
     if (this.bytesLeft < 0) this.lookAtBytes();
+    this.wholeBytesLeft -= bytes;
+    // What it has read it may use; it does not read another one here.
+    if (this.wholeBytesLeft < 0) this.left = 0;
   }
 
   /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */

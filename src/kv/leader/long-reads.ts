@@ -30,6 +30,8 @@ export interface ObjectRules extends KeyRules {
 
 /** Rows that are read in one turn. */
 const PAGE_ROWS = 1_000;
+/** Bytes of values that are handed on together. */
+const PAGE_BYTES = 4 * 1024 * 1024;
 /** Operations that wait for their turn; more are refused. */
 const MAX_WAITING = 1_000;
 /** Rounds of reading objects that an operation had not named. */
@@ -250,15 +252,23 @@ export class LongReads {
     const { objects } = this.options;
     for (let at = 0; at < keys.length; at += PAGE_ROWS) {
       const heads = reading.add(keys.slice(at, at + PAGE_ROWS).map((key) => this.headOf(key)));
-      const found: StoreRow[] = [];
+      let found: StoreRow[] = [];
+      let foundBytes = 0;
       for (const head of heads) {
         this.assertOwned(head);
         const end = await this.settle(reading, head);
         const row = await this.store.get(head, reading.ts);
-        if (row !== undefined) found.push(row);
+        if (row !== undefined) {
+          found.push(row);
+          foundBytes += row.value.length;
+        }
         const incarnation = row && objects?.bodies.incarnationIn(head, row.value);
         const bytes = incarnation === undefined ? 0 : await this.readBody(reading, head, end, incarnation);
         this.options.onAccess?.(head, false, bytes + (row?.value.length ?? 0));
+        if (foundBytes < PAGE_BYTES) continue;
+        reading.evaluation.addRows(found);
+        [found, foundBytes] = [[], 0];
+        await this.nextTurn();
       }
       reading.evaluation.addRows(found);
       // What a move took away meanwhile may have been deleted under the read.

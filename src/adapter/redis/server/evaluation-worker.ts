@@ -9,7 +9,7 @@ import { CommandTable, type Effect, isRunAlone } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { redisKeyspace } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
-import { ErrorReply, encodeReply, errorText, isUnexpected, type Reply } from '../protocol/index.ts';
+import { ErrorReply, encodeReply, encodeReplyParts, errorText, isUnexpected, type Reply } from '../protocol/index.ts';
 import { alone, CommandRequest, decodeMessage, type GroupRequest } from '../request/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { reportOf } from './aside-in-thread.ts';
@@ -55,7 +55,17 @@ function report(what: EvaluationReport, transfer: readonly ArrayBuffer[] = []): 
   port.postMessage(what, transfer);
 }
 
-const bytesOf = ({ resp }: GroupRequest, reply: Reply): Uint8Array<ArrayBuffer> => ownBytes([encodeReply(reply, resp)]);
+/** Largest reply that is put together here, in bytes: four of the largest values. */
+const MOST_REPLY_BYTES = 256 * 1024 * 1024;
+
+/** A reply that is too large is an error instead: it would lie in the memory of the node until its client has taken it. */
+function bytesOf({ resp }: GroupRequest, reply: Reply): Uint8Array<ArrayBuffer> {
+  const parts = encodeReplyParts(reply, resp);
+  const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+  if (bytes <= MOST_REPLY_BYTES) return ownBytes(parts);
+  const text = `ERR a reply of ${bytes} bytes is larger than the ${MOST_REPLY_BYTES} that one may have; ask for it in parts`;
+  return ownBytes([encodeReply(new ErrorReply(text), resp)]);
+}
 
 /** @param effects of the evaluation; whoever has sent the request lets them leave */
 function replied(id: number, request: GroupRequest, reply: Reply, effects: readonly Effect[]): void {
