@@ -69,8 +69,9 @@ export class InlineAside implements AsideEvaluation {
   private readonly rows: TimedRows;
   private readonly command: (rows: CapturedRows, copyRows: (copy: RowsCopy) => void) => Reply;
 
-  constructor(ts: HlcTimestamp, nowMs: () => Millis, command: InlineAside['command']) {
-    this.rows = new TimedRows(ts, nowMs);
+  /** @param maxMs that it may take */
+  constructor(ts: HlcTimestamp, nowMs: () => Millis, maxMs: Millis, command: InlineAside['command']) {
+    this.rows = new TimedRows(ts, nowMs, maxMs);
     this.command = command;
   }
 

@@ -32,7 +32,14 @@ import {
   InlineAside,
   MovingAside,
 } from './aside-evaluation.ts';
-import type { CapturedWrite, FreshRow, Missing, ReadHead } from './captured-rows.ts';
+import {
+  type CapturedWrite,
+  type FreshRow,
+  MAX_EVALUATION_MS,
+  type Missing,
+  type ReadHead,
+  SHORT_EVALUATION_MS,
+} from './captured-rows.ts';
 
 /** A slice: 25 ms of a leader, and as much on each replica. */
 const SLICE_ROWS = 1_000;
@@ -60,7 +67,7 @@ export interface AsideCommand {
   readonly heads: readonly Buffer[];
   /** Synchronous; several times if need be. @param copyRows is to be used instead of reading and writing each row */
   evaluate(view: KeyView, copyRows: CopyRows): Reply;
-  /** In another thread; left out, or undefined: there is none. */
+  /** In another thread; left out: there is none. Undefined: it does not know such commands. */
   begin?(ts: HlcTimestamp): AsideEvaluation | undefined;
   /** It takes so long that it is not begun in this thread where there is another. */
   readonly isLong?: boolean;
@@ -135,6 +142,7 @@ class AsideBuild {
     const here = new InlineAside(
       startTs,
       () => clock.monotonicMs(),
+      command.begin === undefined ? MAX_EVALUATION_MS : SHORT_EVALUATION_MS,
       (rows, copyRows) => command.evaluate(rows, copyRows),
     );
     const begin = command.begin && (() => command.begin?.(startTs));

@@ -7,9 +7,11 @@ import { assert, type HlcTimestamp, type Millis, NEVER } from '../../../platform
 import { bodyOf, incarnationIn } from '../keys/index.ts';
 
 /** How long one evaluation may hold the event loop: below an election timeout, and nothing is applied in one piece afterwards. */
-const MAX_EVALUATION_MS: Millis = 400;
-/** Rows between looks at the clock. */
-const LOOK_ROWS = 1_024;
+export const MAX_EVALUATION_MS: Millis = 400;
+/** The same where another thread goes on: then nobody has to wait for longer than for any other turn. */
+export const SHORT_EVALUATION_MS: Millis = 40;
+/** Rows between looks at the clock, some milliseconds. */
+const LOOK_ROWS = 256;
 
 /** A row that was written. */
 export interface CapturedWrite {
@@ -160,12 +162,14 @@ export class CapturedRows implements KeyView {
 /** The same for an evaluation that holds an event loop up. */
 export class TimedRows extends CapturedRows {
   private readonly nowMs: () => Millis;
+  private readonly maxMs: Millis;
   private sinceMs: Millis = 0;
   private work = 0;
 
-  constructor(ts: HlcTimestamp, nowMs: () => Millis) {
+  constructor(ts: HlcTimestamp, nowMs: () => Millis, maxMs: Millis) {
     super(ts);
     this.nowMs = nowMs;
+    this.maxMs = maxMs;
   }
 
   override begin(): void {
@@ -176,7 +180,7 @@ export class TimedRows extends CapturedRows {
 
   /** @throws EvaluationTooLongError */
   protected override spend(): void {
-    if (++this.work % LOOK_ROWS !== 0 || this.nowMs() - this.sinceMs <= MAX_EVALUATION_MS) return;
-    throw new EvaluationTooLongError(`the command was evaluated for more than ${MAX_EVALUATION_MS} ms`);
+    if (++this.work % LOOK_ROWS !== 0 || this.nowMs() - this.sinceMs <= this.maxMs) return;
+    throw new EvaluationTooLongError(`the command was evaluated for more than ${this.maxMs} ms`);
   }
 }

@@ -144,7 +144,7 @@ async function runAside(environment: AsideEnvironment, request: CommandRequest):
   const command: AsideCommand = {
     heads: request.storageKeys(),
     evaluate: (view, copyRows) => request.runAside(view, copyRows),
-    begin: (ts) => asideEvaluator?.beginAside(request, ts),
+    ...(asideEvaluator === undefined ? {} : { begin: (ts) => asideEvaluator.beginAside(request, ts) }),
     isLong: fills === 'unlessLarge',
     isForWhole: fills === 'unlessLarge',
   };

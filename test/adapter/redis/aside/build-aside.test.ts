@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { InlineAside } from '../../../../src/adapter/redis/aside/aside-evaluation.ts';
-import { type AsideParts, buildAside } from '../../../../src/adapter/redis/aside/build-aside.ts';
+import { type AsideCommand, type AsideParts, buildAside } from '../../../../src/adapter/redis/aside/build-aside.ts';
 import type { FreshRow } from '../../../../src/adapter/redis/aside/captured-rows.ts';
 import { WholeValueView } from '../../../../src/adapter/redis/aside/whole-value-view.ts';
 import { DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
@@ -16,7 +16,7 @@ import { bodyOf, incarnationIn } from '../../../../src/adapter/redis/keys/sub-ro
 import { OK, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import type { KvTransaction } from '../../../../src/kv/contract/transactions.ts';
 import type { KeyView } from '../../../../src/kv/contract/view.ts';
-import { SeededRandom } from '../../../../src/platform/index.ts';
+import { type HlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 import { FakeState, FakeView, momentOf } from '../../../support/fake-kv.ts';
 import { ManualClock } from '../../../support/manual-time.ts';
 
@@ -37,6 +37,8 @@ class Keys {
   attempts = 0;
   /** Whether there is a thread that evaluates what takes long here, and how often it was asked. */
   hasOtherThread = false;
+  /** Of a command that adds to one value. */
+  isFilled: Pick<AsideCommand, 'isLong' | 'isForWhole'> = {};
   begunElsewhere = 0;
   /** Heads that were read as of a moment. */
   headReads = 0;
@@ -86,17 +88,18 @@ class Keys {
         view.apply();
       },
     };
-    const names = args[0] === 'SUNIONSTORE' ? args.slice(1) : args.slice(1, 3);
+    const names = args[0] === 'SUNIONSTORE' ? args.slice(1) : args.slice(1, args[0] === 'HSET' ? 2 : 3);
     const evaluate = (view: KeyView, copyRows: EvaluationContext['copyRows']) => this.evaluate(view, args, copyRows);
+    const begin = (ts: HlcTimestamp): InlineAside => {
+      this.begunElsewhere++;
+      // Its clock stands still: nobody waits for it.
+      return new InlineAside(ts, () => 0, 1, evaluate);
+    };
     return buildAside(parts, {
       heads: names.map((name) => headOf(name.toString())),
       evaluate,
-      begin: (ts) => {
-        if (!this.hasOtherThread) return undefined;
-        this.begunElsewhere++;
-        // Its clock stands still: nobody waits for it.
-        return new InlineAside(ts, () => 0, evaluate);
-      },
+      ...this.isFilled,
+      ...(this.hasOtherThread ? { begin } : {}),
     });
   }
 
@@ -265,6 +268,18 @@ describe('a value that is built aside', () => {
     assert.equal(await keys.aside('RESTORE', 'r', '0', payload), OK);
     assert.deepEqual([keys.begunElsewhere, keys.run('HLEN', 'r')], [1, 3_000]);
     keys.check('r');
+  });
+
+  test('is begun elsewhere when it is long for certain, and is refused when the value it adds to has rows by now', async () => {
+    const keys = new Keys();
+    keys.hasOtherThread = true;
+    keys.isFilled = { isLong: true, isForWhole: true };
+    const fields = Array.from({ length: 2_000 }, (_, nth) => [`f${nth}`, `v${nth}`]).flat();
+    assert.equal(await keys.aside('HSET', 'a', ...fields), 2_000);
+    assert.deepEqual([keys.begunElsewhere, keys.run('HLEN', 'a')], [1, 2_000]);
+    keys.check('a');
+    await assert.rejects(keys.aside('HSET', 'a', ...fields), /^RedisError: TRYAGAIN the value has become large/);
+    assert.equal(keys.openMoments, 0);
   });
 
   test('has the alarm of its source, also when that has rung and was not heard', async () => {
