@@ -1,11 +1,14 @@
 /** Opens the store of a group, after whatever happened to its folders. */
-import { SystemDisk } from '../../platform/index.ts';
+import { type Millis, SystemDisk, SystemScheduler, sleep } from '../../platform/index.ts';
 import type { GroupStore, GroupStoreOptions } from '../contract/index.ts';
 import { forgetPredecessor, putBack, recoverFolders } from '../folders/index.ts';
 import { BatchMutex, CheckedLevel, DiskLevelFolders, type OpenLevel, openClassicLevel } from '../level/index.ts';
 import { loadStore } from '../load/index.ts';
 import { CorruptStoreError, openFailure } from '../rows/index.ts';
 import { MvccGroupStore } from './group-store.ts';
+
+/** After each MiB that is proved behind the opening: some 20 MiB a second, and a fiftieth of a core. */
+const PROVE_PAUSE_MS: Millis = 50;
 
 /**
  * @param onFailure see `GroupStoreOptions`
@@ -34,6 +37,9 @@ async function openStoreAt(
     const loaded = await loadStore(level, location);
     // LevelDB makes an empty database of a folder that has lost its files.
     if (isCopy && loaded.state.appliedIndex === 0) throw new CorruptStoreError(location, 'holds nothing of its copy');
+    const scheduler = options.scheduler ?? new SystemScheduler();
+    // Of damage the mutex is told, which everything else asks.
+    level.proveTrusted?.(() => sleep(scheduler, PROVE_PAUSE_MS)).catch(() => undefined);
     return new MvccGroupStore(options, mutex, openLevel, level, loaded);
   } catch (error) {
     await level.close();

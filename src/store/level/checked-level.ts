@@ -21,7 +21,10 @@ export class CheckedLevel implements Level {
   /** Does not return: fails with what the error of a read means. */
   private readonly refuse = (error: unknown): never => {
     const failure = readFailure(this.location, error);
-    if (failure instanceof CorruptStoreError) this.onDamage(failure);
+    if (failure instanceof CorruptStoreError) {
+      this.level.doubt?.();
+      this.onDamage(failure);
+    }
     throw failure;
   };
 
@@ -61,6 +64,12 @@ export class CheckedLevel implements Level {
 
   snapshot(): LevelSnapshot {
     return this.level.snapshot();
+  }
+
+  get proveTrusted(): Level['proveTrusted'] {
+    const { level } = this;
+    if (level.proveTrusted === undefined) return undefined;
+    return (pause) => level.proveTrusted!(pause).catch(this.refuse);
   }
 
   get lend(): Level['lend'] {

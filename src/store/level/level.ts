@@ -5,7 +5,8 @@
 import { basename, dirname } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { assert, type Disk, SystemDisk } from '../../platform/index.ts';
-import { proveLevelFolder } from './leveldb-files.ts';
+import { proveLevelFolder, proveTable } from './leveldb-files.ts';
+import { forgetProven, noteProven, trustedTables } from './proven-tables.ts';
 
 export type LevelOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
@@ -70,6 +71,14 @@ export interface Level {
    * @param reclaim asks for the end of the loan, soon
    */
   lend?(reclaim: () => void): LevelLoan;
+  /** Something that was read is not what was written: the next opening takes nothing on trust. */
+  doubt?(): void;
+  /**
+   * Reads what opening took on trust, bit by bit; ends early when the database is closed. Left out: opening proves everything.
+   * @param pause settles when more may be read
+   * @throws CorruptStoreError
+   */
+  proveTrusted?(pause: () => Promise<void>): Promise<void>;
 }
 
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
@@ -112,10 +121,13 @@ interface BindingChain extends LevelChain {
  */
 class DiskChain implements LevelChain {
   private readonly chain: BindingChain;
+  private readonly written: (write: Promise<void>, options: { readonly sync: boolean }) => Promise<void>;
   private isEmpty = true;
 
-  constructor(chain: BindingChain) {
+  /** @param written hears of the write, and passes it on */
+  constructor(chain: BindingChain, written: DiskChain['written']) {
     this.chain = chain;
+    this.written = written;
   }
 
   put(key: Buffer, value: Buffer): void {
@@ -131,20 +143,38 @@ class DiskChain implements LevelChain {
   }
 
   write(options: { readonly sync: boolean }): Promise<void> {
-    return this.chain.write(options);
+    return this.written(this.chain.write(options), options);
   }
 }
+
+/** Syncs after which the tables that there are are noted: a process that is killed leaves so many to be read at the next opening. */
+const NOTE_EVERY_SYNCS = 32;
 
 /** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
 class DiskLevel implements Level {
   private readonly location: string;
   private readonly make: () => Promise<ClassicLevel<Buffer, Buffer>>;
   private level: ClassicLevel<Buffer, Buffer> | undefined;
+  private readonly disk = new SystemDisk();
+  /** Names of tables that opening did not read. */
+  private readonly trusted: () => ReadonlySet<string>;
+  private syncs = 0;
+  /** Notes and what takes them back, one after the other. */
+  private noted: Promise<void> = Promise.resolve();
+  private isDoubted = false;
+  private isClosed = false;
   private readonly loans = new Map<LevelLoan, { readonly reclaim: () => void; readonly ended: Promise<void> }>();
 
-  constructor(location: string, make: () => Promise<ClassicLevel<Buffer, Buffer>>) {
+  /** @param trusted asked once it is open; undefined: another level of this process looks after the folder */
+  constructor(
+    location: string,
+    make: () => Promise<ClassicLevel<Buffer, Buffer>>,
+    trusted?: () => ReadonlySet<string>,
+  ) {
     this.location = location;
     this.make = make;
+    this.trusted = trusted ?? (() => new Set());
+    this.isDoubted = trusted === undefined;
   }
 
   async open(): Promise<void> {
@@ -156,7 +186,49 @@ class DiskLevel implements Level {
     // The memory that LevelDB works with is the first opener's, and a folder is free only when all have closed it.
     for (const { reclaim } of this.loans.values()) reclaim();
     await Promise.all([...this.loans.values()].map(({ ended }) => ended));
+    this.isClosed = true;
     await this.level?.close();
+    if (this.level !== undefined && !this.isDoubted) this.note(true);
+    await this.noted;
+  }
+
+  doubt(): void {
+    if (this.isDoubted) return;
+    this.isDoubted = true;
+    this.inTurn(() => forgetProven(this.location, this.disk));
+  }
+
+  async proveTrusted(pause: () => Promise<void>): Promise<void> {
+    const goOn = async (): Promise<boolean> => {
+      await pause();
+      return !this.isClosed;
+    };
+    for (const name of this.trusted()) {
+      if (this.isClosed) return;
+      await proveTable(this.location, name, this.disk, goOn);
+    }
+  }
+
+  private note(isClosed: boolean): void {
+    this.inTurn(() => noteProven(this.location, this.disk, isClosed));
+  }
+
+  /** Without a note the next opening reads more, and that is all. */
+  private inTurn(step: () => Promise<void>): void {
+    this.noted = this.noted.then(step).catch(() => undefined);
+  }
+
+  /** Everything that the database is told comes by here. */
+  private async written(write: Promise<void>, { sync }: { readonly sync: boolean }): Promise<void> {
+    try {
+      await write;
+    } catch (error) {
+      this.isDoubted = true;
+      throw error;
+    }
+    if (!sync || this.isDoubted || ++this.syncs < NOTE_EVERY_SYNCS) return;
+    this.syncs = 0;
+    this.note(false);
   }
 
   lend(reclaim: () => void): LevelLoan {
@@ -182,11 +254,13 @@ class DiskLevel implements Level {
   }
 
   batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
-    return this.opened.batch(operations, options);
+    return this.written(this.opened.batch(operations, options), options);
   }
 
   chain(): LevelChain {
-    return new DiskChain(this.opened.batch() as unknown as BindingChain);
+    const written = (write: Promise<void>, options: { readonly sync: boolean }): Promise<void> =>
+      this.written(write, options);
+    return new DiskChain(this.opened.batch() as unknown as BindingChain, written);
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {
@@ -210,19 +284,25 @@ class DiskLevel implements Level {
   }
 }
 
-/** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
+/**
+ * LevelDB on the machine's disk. Opening reads and proves the files of the folder, but for tables that this machine has proved before and that were not
+ * touched since, and fails with CorruptStoreError.
+ */
 export function openClassicLevel(location: string, memory: LevelMemory = DEFAULT_LEVEL_MEMORY): Level {
-  return new DiskLevel(location, async () => {
+  let trusted: ReadonlySet<string> = new Set();
+  const make = async (): Promise<ClassicLevel<Buffer, Buffer>> => {
     const disk = new SystemDisk();
     // LevelDB syncs what it makes in its folder, not the folder's own name.
     if ((await disk.list(location)).length === 0) await disk.makeFolder(location);
-    await proveLevelFolder(location, disk);
+    trusted = await trustedTables(location);
+    await proveLevelFolder(location, disk, trusted);
     return new ClassicLevel<Buffer, Buffer>(location, {
       ...SHARED,
       writeBufferSize: memory.writeBufferBytes,
       cacheSize: memory.blockCacheBytes,
     });
-  });
+  };
+  return new DiskLevel(location, make, () => trusted);
 }
 
 /** A database that another thread of this process has opened with `openClassicLevel` and lent, see `Level.lend`. */

@@ -22,6 +22,10 @@ const LOG_FULL = 1;
 const LOG_FIRST = 2;
 const LOG_LAST = 4;
 
+const NO_NAMES: ReadonlySet<string> = new Set();
+/** Reads everything at once. */
+const AT_ONCE = async (): Promise<boolean> => true;
+
 const CRC32C_TABLES = makeTables();
 
 /** Four tables: the effect of a byte, and of a byte with one, two and three bytes behind it. */
@@ -63,9 +67,14 @@ const unmask = (masked: number): number => {
 /**
  * Proves all logs of a folder, and the tables that its manifest names; an absent folder is fine. A table that no manifest names was
  * being written when the process ended, or was about to be deleted: LevelDB deletes it when it opens.
+ * @param trusted names of tables that are not read
  * @throws CorruptStoreError that names the file
  */
-export async function proveLevelFolder(location: string, disk: Disk): Promise<void> {
+export async function proveLevelFolder(
+  location: string,
+  disk: Disk,
+  trusted: ReadonlySet<string> = NO_NAMES,
+): Promise<void> {
   // Names are numbers with leading zeros, so logs come in the order in which they were written.
   let torn: string | undefined;
   const names = await disk.list(location);
@@ -74,6 +83,7 @@ export async function proveLevelFolder(location: string, disk: Disk): Promise<vo
   for (const name of names) {
     const isTable = name.endsWith('.ldb') || name.endsWith('.sst');
     if (isTable ? !directory.tables.has(Number.parseInt(name, 10)) : !name.endsWith('.log')) continue;
+    if (isTable && trusted.has(name)) continue;
     const file = await disk.open(`${location}/${name}`);
     try {
       const log = isTable ? undefined : await readLog(file);
@@ -85,6 +95,32 @@ export async function proveLevelFolder(location: string, disk: Disk): Promise<vo
     } finally {
       await file.close();
     }
+  }
+}
+
+/**
+ * Proves one table of a database that is open.
+ * @param goOn settles false when the rest is not to be read; asked before every slice
+ * @throws CorruptStoreError; not when the table is gone, because LevelDB has replaced it by others
+ */
+export async function proveTable(
+  location: string,
+  name: string,
+  disk: Disk,
+  goOn: () => Promise<boolean>,
+): Promise<void> {
+  let file: DiskFile;
+  try {
+    file = await disk.open(`${location}/${name}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    const problem = await tableProblem(file, goOn);
+    if (problem !== undefined) throw new CorruptStoreError(location, `has a damaged file ${name}: ${problem}`);
+  } finally {
+    await file.close();
   }
 }
 
@@ -235,7 +271,7 @@ const isSound = (bytes: Buffer, from: number, size: number): boolean =>
   crc32c(bytes, from, from + size + 1) === unmask(bytes.readUInt32LE(from + size + 1));
 
 /** @returns what is wrong with a table, undefined when every byte that is ever read is proved */
-async function tableProblem(file: DiskFile): Promise<string | undefined> {
+async function tableProblem(file: DiskFile, goOn = AT_ONCE): Promise<string | undefined> {
   const fileBytes = await file.size();
   if (fileBytes < FOOTER_BYTES) return 'it is too short';
   const footer = await file.read(fileBytes - FOOTER_BYTES, FOOTER_BYTES);
@@ -255,11 +291,16 @@ async function tableProblem(file: DiskFile): Promise<string | undefined> {
     handles.push(...listed);
   }
   handles.sort((a, b) => a.offset - b.offset);
-  return blocksProblem(file, handles, fileBytes - FOOTER_BYTES);
+  return blocksProblem(file, handles, fileBytes - FOOTER_BYTES, goOn);
 }
 
 /** Blocks lie one behind the other without gaps; proves that and each of them. */
-async function blocksProblem(file: DiskFile, handles: BlockHandle[], end: number): Promise<string | undefined> {
+async function blocksProblem(
+  file: DiskFile,
+  handles: BlockHandle[],
+  end: number,
+  goOn: () => Promise<boolean>,
+): Promise<string | undefined> {
   let slice: Buffer = Buffer.alloc(0);
   let sliceAt = 0;
   let position = 0;
@@ -268,6 +309,7 @@ async function blocksProblem(file: DiskFile, handles: BlockHandle[], end: number
     if (offset !== position || offset + bytes > end)
       return `the block at ${offset} is not where the one before it ends`;
     if (offset + bytes > sliceAt + slice.length) {
+      if (!(await goOn())) return undefined;
       slice = await file.read(offset, Math.max(SLICE_BYTES, bytes));
       sliceAt = offset;
       if (slice.length < bytes) return `it ends in the block at ${offset}`;

@@ -59,6 +59,14 @@ class MeasuredLevel implements Level {
     return this.inner.snapshot();
   }
 
+  get doubt(): Level['doubt'] {
+    return this.inner.doubt?.bind(this.inner);
+  }
+
+  get proveTrusted(): Level['proveTrusted'] {
+    return this.inner.proveTrusted?.bind(this.inner);
+  }
+
   get lend(): Level['lend'] {
     return this.inner.lend?.bind(this.inner);
   }

@@ -352,6 +352,14 @@ export class SealedLevel implements Level {
     return this.inner.property?.(name);
   }
 
+  get doubt(): Level['doubt'] {
+    return this.inner.doubt?.bind(this.inner);
+  }
+
+  get proveTrusted(): Level['proveTrusted'] {
+    return this.inner.proveTrusted?.bind(this.inner);
+  }
+
   get lend(): Level['lend'] {
     return this.inner.lend?.bind(this.inner);
   }
