@@ -79,6 +79,7 @@ export {
   type ScanPage,
   type ScanRequest,
   type ScanRow,
+  SnapshotUncoveredError,
   type SpanClient,
   type SpanReply,
   type SpanRequest,

@@ -11,6 +11,7 @@ import {
   type KeyView,
   type KvTransaction,
   type LiveValue,
+  SnapshotUncoveredError,
   type TransactionRunner,
 } from '../../../kv/index.ts';
 import {
@@ -52,6 +53,8 @@ const PAGE_ROWS = 1_000;
 const MAX_ATTEMPTS = 4;
 /** Rounds of reading what the evaluation before has missed. */
 const MAX_ROUNDS = 256;
+/** Before a group is asked again that was too busy to answer. */
+const BUSY_PAUSE_MS: Millis = 250;
 /** Writes that are not rows of a new body: those of a change in place would be one large entry after all. */
 const MAX_OTHER_WRITES = 1_000;
 
@@ -90,10 +93,19 @@ export interface AsideParts {
  *   answer: nothing that anybody could see happened; OutcomeUnknownError
  */
 export async function buildAside(parts: AsideParts, command: AsideCommand): Promise<Reply> {
+  const { clock, scheduler, stepTimeoutMs } = parts;
   const build = new AsideBuild(parts, command);
+  const untilMs = clock.monotonicMs() + stepTimeoutMs;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const outcome = await build.attempt();
-    if (outcome !== undefined) return outcome.reply;
+    try {
+      const outcome = await build.attempt();
+      if (outcome !== undefined) return outcome.reply;
+    } catch (error) {
+      // A group that was too busy to say how far it is; as long as a client waits for its leader, so long it is asked again.
+      if (!(error instanceof SnapshotUncoveredError) || clock.monotonicMs() >= untilMs) throw error;
+      attempt--;
+      await new Promise<void>((resolve) => scheduler.after(BUSY_PAUSE_MS, resolve));
+    }
   }
   throw new RedisError('TRYAGAIN what the command reads is being changed all the time; nothing was changed, try again');
 }

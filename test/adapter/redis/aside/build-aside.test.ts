@@ -14,6 +14,7 @@ import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { bodyOf, incarnationIn } from '../../../../src/adapter/redis/keys/sub-rows.ts';
 import { OK, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { SnapshotUncoveredError } from '../../../../src/kv/contract/errors.ts';
 import type { KvTransaction } from '../../../../src/kv/contract/transactions.ts';
 import type { KeyView } from '../../../../src/kv/contract/view.ts';
 import { type HlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
@@ -70,7 +71,14 @@ class Keys {
     const parts: AsideParts = {
       clock: this.clock,
       stepTimeoutMs: 1_000,
-      scheduler: { after: () => () => {} },
+      scheduler: {
+        // Pauses pass at once, pins are not renewed.
+        after: (delayMs, callback) => {
+          this.clock.advance(delayMs < 1_000 ? delayMs : 0);
+          if (delayMs < 1_000) queueMicrotask(callback);
+          return () => {};
+        },
+      },
       transactions: {
         run: async (_request, body) => {
           const view = new FakeView(state);
@@ -280,6 +288,20 @@ describe('a value that is built aside', () => {
     keys.check('a');
     await assert.rejects(keys.aside('HSET', 'a', ...fields), /^RedisError: TRYAGAIN the value has become large/);
     assert.equal(keys.openMoments, 0);
+  });
+
+  test('is begun again while its group is too busy to say how far it is, and given up after a time', async () => {
+    const keys = new Keys();
+    keys.fill('a', 100);
+    let busy = 3;
+    keys.beforeMoment = () => {
+      if (busy-- > 0) throw new SnapshotUncoveredError('busy');
+    };
+    assert.equal(await keys.aside('RENAME', 'a', 'b'), OK);
+    keys.check('b');
+    busy = 100;
+    await assert.rejects(keys.aside('RENAME', 'b', 'c'), SnapshotUncoveredError);
+    assert.ok(busy > 90, `${100 - busy} attempts`);
   });
 
   test('has the alarm of its source, also when that has rung and was not heard', async () => {
