@@ -29,7 +29,7 @@ import { machine } from './machine.ts';
 import { count } from './options.ts';
 import { othersClock, QUIET_SHARE } from './others.ts';
 import { Scratch } from './scratch.ts';
-import { timesBetween } from './thread-cpu.ts';
+import { sumOf, timesBetween } from './thread-cpu.ts';
 
 interface Options {
   readonly keys: number;
@@ -103,7 +103,8 @@ class LargeDataRun {
       const perSecond = (commands * 1000) / (nowMs - atMs);
       [clocks, atMs] = [now, nowMs];
       const what = `tenth ${noted.length + 1}`;
-      console.error(`  ${what}: ${Math.round(perSecond)}/s`);
+      const us = cpu.map((times) => sumOf(times).toFixed(1)).join(' ');
+      console.error(`  ${what}: ${Math.round(perSecond)}/s, ${us} us of CPU a command`);
       noted.push(
         cluster.compactions().then((use) => {
           const rewritten = (use.writtenBytes - writtenBytes) / (commands * (KEY_BYTES + valueBytes)) / NODES;
@@ -248,13 +249,13 @@ class LargeDataRun {
 
   /** Everything is deleted, and its disk comes back. */
   private async flush(): Promise<LargeDataSamples['flushed']> {
-    const before = this.dataBytes();
+    const beforeBytes = this.dataBytes();
     const client = this.cluster.client();
     const beganMs = performance.now();
     await client.flushall();
     client.disconnect();
     await this.cluster.untilCollected(Date.now(), beganMs + LONGEST_WAIT_MS);
-    return { leftShare: this.dataBytes() / before, seconds: (performance.now() - beganMs) / 1000 };
+    return { beforeBytes, leftBytes: this.dataBytes(), seconds: (performance.now() - beganMs) / 1000 };
   }
 
   private readonly dataBytes = (): number => this.cluster.diskUse().reduce((sum, { dataBytes }) => sum + dataBytes, 0);
@@ -266,7 +267,7 @@ class LargeDataRun {
     const load = await this.stage('load', () => this.fill());
     const isQuiet = others() < QUIET_SHARE;
     const common = { keys, logicalBytes, memoryLimitBytes, load, stages, counts, restarts, isQuiet };
-    if (this.options.only === 'load') return { ...common, overwrite: [], flushed: { leftShare: 0, seconds: 0 } };
+    if (this.options.only === 'load') return { ...common, overwrite: [], flushed: undefined };
     await this.stage('files settle', () => this.cluster.untilSettled(performance.now() + LONGEST_WAIT_MS));
     await this.stage('count', () => this.count(BEFORE_OVERWRITING));
     const overwrite = await this.stage('overwrite', () => this.fill());
