@@ -71,6 +71,8 @@ export class Flusher {
   flushing: Generation | undefined;
   private frozen: Frozen | undefined;
   private isWriting = false;
+  /** How many generations are on disk. */
+  flushes = 0;
   private cancelHold: Cancel | undefined;
   /** The write of what is frozen; undefined when none is waiting. */
   private nextRelease: Promise<void> | undefined;
@@ -236,6 +238,7 @@ export class Flusher {
       this.isWriting = false;
     }
     this.durable = index;
+    this.flushes++;
     let left = KEYS_PER_TURN;
     for (const buffered of generation.list) {
       this.host.flushed(buffered);

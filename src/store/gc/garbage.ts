@@ -28,6 +28,8 @@ export interface GarbageHost {
   threshold(): HlcTimestamp;
   /** True when the generation that collects units has a version of the key. */
   isBuffered(key: Buffer): boolean;
+  /** How many generations are on disk: while it stays, the rows there change by collection alone. */
+  flushes(): number;
   /** Makes counters independent of what will be dropped. */
   settleCounters(): Promise<void>;
   /** Makes everything applied so far durable. */
@@ -90,6 +92,8 @@ export class GarbageCollector {
   lastPass: GarbagePass | undefined;
   private dropped: Buffer[] = [];
   private droppedNewest: NewestRemoval[] = [];
+  /** When the snapshot of the slice was taken. */
+  private flushesBefore = 0;
 
   constructor(clock: Clock, location: string, bodies: BodyRules | undefined, host: GarbageHost) {
     this.clock = clock;
@@ -149,6 +153,7 @@ export class GarbageCollector {
     const { tally } = pass;
     const lastByte = tally.walkedBytes + bytes;
     const level = this.host.level();
+    this.flushesBefore = this.host.flushes();
     const snapshot = level.snapshot();
     const walk = new KeyWalk(level, snapshot, pass.cursor, this.location);
     let isFirst = true;
@@ -261,6 +266,7 @@ export class GarbageCollector {
   /** The walk saw an older state: since then the key may have been written to the buffer, or even to disk. */
   private isStillNewest({ key, newestRowKey, commitTs }: NewestRemoval): boolean {
     if (this.host.isBuffered(key)) return false;
+    if (this.host.flushes() === this.flushesBefore) return true;
     const row = this.host.level().getSync(newestRowKey);
     return row !== undefined && decodeVersion(row, this.location).commitTs === commitTs;
   }

@@ -39,7 +39,14 @@ import {
   UnitWriter,
 } from '../flush/index.ts';
 import { GarbageCollector, HistoryBytes } from '../gc/index.ts';
-import { type BatchMutex, databaseBytes, type Level, type LevelOperation, type OpenLevel } from '../level/index.ts';
+import {
+  type BatchMutex,
+  databaseBytes,
+  type Level,
+  type LevelOperation,
+  type OpenLevel,
+  writeChained,
+} from '../level/index.ts';
 import type { LoadedStore } from '../load/index.ts';
 import {
   BEHIND_ALL_NAMES,
@@ -69,6 +76,7 @@ import {
   StoreClosedError,
 } from '../rows/index.ts';
 import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
+import { pressuresOf } from './pressures.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** Keys that no row has, before and behind all that do. */
@@ -170,6 +178,7 @@ export class MvccGroupStore implements GroupStore {
       ranges: () => this.ranges,
       threshold: () => this.threshold,
       isBuffered: (key) => this.newest.isBuffered(nameOf(key)),
+      flushes: () => this.flusher.flushes,
       settleCounters: () => this.settleCounters(),
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
@@ -484,7 +493,7 @@ export class MvccGroupStore implements GroupStore {
     return this.mutex.run(async () => {
       const operations = build();
       if (operations.length === 0) return;
-      await this.flusher.write(() => this.level.batch(operations, { sync: true }));
+      await this.flusher.write(() => writeChained(this.level, operations));
       this.newest.removed(operations);
     });
   }
@@ -506,19 +515,9 @@ export class MvccGroupStore implements GroupStore {
   }
 
   pressures(): StorePressures {
-    const { bufferedBytes, isOutOfSpace } = this.flusher;
-    const { lastPass, isUnderWay } = this.collector;
-    const files = this.mutex.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
-    return {
-      bufferedBytes,
-      bufferLimitBytes: this.limits.bufferBytes,
-      isOutOfSpace,
-      overhangBytes: (lastPass?.keptBytes ?? 0) + (lastPass?.unreachableBytes ?? 0) + this.history.sinceLastPass,
-      lastPass,
-      isCollecting: isUnderWay,
-      removedBytes: this.history.removedBytes,
-      levelZeroFiles: files === undefined ? undefined : Number(files),
-    };
+    const { flusher, collector, limits, history } = this;
+    const level = this.mutex.unusable === undefined ? this.level : undefined;
+    return pressuresOf({ flusher, collector, limits, level, history });
   }
 
   diskBytes(): number | undefined {

@@ -20,6 +20,7 @@ export {
   type OpenLevel,
   openClassicLevel,
   openLentLevel,
+  writeChained,
 } from './level.ts';
 export { crc32c } from './leveldb-files.ts';
 export { measured } from './measured-level.ts';
