@@ -93,6 +93,16 @@ const PLANNED: readonly SuiteEntry[] = [
   ...['register', 'set', 'bank', 'list-append', 'hash-counters', 'dynamo-list-append'].flatMap((workload) =>
     ['kill', 'partition', 'pause'].flatMap((fault) => [
       { workload, nemeses: [fault, 'backup'], seconds: 180, overlap: 2, groups: 3 },
+      { workload, nemeses: [fault, 'archive'], seconds: 180, overlap: 2, groups: 3 },
+      {
+        workload,
+        nemeses: [fault, 'drain', 'archive'],
+        seconds: 180,
+        overlap: 3,
+        groups: 3,
+        nodes: 4,
+        faultSeconds: 10,
+      },
       { workload, nemeses: [fault, 'drain'], seconds: 180, overlap: 2, groups: 3, nodes: 4, faultSeconds: 10 },
     ]),
   ),

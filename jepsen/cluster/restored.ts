@@ -7,8 +7,16 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AdminClient, SnapshotClient } from '../../src/adapter/grpc/index.ts';
 import { KEYSPACES_OF_ADAPTERS } from '../../src/adapter/keyspaces.ts';
-import { type BackupManifest, BackupPlace, openObjects, parsePlace } from '../../src/backup/index.ts';
-import { type ArchiveSource, backupSource, folderSource, restoreArchive, saveArchive } from '../../src/node/index.ts';
+import { type BackupManifest, BackupPlace, openObjects, parsePlace, planMoment } from '../../src/backup/index.ts';
+import { RESERVED_END } from '../../src/distribution/index.ts';
+import {
+  type ArchiveSource,
+  backupSource,
+  folderSource,
+  momentSource,
+  restoreArchive,
+  saveArchive,
+} from '../../src/node/index.ts';
 import {
   type GroupId,
   type HlcTimestamp,
@@ -17,11 +25,12 @@ import {
   SystemRandom,
   SystemScheduler,
 } from '../../src/platform/index.ts';
-import { type GroupStore, openGroupStore } from '../../src/store/index.ts';
+import { type GroupStore, openGroupStore, pooledCompression } from '../../src/store/index.ts';
 
 const CALL_MS = 3_000;
 const PAGE_BYTES = 1 << 20;
 const NODE = nodeId(1);
+const FIRST_KEY = Buffer.alloc(0);
 const NEVER_ENDED = new AbortController().signal;
 
 const parts = { disk: new SystemDisk(), random: new SystemRandom(), scheduler: new SystemScheduler() };
@@ -45,8 +54,13 @@ async function leaderOf(group: GroupId, addresses: readonly string[]): Promise<s
   throw new Error(`nobody is known to lead group ${group}`);
 }
 
-/** Saves what the cluster was at the moment of a backup. */
-async function saveSameMoment(backup: BackupManifest, addresses: readonly string[], folder: string): Promise<void> {
+/** Saves what the groups of a backup were at a moment. */
+async function saveMoment(
+  backup: BackupManifest,
+  at: HlcTimestamp,
+  addresses: readonly string[],
+  folder: string,
+): Promise<void> {
   await saveArchive({
     ...parts,
     folder,
@@ -55,11 +69,11 @@ async function saveSameMoment(backup: BackupManifest, addresses: readonly string
     cluster: {
       groups: async () => backup.groups.map(({ group }) => group),
       catalog: async () => ({ version: backup.catalogVersion, jobs: [] }),
-      point: async () => backup.at,
-      async *copy(group, at, have) {
+      point: async () => at,
+      async *copy(group, moment, have) {
         const client = new SnapshotClient(await leaderOf(group, addresses));
         try {
-          yield* client.copy(group, at, have, NEVER_ENDED);
+          yield* client.copy(group, moment, have, NEVER_ENDED);
         } finally {
           client.close();
         }
@@ -68,36 +82,55 @@ async function saveSameMoment(backup: BackupManifest, addresses: readonly string
   });
 }
 
-/** Of what users would read: what a store notes of its log, and older versions, may differ. */
-async function digestOf(store: GroupStore, at: HlcTimestamp): Promise<string> {
-  const newest = new Map<string, string>();
-  let next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined = {
-    start: Buffer.alloc(0),
-    after: undefined,
-  };
-  const seen = new Map<string, HlcTimestamp>();
-  while (next !== undefined) {
-    const page = await store.exportVersions({ ...next, end: undefined, maxBytes: PAGE_BYTES });
-    for (const { key, commitTs, expireTs, value } of page.versions) {
-      const name = key.toString('hex');
-      if (commitTs > at || commitTs < (seen.get(name) ?? 0n)) continue;
-      seen.set(name, commitTs);
-      if (value === undefined) newest.delete(name);
-      else newest.set(name, `${commitTs} ${expireTs} ${value.toString('hex')}`);
-    }
-    next = page.next;
+/** The newest version of each key at a moment: what users would read, deletes included. */
+class Newest {
+  private readonly at: HlcTimestamp;
+  private readonly rows = new Map<string, { readonly commitTs: HlcTimestamp; readonly row: string | undefined }>();
+
+  constructor(at: HlcTimestamp) {
+    this.at = at;
   }
-  const hash = createHash('sha256');
-  for (const [name, row] of [...newest].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${name} ${row}\n`);
-  return hash.digest('hex');
+
+  /** What a store notes of its log, and older versions, may differ. @param from the first key that counts */
+  async add(store: GroupStore, from: Buffer): Promise<this> {
+    let next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined = {
+      start: from,
+      after: undefined,
+    };
+    while (next !== undefined) {
+      const page = await store.exportVersions({ ...next, end: undefined, maxBytes: PAGE_BYTES });
+      for (const { key, commitTs, expireTs, value } of page.versions) {
+        const name = key.toString('hex');
+        if (commitTs > this.at || commitTs < (this.rows.get(name)?.commitTs ?? 0n)) continue;
+        const row = value && `${commitTs} ${expireTs} ${value.toString('hex')}`;
+        this.rows.set(name, { commitTs, row });
+      }
+      next = page.next;
+    }
+    return this;
+  }
+
+  digest(): string {
+    const hash = createHash('sha256');
+    for (const [name, { row }] of [...this.rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (row !== undefined) hash.update(`${name} ${row}\n`);
+    }
+    return hash.digest('hex');
+  }
 }
 
-async function digestsOf(
+interface Restored {
+  readonly backup: BackupManifest;
+  readonly dataFolder: string;
+  readonly incarnation: number;
+}
+
+async function restore(
   backup: BackupManifest,
   source: ArchiveSource,
   dataFolder: string,
   incarnation: number | undefined,
-): Promise<{ readonly digests: ReadonlyMap<GroupId, string>; readonly incarnation: number }> {
+): Promise<Restored> {
   const restored = await restoreArchive({
     ...parts,
     ...{ source, dataFolder, incarnation },
@@ -106,17 +139,40 @@ async function digestsOf(
     node: NODE,
     members: [NODE],
   });
-  const digests = new Map<GroupId, string>();
+  return { backup, dataFolder, incarnation: restored.incarnation };
+}
+
+/** Calls back with each store that was restored. */
+async function eachStore(
+  { backup, dataFolder }: Restored,
+  onStore: (group: GroupId, store: GroupStore) => Promise<void>,
+): Promise<void> {
   for (const { group } of backup.groups) {
     const location = join(dataFolder, `group-${group}`);
     const store = await openGroupStore({ location, disk: parts.disk, ...KEYSPACES_OF_ADAPTERS.forStores });
     try {
-      digests.set(group, await digestOf(store, backup.at));
+      await onStore(group, store);
     } finally {
       await store.close();
     }
   }
-  return { digests, incarnation: restored.incarnation };
+}
+
+async function digestsOf(restored: Restored): Promise<ReadonlyMap<GroupId, string>> {
+  const digests = new Map<GroupId, string>();
+  await eachStore(restored, async (group, store) => {
+    digests.set(group, (await new Newest(restored.backup.at).add(store, FIRST_KEY)).digest());
+  });
+  return digests;
+}
+
+/** Of all keys of users together: ranges may have had other owners at the moment than when the backup was made. */
+async function digestOfAll(restored: Restored, at: HlcTimestamp): Promise<string> {
+  const newest = new Newest(at);
+  await eachStore(restored, async (_group, store) => {
+    await newest.add(store, RESERVED_END);
+  });
+  return newest.digest();
 }
 
 /**
@@ -137,13 +193,42 @@ export async function restoredDifferently(
     const place = await BackupPlace.read(store, 'none', parts.random);
     const backup = await place.readable(id);
     const saved = join(folder, 'saved');
-    await saveSameMoment(backup, addresses, saved);
-    const of = backupSource(place, backup);
-    const made = await digestsOf(backup, of, join(folder, 'of-backup'), undefined);
-    const own = await digestsOf(backup, folderSource(parts.disk, saved), join(folder, 'of-cluster'), made.incarnation);
-    return backup.groups
-      .map(({ group }) => group)
-      .filter((group) => made.digests.get(group) !== own.digests.get(group));
+    await saveMoment(backup, backup.at, addresses, saved);
+    const made = await restore(backup, backupSource(place, backup), join(folder, 'of-backup'), undefined);
+    const source = folderSource(parts.disk, saved);
+    const own = await restore(backup, source, join(folder, 'of-cluster'), made.incarnation);
+    const [ofBackup, ofCluster] = [await digestsOf(made), await digestsOf(own)];
+    return backup.groups.map(({ group }) => group).filter((group) => ofBackup.get(group) !== ofCluster.get(group));
+  } finally {
+    await store.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Restores a moment from backups and the changes behind them, and what the cluster itself has of that moment.
+ * @param addresses where nodes 1, 2 .. take calls of operators
+ * @param folder for what is made meanwhile; removed at the end
+ * @returns whether both are equal
+ * @throws when the moment cannot be restored, or the cluster does not answer
+ */
+export async function isMomentRestored(
+  at: HlcTimestamp,
+  placeName: string,
+  addresses: readonly string[],
+  folder: string,
+): Promise<boolean> {
+  const store = await openObjects(parsePlace(placeName), parts);
+  try {
+    const place = await BackupPlace.read(store, 'none', parts.random);
+    const plan = await planMoment(place, at, undefined, String);
+    const { backup } = plan;
+    const saved = join(folder, 'saved');
+    await saveMoment(backup, at, addresses, saved);
+    const source = momentSource(plan, { compression: pooledCompression });
+    const made = await restore(backup, source, join(folder, 'of-archive'), undefined);
+    const own = await restore(backup, folderSource(parts.disk, saved), join(folder, 'of-cluster'), made.incarnation);
+    return (await digestOfAll(made, at)) === (await digestOfAll(own, at));
   } finally {
     await store.close();
     await rm(folder, { recursive: true, force: true });

@@ -360,6 +360,24 @@ export const mutants: readonly Mutant[] = [
     faultSeconds: 4,
   },
   {
+    name: 'forgotten-changes',
+    description: 'a step of the archive leaves out what was committed shortly before its moment',
+    mutations: [
+      {
+        file: 'src/cluster/archive/group-changes.ts',
+        find: 'ts > from && ts <= to;',
+        replace: 'ts > from && ts <= to - (BigInt(50) << BigInt(16));',
+      },
+    ],
+    workload: 'set',
+    // A window of moments opens with the first backup, which takes some seconds.
+    nemeses: ['archive'],
+    seconds: 30,
+    rate: 200,
+    groups: 3,
+    faultSeconds: 28,
+  },
+  {
     name: 'events-of-attempts',
     description: 'the events of a write leave when it is evaluated, and not when it has taken effect',
     mutations: [

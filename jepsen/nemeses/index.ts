@@ -1,5 +1,6 @@
 /** All the ways in which a cluster is broken on purpose, by name. */
 import type { Nemesis } from '../types.ts';
+import { archive } from './archives.ts';
 import { backup } from './backups.ts';
 import { clockFar, clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
@@ -42,8 +43,9 @@ export const nemeses: readonly Nemesis[] = [
   tableSplits,
   drain,
   upgrade,
-  // Behind what keeps a majority away: it restores in calm what it has made.
+  // Behind what keeps a majority away: they restore in calm what they have made.
   backup,
+  archive,
   // Last, so that it is healed when everything else is: it repairs what needs a majority.
   membershipEmptyVoter,
   membershipChurn,
@@ -61,7 +63,7 @@ const EVERYWHERE: readonly string[] = nemeses
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   kill: ['kill-random', 'kill-leader', 'kill-all'],
   planned: ['restart-planned', 'drain'],
-  backups: ['backup'],
+  backups: ['backup', 'archive'],
   releases: ['upgrade'],
   pause: ['pause-random', 'pause-leader'],
   partition: [
