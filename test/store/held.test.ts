@@ -153,6 +153,22 @@ test('while a program may come back that does not know what was left out, only w
   await level.close();
 });
 
+test('what comes while a large generation is told to the cache waits for the threshold like any other', async () => {
+  const { scheduler, open } = bed();
+  const store = await open();
+  const writer = store.write();
+  for (let key = 0; key < 5_000; key++) writer.put(Buffer.from(`k${key}`), KEY, ts(10), NEVER);
+  store.setGcThreshold(writer, ts(5));
+  writer.commit(1);
+  raise(store, 25);
+  await untilDurable(store, 1);
+  put(store, 30);
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  assert.equal(store.durableIndex, 1);
+  assert.equal(scheduler.held.length, 1);
+  await store.close();
+});
+
 test('a full buffer does not wait', async () => {
   const { open } = bed(4_000);
   const store = await open();

@@ -227,6 +227,7 @@ export class Flusher {
     const { frozen } = this;
     if (frozen === undefined) return;
     const { generation, state, index } = frozen;
+    // Until it is gone: one that is released while it is told to the cache would release the next one too.
     this.isWriting = true;
     try {
       await this.write(async () => {
@@ -234,20 +235,20 @@ export class Flusher {
         if (readableFrom > state.gcThreshold && !this.mayLeaveOut) readableFrom = state.gcThreshold;
         this.host.leftOut(await flushGeneration(this.host.level(), generation, state, readableFrom, this.nextTurn));
       });
+      this.durable = index;
+      this.flushes++;
+      let left = KEYS_PER_TURN;
+      for (const buffered of generation.list) {
+        this.host.flushed(buffered);
+        if (--left > 0) continue;
+        left = KEYS_PER_TURN;
+        await this.nextTurn();
+      }
+      this.flushing = undefined;
+      this.frozen = undefined;
     } finally {
       this.isWriting = false;
     }
-    this.durable = index;
-    this.flushes++;
-    let left = KEYS_PER_TURN;
-    for (const buffered of generation.list) {
-      this.host.flushed(buffered);
-      if (--left > 0) continue;
-      left = KEYS_PER_TURN;
-      await this.nextTurn();
-    }
-    this.flushing = undefined;
-    this.frozen = undefined;
     if (!this.active.isEmpty) this.schedule();
   }
 
