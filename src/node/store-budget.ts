@@ -28,6 +28,9 @@ const BLOCKS: Part = { share: 1 / 4, leastBytes: 256 * KIB, mostBytes: 128 * MIB
 /** The database holds up to two of them. */
 const WRITES: Part = { share: 1 / 16, leastBytes: 512 * KIB, mostBytes: 16 * MIB };
 
+/** The buffer takes so much of the cache when versions wait in it: their keys are known besides. */
+const LENT_SHARE = 3 / 4;
+
 /** A flush starts long before the buffer is full. */
 const FLUSH_SHARE = 1 / 4;
 const MOST_FLUSH_BYTES = 1 * MIB;
@@ -37,7 +40,7 @@ const bytesOf = (part: Part, storeBytes: number): number =>
 
 /** Bounds of one store. */
 export interface StoreShare {
-  readonly limits: Pick<StoreLimits, 'cacheBytes' | 'bufferBytes' | 'flushBytes'>;
+  readonly limits: Pick<StoreLimits, 'cacheBytes' | 'bufferBytes' | 'lentBytes' | 'flushBytes'>;
   readonly level: LevelMemory;
 }
 
@@ -47,12 +50,15 @@ export interface StoreShare {
  */
 export function storeShare(nodeBytes: number, groups: number): StoreShare {
   const storeBytes = nodeBytes / groups;
-  const bufferBytes = bytesOf(BUFFER, storeBytes);
+  const batchBytes = bytesOf(BUFFER, storeBytes);
+  const cacheBytes = bytesOf(CACHE, storeBytes);
+  const lentBytes = Math.floor(cacheBytes * LENT_SHARE);
   return {
     limits: {
-      cacheBytes: bytesOf(CACHE, storeBytes),
-      bufferBytes,
-      flushBytes: Math.min(MOST_FLUSH_BYTES, Math.floor(bufferBytes * FLUSH_SHARE)),
+      cacheBytes,
+      bufferBytes: batchBytes + lentBytes,
+      lentBytes,
+      flushBytes: Math.min(MOST_FLUSH_BYTES, Math.floor(batchBytes * FLUSH_SHARE)),
     },
     level: { blockCacheBytes: bytesOf(BLOCKS, storeBytes), writeBufferBytes: bytesOf(WRITES, storeBytes) },
   };

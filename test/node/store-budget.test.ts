@@ -7,7 +7,10 @@ const MIB = 1024 ** 2;
 
 const totalOf = (nodeBytes: number, groups: number): number => {
   const { limits, level } = storeShare(nodeBytes, groups);
-  return groups * (limits.cacheBytes + limits.bufferBytes + level.blockCacheBytes + 2 * level.writeBufferBytes);
+  return (
+    groups *
+    (limits.cacheBytes - limits.lentBytes + limits.bufferBytes + level.blockCacheBytes + 2 * level.writeBufferBytes)
+  );
 };
 
 test('all stores of a node together stay within its budget, as long as that is not less than they need', () => {
@@ -23,7 +26,8 @@ test('all stores of a node together stay within its budget, as long as that is n
 
 test('a store is flushed well before its buffer is full', () => {
   for (const groups of [1, 10, 1000]) {
-    const { flushBytes, bufferBytes } = storeShare(256 * MIB, groups).limits;
-    assert.ok(flushBytes <= bufferBytes / 4);
+    const { flushBytes, bufferBytes, lentBytes, cacheBytes } = storeShare(256 * MIB, groups).limits;
+    assert.ok(flushBytes <= (bufferBytes - lentBytes) / 4);
+    assert.ok(lentBytes < cacheBytes);
   }
 });

@@ -169,6 +169,26 @@ test('what comes while a large generation is told to the cache waits for the thr
   await store.close();
 });
 
+test('the rows of a batch stay within what the buffer has of its own, however much is lent to it', async () => {
+  const { levels } = bed();
+  const scheduler = new HeldScheduler();
+  const limits = { flushBytes: 1, holdMs: HOLD_MS, bufferBytes: 1 << 20, lentBytes: (1 << 20) - 4_000 };
+  const disk = new MemoryDisk();
+  const store = await openGroupStore({
+    location: 'store',
+    openLevel: levels.openLevel,
+    folders: levels,
+    ...{ disk, scheduler, limits },
+  });
+  put(store, 10, 5);
+  let commitTs = 11;
+  for (; store.pressure() === undefined && commitTs < 1_000; commitTs++) put(store, commitTs);
+  // 4,000 bytes of rows of some ten bytes; with what they take in memory the buffer had room for 5,000.
+  assert.ok(commitTs > 200 && commitTs < 500, `${commitTs}`);
+  await store.pressure();
+  await store.close();
+});
+
 test('a full buffer does not wait', async () => {
   const { open } = bed(4_000);
   const store = await open();

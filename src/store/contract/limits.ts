@@ -7,6 +7,7 @@ export const DEFAULT_STORE_LIMITS: StoreLimits = {
   flushIntervalMs: 200,
   holdMs: 10_000,
   bufferBytes: 32 << 20,
+  lentBytes: 0,
   cacheBytes: 128 << 20,
   scanPageBytes: 8 << 20,
   deadRunRows: 128,

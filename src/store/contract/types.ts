@@ -311,6 +311,10 @@ export interface StoreLimits {
   readonly holdMs: Millis;
   /** Applied and not yet durable bytes from which on `pressure` asks to wait. */
   readonly bufferBytes: number;
+  /**
+   * Of those, what the cache gives up when it is used: many small versions that wait for the threshold. The rows of a batch stay within the rest.
+   */
+  readonly lentBytes: number;
   /** Memory for newest versions that were read or flushed lately. */
   readonly cacheBytes: number;
   /** A scan page ends early when its values reach this. */

@@ -139,7 +139,10 @@ export class Generation {
   private named = 0;
   /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key; removed without a value. */
   readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer | undefined }>();
+  /** What it takes in memory, about. */
   bytes = 0;
+  /** Of rows that it may come to: no batch is larger. */
+  rowBytes = 0;
   /** How many versions with an expiry were written. */
   expiringCount = 0;
   private sorted: readonly string[] = [];
@@ -148,7 +151,9 @@ export class Generation {
   add(key: BufferedKey): void {
     this.list.push(key);
     this.account(key.newest);
-    this.bytes += key.key.length + (key.base?.row.length ?? 0);
+    const bytes = key.key.length + (key.base?.row.length ?? 0);
+    this.bytes += bytes;
+    this.rowBytes += bytes;
   }
 
   /** @param name the latin-1 text of a key: one character a byte, so text order is byte order */
@@ -164,6 +169,7 @@ export class Generation {
   /** Books the cost of a version that was chained to a key. */
   account(version: BufferedVersion): void {
     this.bytes += version.row.length + OVERHEAD_BYTES;
+    this.rowBytes += version.row.length;
     if (version.expireTs !== 0n) this.expiringCount++;
   }
 
@@ -171,6 +177,7 @@ export class Generation {
   setRow(key: Buffer, value: Buffer, name = nameOf(key)): void {
     this.rows.set(name, { key, value });
     this.bytes += key.length + value.length;
+    this.rowBytes += key.length + value.length;
   }
 
   /** @param name `nameOf(key)`, where that is known */

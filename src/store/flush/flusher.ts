@@ -24,8 +24,9 @@ import { flushGeneration } from './flush.ts';
 
 /** Keys told to the cache before the event loop gets its turn. */
 const KEYS_PER_TURN = 2000;
-/** What is held back may fill so much of the buffer. */
+/** What is held back may fill so much of the buffer, and the rows of what collects meanwhile so much of the largest batch. */
 const HELD_SHARE = 1 / 2;
+const HELD_ROW_SHARE = 3 / 4;
 /** Between looks whether a full disk has room again. */
 const SPACE_LOOK_MS: Millis = 500;
 
@@ -107,6 +108,23 @@ export class Flusher {
     return this.active.bytes + (this.flushing?.bytes ?? 0);
   }
 
+  /** What the buffer has of the cache's memory. */
+  get lentBytes(): number {
+    const { bufferBytes, lentBytes } = this.options.limits;
+    return Math.min(lentBytes, Math.max(0, this.bufferedBytes - (bufferBytes - lentBytes)));
+  }
+
+  /** The largest rows of a batch. */
+  private get batchBytes(): number {
+    const { bufferBytes, lentBytes } = this.options.limits;
+    return bufferBytes - lentBytes;
+  }
+
+  /** True when what collects must not collect more. */
+  private get isFull(): boolean {
+    return this.active.bytes >= this.options.limits.bufferBytes || this.active.rowBytes >= this.batchBytes;
+  }
+
   /** True while a batch waits for room on the disk. */
   get isOutOfSpace(): boolean {
     return this.spaceProblem !== undefined;
@@ -134,6 +152,7 @@ export class Flusher {
       if (this.isPassed()) this.release();
       else this.cancelHold = scheduler.after(limits.holdMs, () => this.release());
     } else if (this.bufferedBytes >= limits.bufferBytes * HELD_SHARE) this.release();
+    else if (this.active.rowBytes >= this.batchBytes * HELD_ROW_SHARE) this.release();
   }
 
   /** Whether versions may be left out by a threshold that came after them. */
@@ -181,13 +200,14 @@ export class Flusher {
   /** See `GroupStore.pressure`. */
   pressure(): Promise<void> | undefined {
     if (this.reopening !== undefined) return this.reopening.promise;
-    return this.bufferedBytes < this.options.limits.bufferBytes ? undefined : this.relieve();
+    if (this.bufferedBytes < this.options.limits.bufferBytes && !this.isFull) return undefined;
+    return this.relieve();
   }
 
   private async relieve(): Promise<void> {
     const { limits, mutex } = this.options;
-    while (this.bufferedBytes >= limits.bufferBytes) {
-      if (this.isWriting && this.active.bytes < limits.bufferBytes) await mutex.idle();
+    while (this.bufferedBytes >= limits.bufferBytes || this.isFull) {
+      if (this.isWriting && !this.isFull) await mutex.idle();
       else await this.start();
       mutex.assertUsable();
     }

@@ -124,6 +124,7 @@ export class MvccGroupStore implements GroupStore {
       isEmpty: loaded.isEmpty,
       level: () => this.level,
       generations: () => this.flusher.generations,
+      lentBytes: () => this.flusher.lentBytes,
       assertUsable: () => this.mutex.assertUsable(),
     });
     this.mutex = mutex;

@@ -1,7 +1,8 @@
 /**
  * Keys whose newest version is known without a look at the disk: those that were read or written lately, those that are not there among them, and
  * all that are buffered. Two maps take turns: what is not used while the younger one fills up to half of the budget is forgotten with the
- * older one, unless it is buffered. What of a key is on disk is mirrored as it is there: whoever changes such rows must say so.
+ * older one, unless it is buffered, which takes part of the budget. What of a key is on disk is mirrored as it is there: whoever changes such rows
+ * must say so.
  */
 import type { Generation, KnownKey } from '../flush/index.ts';
 
@@ -10,7 +11,7 @@ const OVERHEAD_BYTES = 300;
 
 /** See the top of the file. */
 export class KnownKeys {
-  private readonly halfBytes: number;
+  private readonly budgetBytes: () => number;
   private readonly generations: () => readonly Generation[];
   private young = new Map<string, KnownKey>();
   private old = new Map<string, KnownKey>();
@@ -19,11 +20,11 @@ export class KnownKeys {
   private age = 1;
 
   /**
-   * @param budgetBytes what all entries together may take, about
+   * @param budgetBytes what all entries together may take, about, as things are
    * @param generations what is buffered
    */
-  constructor(budgetBytes: number, generations: () => readonly Generation[]) {
-    this.halfBytes = budgetBytes / 2;
+  constructor(budgetBytes: () => number, generations: () => readonly Generation[]) {
+    this.budgetBytes = budgetBytes;
     this.generations = generations;
   }
 
@@ -51,7 +52,7 @@ export class KnownKeys {
     const bytes = known.name.length + OVERHEAD_BYTES + (known.newest?.row.length ?? 0);
     this.youngBytes += bytes - known.countedBytes;
     known.countedBytes = bytes;
-    if (this.youngBytes >= this.halfBytes) this.turn();
+    if (this.youngBytes >= this.budgetBytes() / 2) this.turn();
   }
 
   private turn(): void {

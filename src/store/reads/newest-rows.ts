@@ -29,6 +29,8 @@ export interface NewestRowsOptions {
   readonly level: () => Level;
   /** What is not on disk yet. */
   readonly generations: () => readonly Generation[];
+  /** What of the cache's memory is lent. */
+  readonly lentBytes: () => number;
   /** Called before anything of the disk is shown. @throws when that must not be */
   readonly assertUsable: () => void;
   /** Where hits and misses are booked. */
@@ -49,11 +51,20 @@ export class NewestRows {
   private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
 
   constructor(options: NewestRowsOptions) {
-    const { location, limits, isEmpty, level, generations, assertUsable, activity = new StoreActivity() } = options;
+    const {
+      location,
+      limits,
+      isEmpty,
+      level,
+      generations,
+      lentBytes,
+      assertUsable,
+      activity = new StoreActivity(),
+    } = options;
     this.location = location;
     this.assertUsable = assertUsable;
     this.level = level;
-    this.known = new KnownKeys(limits.cacheBytes, generations);
+    this.known = new KnownKeys(() => limits.cacheBytes - lentBytes(), generations);
     this.present = new PresentKeys(limits.cacheBytes * PRESENT_SHARE, isEmpty);
     this.generations = generations;
     this.maxKeptBytes = limits.cacheBytes * MAX_KEPT_SHARE;
