@@ -38,13 +38,21 @@ const clientOf = (nodeId: number): Redis => {
 
 const PONG = Buffer.from('+PONG\r\n');
 
-/** Sends one command and counts the bytes of its reply; parsing it would hold up the probes, which are in this process. */
+/** An error reply begins with it. */
+const MINUS = 0x2d;
+
+/** Sends one command and counts the bytes of its reply, unless it is refused; parsing it would hold up the probes, which are in this process. */
 function replyBytes(nodeId: number, command: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket = connect(portOfNode(nodeId), '127.0.0.1', () => socket.write(`${command}\r\nPING\r\n`));
     let bytes = 0;
     let end = Buffer.alloc(0);
     socket.on('data', (chunk) => {
+      if (bytes === 0 && chunk[0] === MINUS) {
+        socket.destroy();
+        reject(new Error(`${command}: ${chunk.toString('latin1').split('\r\n', 1)[0]}`));
+        return;
+      }
       bytes += chunk.length;
       end = Buffer.concat([end, chunk.subarray(-PONG.length)]).subarray(-PONG.length);
       if (!end.equals(PONG)) return;
