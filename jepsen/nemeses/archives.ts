@@ -7,8 +7,6 @@ import { Operator } from './operator.ts';
 import { Orders, ordersOf } from './orders.ts';
 
 const EVERY_MS = 200;
-/** So long the cluster itself knows what it was. */
-const RETENTION_MS = 600_000;
 /** In calm the archive must get on, and moments be restored, within this. */
 const REPAIR_TIMEOUT_MS = 120_000;
 const REPAIR_PAUSE_MS = 200;
@@ -21,7 +19,7 @@ class Archives extends Orders {
 
   protected async order(): Promise<string> {
     if (!this.isSet) {
-      await this.set('gc.retentionMs', RETENTION_MS);
+      await this.operator.keepHistory();
       await this.set('backup.place', this.cluster.backupFolder);
       await this.set('backup.archiveEveryMs', EVERY_MS);
       this.isSet = true;

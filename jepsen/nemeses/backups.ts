@@ -13,8 +13,10 @@ const REPAIR_PAUSE_MS = 200;
 /** Begins a backup whenever none is under way. */
 class Backups extends Orders {
   private readonly operator = new Operator(this.cluster);
+  private isHistoryKept = false;
 
   protected async order(): Promise<string> {
+    await this.keepHistory();
     const { running } = await this.operator.call('Backups', {});
     if (running !== undefined) return running.attempt > 1 ? 'begun again' : 'under way';
     await this.operator.call('CreateBackup', { place: this.cluster.backupFolder });
@@ -42,6 +44,12 @@ class Backups extends Orders {
     }
   }
 
+  /** Of the moments of backups that are made from then on. */
+  private async keepHistory(): Promise<void> {
+    if (!this.isHistoryKept) await this.operator.keepHistory();
+    this.isHistoryKept = true;
+  }
+
   /** The newest whole backup when none is under way; undefined when there is none. @throws while one is */
   private async newest(): Promise<string | undefined> {
     const { running, last } = await this.operator.call('Backups', {});
@@ -49,6 +57,7 @@ class Backups extends Orders {
     if (last !== undefined) return last.id;
     // None was made while things broke: one in calm must work.
     try {
+      await this.keepHistory();
       await this.operator.call('CreateBackup', { place: this.cluster.backupFolder });
     } catch (error) {
       // A program that is too old for backups runs beside this one.

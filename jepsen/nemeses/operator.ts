@@ -4,6 +4,8 @@ import type { GroupMembers } from '../../src/cluster/index.ts';
 import type { NodeNumber, TestCluster } from '../types.ts';
 
 const CALL_TIMEOUT_MS = 3_000;
+/** So long a cluster is to know what it was, where that is compared with what is restored. */
+const HISTORY_MS = 600_000;
 /** Says no more than that this node cannot tell: one that was taken out may not know it, and looks for a leader in vain. */
 const NO_ANSWER = /^(?:NO_ROUTES|STOPPED|LEADER_UNAVAILABLE)$/;
 
@@ -32,6 +34,11 @@ export class Operator {
       }
     }
     throw last;
+  }
+
+  /** Has the cluster keep its past, with which restored ones are compared. */
+  async keepHistory(): Promise<void> {
+    await this.call('SetSetting', { name: 'gc.retentionMs', value: String(HISTORY_MS) });
   }
 
   /** Membership of every group, as told by a node that has found its leader if there is one. @throws when no node answers */
