@@ -19,6 +19,13 @@ function heardOf(...nodes: readonly { readonly id: number; readonly capabilities
 
 const standingIn = (model: CatalogModel) => featureStanding(clusterStateOf(model.state), NAME);
 
+test('each feature has a bit of its own, in the order in which they came', () => {
+  assert.deepEqual(
+    Object.values(FEATURES).map(({ bit }) => bit),
+    Object.keys(FEATURES).map((_, at) => at),
+  );
+});
+
 describe('how a feature stands for a node', () => {
   test('that was told nothing yet: it may come', () => {
     assert.deepEqual(featureStanding(undefined, NAME), { kind: 'coming', unheard: [] });

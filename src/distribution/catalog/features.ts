@@ -45,13 +45,13 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   },
   'forward.streams': { bit: 14, description: 'large answers of leaders to other nodes come in streams of their own' },
   'redis.chains': { bit: 15, description: 'a connection has several batches of commands to one leader under way' },
+  'redis.across': { bit: 16, description: 'scripts over several groups are sent to where their first key is led' },
+  'log.marks': { bit: 17, description: 'nodes have several frames of their logs under way (segments of another form)' },
   'gc.pins': {
-    bit: 17,
+    bit: 18,
     description:
       'nodes pin whatever they read of the past, so that it may be short; stores leave out what nobody can read',
   },
-  'redis.across': { bit: 16, description: 'scripts over several groups are sent to where their first key is led' },
-  'log.marks': { bit: 17, description: 'nodes have several frames of their logs under way (segments of another form)' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */
