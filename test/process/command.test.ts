@@ -124,7 +124,10 @@ describe('kvorum server', () => {
     const info = await withClient(first, (client) => client.info('memory'));
     assert.match(info, /^kvorum_memory_limit:536870912\r$/m);
     const [, used, resident] = /^used_memory:(\d+)[\s\S]*^used_memory_rss:(\d+)/m.exec(info) ?? [];
-    assert.equal(used, resident, 'what the machine misses is what is used');
+    assert.ok(
+      Number(used) > 0 && Number(used) <= Number(resident),
+      `${used} of ${resident} bytes are no pages of files`,
+    );
     const metrics = await (await fetch(`http://127.0.0.1:${first + 2}/metrics`)).text();
     assert.match(metrics, /^kvorum_memory_limit_bytes 536870912$/m);
     assert.match(metrics, /^process_resident_memory_bytes \d+$/m);

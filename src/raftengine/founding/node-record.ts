@@ -46,6 +46,8 @@ interface StoredRecord {
 
 const FILE = 'record.json';
 const FORMAT = 1;
+/** The same, of a folder whose log may have segments that release 0.1.0 does not know. */
+const LATER_FORMAT = 2;
 /** What stores are called beside the log: a folder with one of them is not new. */
 const STORE_NAME = /^group-\d+/;
 
@@ -70,6 +72,7 @@ export class NodeRecord {
   private stored: StoredRecord;
   /** The newest segment as far as it is stable. */
   private stableSegment: number;
+  private stableFormat: number;
   /** Who listens to this folder, as far as it is stable that they do. */
   private stableAcceptances: readonly NodeId[];
   /** Replacements of the file, one after another. */
@@ -79,6 +82,7 @@ export class NodeRecord {
     this.options = options;
     this.stored = stored;
     this.stableSegment = stored.newestSegment;
+    this.stableFormat = stored.format;
     this.stableAcceptances = stored.acceptedBy;
   }
 
@@ -112,7 +116,7 @@ export class NodeRecord {
       return record;
     }
     const stored = parseRecord(text, join(folder, FILE));
-    if (stored.format !== FORMAT) {
+    if (stored.format !== FORMAT && stored.format !== LATER_FORMAT) {
       throw new DataFolderMismatchError(
         folder,
         `has a record of format ${stored.format}, which this version of kvorum does not know`,
@@ -145,6 +149,13 @@ export class NodeRecord {
   /** Settles when it is stable that the folder has keys. */
   async noteEncryption(): Promise<void> {
     if (!this.isEncrypted) await this.change({ isEncrypted: true });
+  }
+
+  /** Settles when it is stable that release 0.1.0 refuses the folder. */
+  async noteLaterForms(): Promise<void> {
+    if (this.stableFormat === LATER_FORMAT) return;
+    await this.change({ format: LATER_FORMAT });
+    this.stableFormat = LATER_FORMAT;
   }
 
   /** Settles when it is stable that the log goes up to a segment. */

@@ -47,6 +47,8 @@ export interface LogRecord {
   readonly incarnation: string;
   /** The log once had a segment of this number; 0 while there never was a log. */
   readonly newestSegment: number;
+  /** Settles when it is stable that the log may have marked or encrypted segments: programs that know neither refuse the folder by name. */
+  noteLaterForms(): Promise<void>;
   /** Settles when it is stable that the log goes up to a segment; lower numbers than before change nothing. */
   noteSegment(sequence: number): Promise<void>;
 }
@@ -316,6 +318,8 @@ export class Segments implements SegmentBytes {
     } finally {
       await file.close();
     }
+    // To a program that does not know the form, the segment would be a damaged one.
+    if (isMarked || header.isSealed) await this.record.noteLaterForms();
     await this.disk.rename(temporary, this.path(sequence));
     await this.disk.syncFolder(this.folder);
     // Before anything in it is acknowledged: a log that lost its newest segments must not pass for a whole one.

@@ -100,6 +100,7 @@ describe('a log that is gone', () => {
     const stranger: LogRecord = {
       incarnation: 'ff'.repeat(16),
       newestSegment: 0,
+      noteLaterForms: async () => undefined,
       noteSegment: async () => undefined,
     };
     const foreign = bench.run(WalLogStore.open({ disk, folder: FOLDER, random, record: stranger }));
@@ -222,7 +223,7 @@ describe('the record beside the log', () => {
     const { bench } = await filledLog(11, true);
     assert.equal(
       (await readFile(bench, RECORD)).toString(),
-      `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"installs":{},"acceptedBy":[],"peers":{},"crc":3424007569}`,
+      `{"format":2,"incarnation":"${INCARNATION}","newestSegment":4,"installs":{},"acceptedBy":[],"peers":{},"crc":3471790862}`,
     );
     const place = { sequence: 3, size: SEGMENT_BYTES, salt: 0xdeadbeef, owner: INCARNATION };
     const segment = { ...place, isSealed: false, isMarked: false };

@@ -104,7 +104,8 @@ export class Rerouting {
   requestSettled(request: GroupRequest, error: Error | undefined): void {
     if (!this.sent.delete(request)) return;
     this.settledInRound++;
-    if (error === undefined) {
+    // A read that goes through says nothing of writes that are held back.
+    if (error === undefined && (request.isWrite || !this.isHeldBack)) {
       this.passedInRound++;
       this.progressMs = this.host.server.clock.monotonicMs();
     }
@@ -151,14 +152,22 @@ export class Rerouting {
   }
 
   /** When a request is given up, monotonic. What is held back waits as long as something passes, and not once more for each command. */
-  private untilMs({ deadlineMs }: GroupRequest): Millis {
-    const untilMs = this.progressMs + this.host.server.commandTimeoutMs;
-    return this.reason instanceof WriteBackpressureError ? untilMs : Math.max(deadlineMs, untilMs);
+  private untilMs({ deadlineMs, isWrite }: GroupRequest, nowMs: Millis): Millis {
+    const { commandTimeoutMs } = this.host.server;
+    const untilMs = this.progressMs + commandTimeoutMs;
+    if (!this.isHeldBack) return Math.max(deadlineMs, untilMs);
+    // A read has waited behind writes, and not for anything of its own.
+    return isWrite ? untilMs : nowMs + commandTimeoutMs;
+  }
+
+  /** Writes of the connection are. */
+  private get isHeldBack(): boolean {
+    return this.reason instanceof WriteBackpressureError;
   }
 
   /** True when a request is not asked again: with less than a tenth of the time left its outcome might stay unknown. */
   private isOver(request: GroupRequest, nowMs: Millis): boolean {
-    return nowMs >= this.untilMs(request) - this.host.server.commandTimeoutMs / 10;
+    return nowMs >= this.untilMs(request, nowMs) - this.host.server.commandTimeoutMs / 10;
   }
 
   /** No pause when something new is known about the first request, a few times in a row. */
@@ -200,7 +209,7 @@ export class Rerouting {
         failed.push({ request, error: isBehind ? this.reason : request.refusal! });
         continue;
       }
-      request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request));
+      request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request, nowMs));
       if (isWide(request) && leaving.length > 0) break;
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;

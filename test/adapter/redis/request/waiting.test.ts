@@ -96,6 +96,21 @@ for (const isForwarded of [false, true]) {
       assert.equal(replies.filter((reply) => reply === '+PONG').length, 300);
     });
 
+    test('a read behind a write that is held back is answered, and makes nobody wait longer', async () => {
+      const { leader, client } = await start(isForwarded, 200);
+      leader.state.refuseWrite = () => new WriteBackpressureError('the disk is full', 1_000);
+      const pairs = Array.from({ length: 100 }, (_, nth) => [
+        request('SET', `k${nth}`, '1'),
+        request('GET', `k${nth}`),
+      ]);
+      const beganMs = time.monotonicMs();
+      client.send(Buffer.concat(pairs.flat()));
+      const replies = await client.readMany(200);
+      assert.equal(replies.filter((reply) => /^-BACKPRESSURE/.test(String(reply))).length, 100);
+      assert.equal(replies.filter((reply) => reply === null).length, 100);
+      assert.ok(time.monotonicMs() - beganMs < 100 * 200, 'the writes have waited together');
+    });
+
     test('a key that has too much history is refused at once: that does not pass soon', async () => {
       const { leader, client } = await start(isForwarded, 60_000);
       leader.state.refuseWrite = () => new KeyVersionPressureError(20);
