@@ -25,7 +25,7 @@ import type { StoreGcReport } from './types.ts';
 export interface CollectorLimits {
   /** Between passes over one store, plus or minus half. */
   readonly periodMs: Millis;
-  /** The same where there is so much history: at least these bytes, and at least this share of the files. */
+  /** The same where there is so much history: at least these bytes, and at least this share of the files. A pass reads the whole store. */
   readonly fullPeriodMs: Millis;
   readonly fullBytes: number;
   readonly fullShare: number;
@@ -45,7 +45,7 @@ export interface CollectorLimits {
 
 export const DEFAULT_COLLECTOR_LIMITS: CollectorLimits = {
   periodMs: 5 * 60_000,
-  fullPeriodMs: 5_000,
+  fullPeriodMs: 60_000,
   fullBytes: 16 << 20,
   fullShare: 1 / 4,
   concurrency: 2,
