@@ -10,6 +10,16 @@ const PAGE_KEYS = 'const keys = page.rows.map(({ key }) => key);';
 /** Between the reads of a transaction and its locks. */
 const COMMIT_PLAN = 'const plan = await this.plan(intents, work, request.txnId);';
 
+/** Indexes that are made while many write to what they are filled with. */
+const INDEX_RUN = {
+  workload: 'dynamo-index',
+  nemeses: [],
+  seconds: 20,
+  rate: 300,
+  concurrency: 20,
+  groups: 3,
+} as const;
+
 export const DYNAMODB_MUTANTS: readonly Mutant[] = [
   {
     name: 'ignored-fences',
@@ -39,12 +49,7 @@ export const DYNAMODB_MUTANTS: readonly Mutant[] = [
           'const table = known ?? (await tableOf(store, head.table));',
       },
     ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 20,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
+    ...INDEX_RUN,
   },
   {
     name: 'unread-fill',
@@ -87,12 +92,7 @@ export const DYNAMODB_MUTANTS: readonly Mutant[] = [
         replace: "const row = asFound.get(key.toString('hex'));\n        if (row === undefined) continue;",
       },
     ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 20,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
+    ...INDEX_RUN,
   },
   {
     name: 'impatient-fill',
@@ -112,12 +112,7 @@ export const DYNAMODB_MUTANTS: readonly Mutant[] = [
         replace: "if (!hasCode(error, 'CONFLICT')) throw error;\n        from = page.end;",
       },
     ],
-    workload: 'dynamo-index',
-    nemeses: [],
-    seconds: 20,
-    rate: 300,
-    concurrency: 20,
-    groups: 3,
+    ...INDEX_RUN,
   },
   {
     name: 'unmerged-records',

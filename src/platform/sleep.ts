@@ -6,7 +6,7 @@ import type { Millis } from './types.ts';
  * Settles once `delayMs` have passed, or as soon as `signal` is aborted: who has one looks at it afterwards.
  * A delay of 0 lets other work of the event loop in.
  */
-export function sleep(scheduler: Scheduler, delayMs: Millis, signal?: AbortSignal): Promise<void> {
+export function sleep(scheduler: Pick<Scheduler, 'after'>, delayMs: Millis, signal?: AbortSignal): Promise<void> {
   if (signal === undefined) return new Promise((resolve) => scheduler.after(delayMs, resolve));
   // An event of the past is not repeated.
   if (signal.aborted) return Promise.resolve();

@@ -11,7 +11,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import type { Disk } from '../../platform/index.ts';
+import { type Disk, replaceWholeFile } from '../../platform/index.ts';
 
 const NAME = 'PROVEN';
 const FIRST_LINE = 'kvorum tables 1';
@@ -116,17 +116,7 @@ export async function noteProven(location: string, disk: Disk, isClosed: boolean
     if (identity !== undefined) tables.set(name, identity);
   }
   const bytes = Buffer.from(encodeProven({ boot: await bootOf(), isClosed, tables }), 'latin1');
-  const temporary = `${location}/${NAME}.tmp`;
-  await disk.remove(temporary);
-  const file = await disk.open(temporary, { create: true });
-  try {
-    await file.write(bytes, 0);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await disk.rename(temporary, `${location}/${NAME}`);
-  await disk.syncFolder(location);
+  await replaceWholeFile(disk, `${location}/${NAME}`, bytes);
 }
 
 /** Nothing of a folder is taken on trust from now on. */

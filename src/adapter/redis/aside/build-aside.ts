@@ -22,9 +22,10 @@ import {
   type Millis,
   NEVER,
   type Scheduler,
+  sleep,
 } from '../../../platform/index.ts';
 import { armBody, type CopyRows, ROW_KINDS, type RowsCopy } from '../bodies/index.ts';
-import { bodyOf, INCARNATION_BYTES, incarnationIn } from '../keys/index.ts';
+import { bodyOf, hasBody, INCARNATION_BYTES } from '../keys/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import {
   type AsideEvaluation,
@@ -72,10 +73,11 @@ export interface AsideCommand {
   evaluate(view: KeyView, copyRows: CopyRows): Reply;
   /** In another thread; left out: there is none. Undefined: it does not know such commands. */
   begin?(ts: HlcTimestamp): AsideEvaluation | undefined;
-  /** It takes so long that it is not begun in this thread where there is another. */
-  readonly isLong?: boolean;
-  /** It may only be built aside while none of its heads has a body of its own, which would have to be changed in place. */
-  readonly isForWhole?: boolean;
+  /**
+   * It brings along so much that it is not begun in this thread where there is another. It may only be built aside while none of its heads has a body
+   * of its own, which would have to be changed in place.
+   */
+  readonly isFill?: boolean;
 }
 
 export interface AsideParts {
@@ -104,7 +106,7 @@ export async function buildAside(parts: AsideParts, command: AsideCommand): Prom
       // A group that was too busy to say how far it is; as long as a client waits for its leader, so long it is asked again.
       if (!(error instanceof SnapshotUncoveredError) || clock.monotonicMs() >= untilMs) throw error;
       attempt--;
-      await new Promise<void>((resolve) => scheduler.after(BUSY_PAUSE_MS, resolve));
+      await sleep(scheduler, BUSY_PAUSE_MS);
     }
   }
   throw new RedisError('TRYAGAIN what the command reads is being changed all the time; nothing was changed, try again');
@@ -158,7 +160,7 @@ class AsideBuild {
       (rows, copyRows) => command.evaluate(rows, copyRows),
     );
     const begin = command.begin && (() => command.begin?.(startTs));
-    const evaluation = (command.isLong === true ? begin?.() : undefined) ?? new MovingAside(here, begin);
+    const evaluation = (command.isFill === true ? begin?.() : undefined) ?? new MovingAside(here, begin);
     try {
       const { reply, copies, fresh, others } = await this.evaluate(evaluation, moment);
       for (const { key } of this.heads) this.armed.set(key.toString('latin1'), key);
@@ -224,7 +226,7 @@ class AsideBuild {
     if (missing.kind === 'heads') {
       for (const key of missing.keys) {
         const head = { key, live: await moment.get(key) };
-        if (this.command.isForWhole === true && hasBody(head)) throw new RedisError(HAS_GROWN);
+        if (this.command.isFill === true && hasBody(head.live)) throw new RedisError(HAS_GROWN);
         if (head.live !== undefined) this.countRead([{ key, value: head.live.value }]);
         this.heads.push(head);
         evaluation.addHead(head);
@@ -313,8 +315,6 @@ class AsideBuild {
 }
 
 const HAS_GROWN = 'TRYAGAIN the value has become large meanwhile; nothing was changed, try again';
-
-const hasBody = ({ live }: ReadHead): boolean => live !== undefined && incarnationIn(live.value) !== undefined;
 
 /** @returns true when the head had to be written for that */
 const armHead = (view: KeyView, headKey: Buffer): boolean => armBody({ view, storageKey: (key) => key }, headKey);

@@ -26,6 +26,7 @@ export { cursorHash, decodeCursor, ScanCursors } from './scan-cursors.ts';
 export {
   type BodyOfRow,
   bodyOf,
+  hasBody,
   INCARNATION_BYTES,
   incarnationIn,
   VALUE_HEADER_BYTES,

@@ -51,3 +51,7 @@ export function incarnationIn(headValue: Buffer): Buffer | undefined {
   if (headValue.length < INCARNATION_END || headValue[FORM_AT] !== ValueForm.Large) return undefined;
   return headValue.subarray(VALUE_HEADER_BYTES, INCARNATION_END);
 }
+
+/** Whether a head has rows behind it. @param head undefined when there is none */
+export const hasBody = (head: { readonly value: Buffer } | undefined): boolean =>
+  head !== undefined && incarnationIn(head.value) !== undefined;

@@ -1,10 +1,10 @@
 /** Commands whose values are built aside: what the room `aside` needs of the groups. */
 import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
 import { type Clock, type GroupId, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
-import { type AsideCommand, type AsideEvaluator, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
+import { type AsideCommand, type AsideEvaluator, buildAside, type FreshRow } from '../aside/index.ts';
 import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
-import type { KeyTurns } from '../state/index.ts';
+import type { CrossGroupRunner, KeyTurns } from '../state/index.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
@@ -17,7 +17,7 @@ import { fillsAside } from './written-whole.ts';
 const MAX_HELD_PAUSE_MS: Millis = 250;
 
 export interface AsideEnvironment extends SingleRequestEnvironment, ScriptPlaceEnvironment {
-  readonly transactions: AsideParts['transactions'] | undefined;
+  readonly transactions: CrossGroupRunner | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -140,13 +140,11 @@ async function runWithAnswers(
 async function runAside(environment: AsideEnvironment, request: CommandRequest): Promise<Reply> {
   const { transactions, clock, scheduler, commandTimeoutMs, asideEvaluator } = environment;
   if (transactions === undefined) throw new RedisError('ERR the command writes too many rows');
-  const fills = fillsAside(request);
   const command: AsideCommand = {
     heads: request.storageKeys(),
     evaluate: (view, copyRows) => request.runAside(view, copyRows),
     ...(asideEvaluator === undefined ? {} : { begin: (ts) => asideEvaluator.beginAside(request, ts) }),
-    isLong: fills === 'unlessLarge',
-    isForWhole: fills === 'unlessLarge',
+    isFill: fillsAside(request) === 'unlessLarge',
   };
   const router = new GroupRouter(environment);
   const writeRows = (rows: readonly FreshRow[]) => write(environment, router, rows);

@@ -186,8 +186,7 @@ export class Rerouting {
 
   /** How many requests a round may send. */
   private get roundLimit(): number {
-    if (this.reason instanceof WriteBackpressureError)
-      return Math.min(MAX_ROUND_REQUESTS, Math.max(1, this.passedBefore * 2));
+    if (this.isHeldBack) return Math.min(MAX_ROUND_REQUESTS, Math.max(1, this.passedBefore * 2));
     return this.quietRounds === 0 ? MAX_ROUND_REQUESTS : MAX_PROBES;
   }
 

@@ -2,7 +2,7 @@
 import type { KeyView } from '../../../kv/index.ts';
 import { BuildAsideError, WholeValueView } from '../aside/index.ts';
 import type { CommandSpec, EvaluationSettings } from '../command/index.ts';
-import { incarnationIn } from '../keys/index.ts';
+import { hasBody } from '../keys/index.ts';
 
 /** The call of a command. */
 export interface WrittenCall {
@@ -24,9 +24,6 @@ export function fillsAside({ spec, args, settings }: WrittenCall): 'always' | 'u
 /** @param headKey of its first key @throws BuildAsideError */
 export function viewForWriting(view: KeyView, call: WrittenCall, headKey: () => Buffer): KeyView {
   // What replaces a value is built aside by the node of the client before anybody else is asked, if that node can.
-  if (fillsAside(call) === 'unlessLarge') {
-    const live = view.get(headKey());
-    if (live === undefined || incarnationIn(live.value) === undefined) throw new BuildAsideError();
-  }
+  if (fillsAside(call) === 'unlessLarge' && !hasBody(view.get(headKey()))) throw new BuildAsideError();
   return call.spec.writesWholeValue === true ? new WholeValueView(view) : view;
 }

@@ -17,6 +17,6 @@ export function checkPlace(
   if (session.redirects) refuseFoundElsewhere(spec, args, route.firstKey);
   if (route.crosses && !mayCross()) throw crossGroup();
   // Refused later it would be as well, after seconds of this node for a million of them.
-  if (route.crosses && mayWrite(spec, args)) session.server.transactions?.checkKeys?.(keyIndexes(spec, args).length);
+  if (route.crosses && mayWrite(spec, args)) session.server.transactions?.checkKeys(keyIndexes(spec, args).length);
   if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
 }

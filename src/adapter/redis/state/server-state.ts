@@ -76,7 +76,7 @@ export interface Pause {
 const NOTHING_BELOW: DebugControl = { setPurging: () => {}, rereadStores: async () => {} };
 
 /** Runs what spans groups. */
-export type CrossGroupRunner = Pick<TransactionRunner, 'run' | 'begin'> & Partial<Pick<TransactionRunner, 'checkKeys'>>;
+export type CrossGroupRunner = Pick<TransactionRunner, 'run' | 'begin' | 'checkKeys'>;
 
 /** A connection that has something to write. */
 export interface Flushed {

@@ -39,7 +39,7 @@ class Keys {
   /** Whether there is a thread that evaluates what takes long here, and how often it was asked. */
   hasOtherThread = false;
   /** Of a command that adds to one value. */
-  isFilled: Pick<AsideCommand, 'isLong' | 'isForWhole'> = {};
+  isFilled: Pick<AsideCommand, 'isFill'> = {};
   begunElsewhere = 0;
   /** Heads that were read as of a moment. */
   headReads = 0;
@@ -281,7 +281,7 @@ describe('a value that is built aside', () => {
   test('is begun elsewhere when it is long for certain, and is refused when the value it adds to has rows by now', async () => {
     const keys = new Keys();
     keys.hasOtherThread = true;
-    keys.isFilled = { isLong: true, isForWhole: true };
+    keys.isFilled = { isFill: true };
     const fields = Array.from({ length: 2_000 }, (_, nth) => [`f${nth}`, `v${nth}`]).flat();
     assert.equal(await keys.aside('HSET', 'a', ...fields), 2_000);
     assert.deepEqual([keys.begunElsewhere, keys.run('HLEN', 'a')], [1, 2_000]);

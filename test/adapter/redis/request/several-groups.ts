@@ -28,6 +28,10 @@ export class BufferedRunner implements CrossGroupRunner {
     this.state = state;
   }
 
+  checkKeys(): void {
+    // As many as a test has.
+  }
+
   async run<Reply>(runRequest: RunRequest, body: (view: KeyView) => Reply) {
     this.requests.push(runRequest);
     if (this.holding) await new Promise<void>((resolve) => this.held.push(resolve));
