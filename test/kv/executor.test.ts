@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { evaluateStep, type KvOperation } from '../../src/kv/client/operations.ts';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { NodeTurn } from '../../src/kv/leader/node-turn.ts';
-import { NEVER } from '../../src/platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
 
@@ -124,6 +125,33 @@ describe('a turn of commands', () => {
     assert.equal(new Set(stamps).size, stamps.length);
     bed.raft.commit();
     assert.ok(outcomes.every((outcome) => outcome.reply === 'OK'));
+  });
+
+  test('gives each value of a key its own timestamp where clients are shown it as a version, in as many entries as that takes', () => {
+    const bed = new LoneGroup({ maxInflightEntries: 4 });
+    const key = bytes('k');
+    const step = (operation: KvOperation, version?: HlcTimestamp) =>
+      bed.run((view) => {
+        const target = { kind: 'version', version: version! } as const;
+        const conditions = version === undefined ? [] : [{ key, comparison: 'equal', target } as const];
+        return evaluateStep(view, { conditions, success: [operation], failure: [] });
+      });
+    const put = (value: string, version?: HlcTimestamp) =>
+      step({ kind: 'put', key, value: bytes(value), ttlMs: 0 }, version);
+    const first = put('0');
+    const read = step({ kind: 'get', key });
+    const others = Array.from({ length: 10 }, (_, at) => put(String(at + 1)));
+    assert.ok(bed.raft.proposals.length <= 4, 'no more are on their way than may be');
+    bed.settle();
+    assert.equal(new Set([first, ...others].map(({ reply }) => reply!.ts)).size, 11);
+    const shown = read.reply!.results[0]!;
+    assert.ok(shown.kind === 'get' && shown.value?.value.toString() === '0');
+    assert.equal(shown.value.version, first.reply!.ts);
+    // Whoever has seen the first value does not overwrite what came behind it in the same turn.
+    const late = put('mine', shown.value.version);
+    bed.settle();
+    assert.equal(late.reply!.succeeded, false);
+    assert.equal(bed.get('k').reply, '10');
   });
 
   test('refuses a command whose effects are over the limit and leaves no trace of it', () => {

@@ -140,6 +140,7 @@ export function evaluateStep(view: KeyView, { conditions, success, failure }: Kv
         break;
       }
       case 'put':
+        view.keepVersion?.(operation.key);
         view.put(operation.key, operation.value, expiryOf(view.ts, operation.ttlMs));
         results.push({ kind: 'put' });
         break;

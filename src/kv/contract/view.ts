@@ -40,6 +40,11 @@ export interface KeyView {
   deletedAt?(key: Buffer): HlcTimestamp;
   /** When the key was last written, in whatever way, if `get` has just said that it is absent; 0n when nothing is left of it. */
   writtenAt?(key: Buffer): HlcTimestamp;
+  /**
+   * Says that what the command is about to write under this key is shown to clients with its timestamp as its version, so that no other
+   * command may write the key at the same one. Left out: no two commands write at one timestamp.
+   */
+  keepVersion?(key: Buffer): void;
   /** Writes a value; `expireTs` 0n means no expiry. Buffers must not be modified afterwards. */
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void;
   delete(key: Buffer): void;

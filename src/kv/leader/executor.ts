@@ -318,8 +318,8 @@ export class GroupExecutor {
     } else if (isWriter && this.waits.coming.size > 0 && this.waits.coming.meets(view)) {
       this.waits.forComing(operation, tries);
       return;
-    } else if (isWriter && view.floorTs >= view.ts - 1n) {
-      // The range came with timestamps that are ahead of this turn's.
+    } else if (isWriter && (view.needsLaterEntry || view.floorTs >= view.ts - 1n)) {
+      // The range may have come with timestamps that are ahead of this turn's.
       this.clock.observe(view.floorTs);
       this.sequencer.closeEntry();
       this.evaluate(operation, tries);

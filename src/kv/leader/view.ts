@@ -51,6 +51,8 @@ export class CommandView implements KeyView {
   lock: Lock | undefined;
   /** The command's writes must be committed above this. */
   floorTs: HlcTimestamp = ABSENT;
+  /** The open entry has a value already of which this command's has to be told apart by its timestamp. */
+  needsLaterEntry = false;
 
   constructor(
     store: GroupStore,
@@ -77,6 +79,7 @@ export class CommandView implements KeyView {
     this.refusal = undefined;
     this.lock = undefined;
     this.floorTs = ABSENT;
+    this.needsLaterEntry = false;
     if (this.writes.length > 0) this.writes = [];
     if (this.ranges.length > 0) this.ranges = [];
     if (this.readKeys.length > 0) {
@@ -248,6 +251,12 @@ export class CommandView implements KeyView {
     if (this.writeByName !== undefined) this.writeByName.set(write.name, this.writes.length - 1);
     else if (this.writes.length > MAX_LISTED_WRITES) {
       this.writeByName = new Map(this.writes.map((listed, at) => [listed.name, at]));
+    }
+  }
+
+  keepVersion(key: Buffer): void {
+    if (this.entry !== undefined && this.overlay.written(this.nameOf(key))?.entry === this.entry) {
+      this.needsLaterEntry = true;
     }
   }
 
