@@ -3,6 +3,7 @@
  * operators on top.
  */
 import { stat } from 'node:fs/promises';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
@@ -261,6 +262,7 @@ export async function startNode(options: NodeOptions, version: string, start: No
         space: () => diskSpaceOf(folder.path),
         syncMs: logDisk.counters.writeMs,
         isLogOutOfSpace: () => logStore.isOutOfSpace,
+        isBusy: () => loadavg()[0]! >= availableParallelism() / 2,
       },
       examine: selfCheckOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
       clusterName: options.clusterName,

@@ -82,6 +82,7 @@ export class StoragePressure {
       onError: options.onBackgroundError,
       isUrgent: () => admission.isOverhangUrgent,
       accesses: options.accesses,
+      isBusy: () => options.machine?.isBusy?.() === true,
     });
     return { gc: this.collection };
   }

@@ -11,6 +11,7 @@ import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { copyOf, install } from './copies.ts';
+import { sliceBytes } from './model.ts';
 
 const HEAD_BYTES = 2;
 const ALL = { start: Buffer.alloc(0), end: Buffer.from([0xff]) };
@@ -227,11 +228,11 @@ describe('objects of many rows', () => {
       for (let step = 0; step < 120; step++) {
         objects.step();
         for (const store of stores) write(store, objects.entries.at(-1)!);
-        if (random.int(3) === 0) await stores[0]!.collectGarbage(random.int(2) * 1000);
-        if (random.int(8) === 0) await stores[1]!.collectGarbage(0);
+        if (random.int(3) === 0) await stores[0]!.collectGarbage(1000, sliceBytes(random));
+        if (random.int(8) === 0) await stores[1]!.collectGarbage(1000, 1);
         if (random.int(10) === 0) await stores[1]!.flush();
         if (random.int(15) === 0) {
-          const collecting = stores[1]!.collectGarbage(random.int(2) * 1000).catch(() => {});
+          const collecting = stores[1]!.collectGarbage(1000, sliceBytes(random)).catch(() => {});
           for (let turns = random.int(40); turns > 0; turns--) await undefined;
           await crashing.levels.crash(random);
           await collecting;
@@ -276,7 +277,7 @@ describe('objects of many rows', () => {
       for (let step = 0; step < 60; step++) {
         objects.step();
         write(source, objects.entries.at(-1)!);
-        if (random.int(5) === 0) await source.collectGarbage(random.int(2) * 1000);
+        if (random.int(5) === 0) await source.collectGarbage(1000, sliceBytes(random));
       }
       await install(target, await copyOf(source));
       assert.equal(await target.digest(), await source.digest());
@@ -297,7 +298,7 @@ describe('objects of many rows', () => {
       for (let step = 0; step < 80; step++) {
         objects.step();
         write(source, objects.entries.at(-1)!);
-        if (random.int(9) === 0) await source.collectGarbage(random.int(2) * 1000);
+        if (random.int(9) === 0) await source.collectGarbage(1000, sliceBytes(random));
       }
       const target = await simulated().open();
       let next: { start: Buffer; after: HlcTimestamp | undefined } | undefined = { start: ALL.start, after: undefined };

@@ -10,7 +10,7 @@ import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { SealedLevels } from '../../src/store/sealed/index.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { StoreModel } from './model.ts';
+import { StoreModel, sliceBytes } from './model.ts';
 
 const SMALL_LIMITS = {
   inlineBytes: 24,
@@ -210,7 +210,7 @@ class Scenario {
   private async collectWhileWriting(): Promise<void> {
     const { random } = this;
     let isOver = false;
-    const collecting = this.store.collectGarbage(random.int(2) === 0 ? 0 : 1000).finally(() => {
+    const collecting = this.store.collectGarbage(1000, sliceBytes(random)).finally(() => {
       isOver = true;
     });
     const flushes: Promise<void>[] = [];

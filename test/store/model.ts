@@ -1,5 +1,5 @@
 /** The store as one would write it without caring for speed: every version of every key, for ever. */
-import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, type SeededRandom } from '../../src/platform/index.ts';
 import type { StoreRow } from '../../src/store/contract/types.ts';
 
 export interface ModelVersion {
@@ -14,6 +14,9 @@ interface ModelRange {
   readonly end: Buffer;
   readonly ts: bigint;
 }
+
+/** Of a slice of collection: one key, or as many as there are. */
+export const sliceBytes = (random: SeededRandom): number | undefined => (random.int(2) === 0 ? 1 : undefined);
 
 /** Keys in it are latin-1 text. */
 export class StoreModel {

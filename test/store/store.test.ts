@@ -18,8 +18,10 @@ import {
   SYSTEM_KEY,
   sealRow,
 } from '../../src/store/rows/codec.ts';
+import { ManualClock } from '../support/manual-time.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { copyOf, install } from './copies.ts';
+import { sliceBytes } from './model.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const bytes = (text: string) => Buffer.from(text, 'latin1');
@@ -119,7 +121,7 @@ test('three stores that apply the same log have the same digest whenever they fl
       if (random.int(30) === 0) store.setGcThreshold(writer, ts(index * 9));
       writer.commit(index);
       if (local.int(lag) === 0) await store.flush();
-      if (local.int(lag) === 0) await store.collectGarbage(local.int(2) * 1000);
+      if (local.int(lag) === 0) await store.collectGarbage(1000, sliceBytes(local));
     }
     digests.push(await store.digest());
     await store.close();
@@ -270,6 +272,26 @@ test('the last of several writes of a key in one unit is the one version that it
   again.put(bytes('a'), bytes('3'), ts(5), NEVER);
   assert.throws(() => again.commit(2), { name: 'AssertionError' });
   await store.close().catch(() => {});
+});
+
+test('a slice of collection that is late uses what it has read: nothing is read once for each key', async () => {
+  // Each look at the clock is later than a slice should last: a busy machine.
+  const clock = new ManualClock();
+  clock.monotonicMs = () => clock.monotonic++ * 100;
+  const store = await openGroupStore({ ...simulated(), clock });
+  const keys = Array.from({ length: 1_500 }, (_, at) => String(at).padStart(4, '0'));
+  for (let round = 0; round < 2; round++) {
+    for (const key of keys) putOne(store, key, 'value', store.appliedIndex + 10);
+    await store.flush();
+  }
+  const writer = store.write();
+  store.setGcThreshold(writer, ts(1_000_000));
+  writer.commit(store.appliedIndex + 1);
+  let slices = 1;
+  while (!(await store.collectGarbage(5))) slices++;
+  assert.equal(store.pressures?.().lastPass?.droppedVersions, keys.length);
+  assert.ok(slices > 1 && slices < 10, `${slices} slices`);
+  await store.close();
 });
 
 test('what a range delete hid stays gone when the delete is forgotten and a crash takes what was written since', async () => {

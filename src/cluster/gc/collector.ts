@@ -74,6 +74,8 @@ export interface CollectorOptions {
   readonly isUrgent?: () => boolean;
   /** Keys that clients read and wrote on this node so far; absent, and it never counts as resting. */
   readonly accesses?: () => number;
+  /** Whether others on this machine want its processors: a node does not rest then, although nobody asks anything of it. */
+  readonly isBusy?: () => boolean;
   /** Hears of passes that failed; they are begun again. */
   readonly onError: (error: unknown) => void;
 }
@@ -210,7 +212,7 @@ export class StoreCollector {
       if (this.isCalm(group) && (await store.collectGarbage(limits.sliceMs, limits.sliceBytes))) break;
       const before = operations;
       operations = this.operations();
-      await this.pause(operations - before <= MAX_OPERATIONS_AT_REST);
+      await this.pause(operations - before <= MAX_OPERATIONS_AT_REST && this.options.isBusy?.() !== true);
     }
     course.collectedTs = threshold;
     course.passedAtMs = this.options.clock.nowMs();

@@ -70,6 +70,8 @@ export interface NodeGcOptions {
   readonly isUrgent?: () => boolean;
   /** See `CollectorOptions`. */
   readonly accesses?: () => number;
+  /** See `CollectorOptions`. */
+  readonly isBusy?: () => boolean;
   readonly onError: (error: unknown) => void;
 }
 
@@ -105,6 +107,7 @@ export class NodeGc {
       limits: times.collector ?? {},
       ...(options.isUrgent === undefined ? {} : { isUrgent: options.isUrgent }),
       ...(options.accesses === undefined ? {} : { accesses: options.accesses }),
+      ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
       onError,
     });
     this.endpoint = new GcEndpoint({

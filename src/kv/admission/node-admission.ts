@@ -21,7 +21,7 @@ import type { GroupStore } from '../../store/index.ts';
 import { GroupAdmission } from './group-admission.ts';
 import { harder, judgePressure, type Pressure, type PressureLevel } from './pressure.ts';
 
-/** The machine, as far as admission cares; what is left out does not press. */
+/** The machine, as far as admission and collection care; what is left out does not press. */
 export interface PressedMachine {
   /** Space on the data disk; undefined where it cannot be asked. */
   space?(): Promise<DiskSpace | undefined>;
@@ -29,6 +29,8 @@ export interface PressedMachine {
   readonly syncMs?: BucketCounts;
   /** The log waits for room on the disk. */
   isLogOutOfSpace?(): boolean;
+  /** Half of its processors at least have been wanted for a while, by whomever: what can wait leaves them alone. */
+  isBusy?(): boolean;
 }
 
 /** A replica on this node. */

@@ -216,6 +216,7 @@ export interface GroupStore {
   setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void;
   /**
    * Physically drops what no read at or above the threshold can see; a bounded slice of work.
+   * @param budgetMs after which no further page of rows is read
    * @param budgetBytes of rows that are looked at; left out: no bound
    * @returns true when a full pass is complete
    */

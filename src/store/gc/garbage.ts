@@ -72,8 +72,9 @@ const HEAD: RowFacts = { body: undefined, isLost: false };
 
 /** A slice of a pass ends at whichever is used up first. */
 export interface SliceBudget {
+  /** Looked at where what was read is used: on a busy machine a page alone takes longer than a slice should, and would be read once for each key of it. */
   readonly ms: number;
-  /** Of rows that are looked at. */
+  /** Of rows that are looked at; ends the slice at once. */
   readonly bytes: number;
 }
 
@@ -159,7 +160,8 @@ export class GarbageCollector {
     let isFirst = true;
     try {
       while (await walk.nextKey()) {
-        const isUsedUp = tally.walkedBytes >= lastByte || this.clock.monotonicMs() >= deadline;
+        const isLate = walk.isAtPageEnd && this.clock.monotonicMs() >= deadline;
+        const isUsedUp = tally.walkedBytes >= lastByte || isLate;
         if (!isFirst && (this.isStopping || isUsedUp)) {
           pass.cursor = Buffer.from(walk.escaped);
           return false;

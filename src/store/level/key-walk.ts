@@ -47,6 +47,11 @@ class RowReader {
     else this.current = this.page[this.at++];
   }
 
+  /** True when the next row has to be read, and there may be one. */
+  get isUsedUp(): boolean {
+    return this.current !== undefined && this.at === this.page.length;
+  }
+
   close(): Promise<void> {
     return this.iterator.close();
   }
@@ -78,6 +83,11 @@ export class KeyWalk {
   /** The logical key. */
   get key(): Buffer {
     return decodeKey(this.escaped, 0, this.escaped.length, this.location);
+  }
+
+  /** True when nearly all that was read is used: who stops elsewhere has read rows that somebody will have to read again. */
+  get isAtPageEnd(): boolean {
+    return this.newestRows.isUsedUp || this.versionRows.isUsedUp;
   }
 
   /** @returns false at the end */

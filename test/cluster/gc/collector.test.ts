@@ -62,6 +62,7 @@ class Node {
   readonly collector: StoreCollector;
   isUrgent = false;
   accesses = 0;
+  isBusy = false;
 
   constructor(stores: number, limits: Partial<CollectorLimits> = {}, seed = 1) {
     for (let at = 0; at < stores; at++) this.stores.push(new SlicedStore(this.clock));
@@ -81,6 +82,7 @@ class Node {
       limits: { periodMs: 10_000, ...limits },
       isUrgent: () => this.isUrgent,
       accesses: () => this.accesses,
+      isBusy: () => this.isBusy,
       onError: (error) => this.errors.push(error),
     });
     this.collector.start();
@@ -159,9 +161,10 @@ describe('passes of collection over the stores of a node', () => {
     await node.collector.stop();
   });
 
-  test('have short pauses while the node rests: no client reads or writes here, and no replica applies entries', async () => {
+  test('have short pauses while the node rests: nobody reads or writes here, nothing is applied, and the machine has time', async () => {
     for (const [what, longestMs, serve] of [
       ['at rest', 10, () => {}],
+      ['a busy machine', 50, (node: Node) => (node.isBusy = true)],
       ['reads', 50, (node: Node) => (node.accesses += 1)],
       ['entries of another group', 50, (node: Node) => (node.stores[1]!.appliedIndex += 1)],
     ] as const) {
