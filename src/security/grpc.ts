@@ -15,13 +15,24 @@ export interface ChannelSecurity {
 }
 
 /** Sent as the name that is meant to be reached; an IP address may not be (RFC 6066 §3). */
-const SERVER_NAME = 'kvorum';
+export const SERVER_NAME = 'kvorum';
 /** A connection that does not finish its handshake must not be held for ever. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
 const PLAIN: ChannelSecurity = { credentials: grpc.credentials.createInsecure(), options: {} };
 
 /** What a caller proves itself with and checks the callee by; `cert` and `key` are left out by one who has none. */
 export type CallerCertificates = Pick<Certificates, 'ca'> & Partial<Pick<Certificates, 'cert' | 'key'>>;
+
+/** Whether the certificate of a callee has one of the names; any will do when there are none. */
+export function identityCheck(calleeNames: readonly string[]) {
+  return (_address: string, shown: PeerCertificate): Error | undefined => {
+    const names = namesOf(shown);
+    if (calleeNames.length === 0 || names.some((name) => calleeNames.includes(name))) return undefined;
+    return new Error(
+      `the certificate of ${JSON.stringify(names.join(', '))} is not one of a node: see grpc.tls.nodeNames`,
+    );
+  };
+}
 
 /**
  * @param certificates undefined: neither side proves anything, and everything travels as it is
@@ -33,15 +44,8 @@ export function channelSecurity(
 ): ChannelSecurity {
   if (certificates === undefined) return PLAIN;
   const { ca = null, key = null, cert = null } = certificates;
-  const checkServerIdentity = (_address: string, shown: PeerCertificate): Error | undefined => {
-    const names = namesOf(shown);
-    if (calleeNames.length === 0 || names.some((name) => calleeNames.includes(name))) return undefined;
-    return new Error(
-      `the certificate of ${JSON.stringify(names.join(', '))} is not one of a node: see grpc.tls.nodeNames`,
-    );
-  };
   return {
-    credentials: grpc.credentials.createSsl(ca, key, cert, { checkServerIdentity }),
+    credentials: grpc.credentials.createSsl(ca, key, cert, { checkServerIdentity: identityCheck(calleeNames) }),
     options: { 'grpc.ssl_target_name_override': SERVER_NAME },
   };
 }

@@ -42,6 +42,7 @@ export { explainHandshake } from './handshake.ts';
 export { checkKeyRing, hasKeyRing, KeyRing, type KeyRingOptions } from './key-ring.ts';
 export { type KeyPlace, KeySource } from './key-source.ts';
 export { deriveKey, KEY_BYTES, nameOfWrapping, WrappingKeys } from './key-wrapping.ts';
+export { asksForLane, laneDialOptions, laneHandshakes } from './lane-tls.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
 export { SealedDisk } from './sealed-disk.ts';

@@ -24,11 +24,13 @@ import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
 import { folderWasRemoved } from '../founding/index.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import type { PeerTls } from './channel.ts';
+import { DirectLanes, type InboundLane } from './direct-lane.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
 import { PeerListener } from './listener.ts';
 import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
   answerTo,
+  asksDirect,
   checkCaller,
   FrameAssembler,
   GOODBYE,
@@ -36,6 +38,7 @@ import {
   laneOfCall,
   MAX_MESSAGE_BYTES,
   type OwnIdentity,
+  offerDirect,
   PEER_SERVICE,
   type PeerIdentity,
   reasonMetadata,
@@ -115,6 +118,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly addresses = new Map<NodeId, string>();
   private readonly links = new Map<NodeId, PeerLink>();
   private readonly processTurns = new ProcessTurns();
+  private readonly directLanes: DirectLanes;
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
   private readonly streamHandlers = new Map<string, StreamHandler>();
   private readonly duplexHandlers = new Map<string, DuplexHandler>();
@@ -137,6 +141,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.life = options.random.bytes(LIFE_BYTES).toString('hex');
     const { tls: certificates, nodeNames = [] } = options;
     this.tls = certificates && { certificates, nodeNames };
+    this.directLanes = new DirectLanes(options.random, options.scheduler, certificates);
     this.server = new grpc.Server(SERVER_OPTIONS);
     this.server.addService(PEER_SERVICE, {
       Frames: (call: FramesCall) => this.serveFrames(call),
@@ -227,7 +232,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
   async start(): Promise<void> {
     assert(this.state === 'new', 'a network starts once');
     const { listen, scheduler, tls } = this.options;
-    this.listener = new PeerListener(this.server.createConnectionInjector(serverCredentials(tls)), scheduler);
+    const injector = this.server.createConnectionInjector(serverCredentials(tls));
+    this.listener = new PeerListener(injector, scheduler, this.directLanes);
     this.port = await this.listener.listen(listen.host, listen.port);
     this.state = 'running';
     for (const [peer, address] of this.addresses) this.dial(peer, address);
@@ -401,7 +407,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
     older?.emit('error', { code: grpc.status.ABORTED, details: 'a newer connection took the place of this one' });
     const assembler = new FrameAssembler();
     const take = (frame: Buffer): void => this.frameHandlers.get(lane)?.(peer, frame);
-    call.on('data', (batch: Buffer) => {
+    const receive = (batch: Buffer): void => {
       if (this.inbound.get(key) !== call) return;
       try {
         assembler.receive(batch, take);
@@ -409,8 +415,11 @@ class GrpcPeerNetwork implements GrpcNetwork {
         if (!(error instanceof MalformedFrameError)) throw error;
         call.emit('error', { code: grpc.status.INVALID_ARGUMENT, details: error.message });
       }
-    });
+    };
+    call.on('data', receive);
+    const direct = this.offerDirect(call, lane, receive);
     const ended = (): void => {
+      if (direct !== undefined) this.endDirect(direct);
       if (this.inbound.get(key) !== call) return;
       this.inbound.delete(key);
       this.tellLost(peer);
@@ -421,9 +430,24 @@ class GrpcPeerNetwork implements GrpcNetwork {
       ended();
       call.end();
     });
-    call.sendMetadata(answerTo(call.metadata, this.identity()));
+    const answer = answerTo(call.metadata, this.identity());
+    if (direct !== undefined) offerDirect(answer, direct.ticket);
+    call.sendMetadata(answer);
     // A node that has just been started waits for those who lead.
     this.links.get(peer)?.peerIsThere();
+  }
+
+  /** Offers a lane a connection of its own. Control messages are few, and have one already. */
+  private offerDirect(call: FramesCall, lane: Lane, take: (message: Buffer) => void): InboundLane | undefined {
+    return lane !== 'control' && asksDirect(call.metadata) ? this.directLanes.offer(take) : undefined;
+  }
+
+  /** A call has ended. Its connection goes a moment later, so that the caller hears by the call why. */
+  private endDirect(direct: InboundLane): void {
+    this.directLanes.withdraw(direct);
+    direct.close((socket) => {
+      this.options.scheduler.after(GOODBYE_MS, () => socket.destroy());
+    });
   }
 
   private serveStream(call: StreamCall, answer: grpc.sendUnaryData<Buffer>): void {

@@ -1,5 +1,5 @@
 /**
- * Frames and streams between nodes over gRPC, in lanes that do not hold each other up.
+ * Frames and streams between nodes over gRPC and plain connections, in lanes that do not hold each other up.
  */
 
 export { createGrpcNetwork } from './grpc-network.ts';

@@ -1,14 +1,12 @@
 /**
  * The port that peers, operators and programs dial. gRPC accepts whatever connects and waits for ever for its first word, so
- * connections are accepted here, and one that has not begun to speak in time is closed.
+ * connections are accepted here, and one that has not begun to speak in time is closed. Direct connections of lanes come to the same port.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type grpc from '@grpc/grpc-js';
 import { listenOn, type Millis, type Scheduler } from '../../platform/index.ts';
-
-/** From the accept to the first word: what HTTP/2 begins with (RFC 9113 §3.4), or the beginning of a TLS handshake. */
-const FIRST_WORD_MS: Millis = 10_000;
-const FIRST_WORD_BYTES = 24;
+import type { DirectLanes } from './direct-lane.ts';
+import { awaitFirstWord } from './first-word.ts';
 
 /** Where accepted connections go; of gRPC's server. */
 export type ConnectionInjector = ReturnType<grpc.Server['createConnectionInjector']>;
@@ -20,12 +18,16 @@ export class PeerListener {
   /** What was accepted and is open. */
   private readonly open = new Set<Socket>();
 
-  constructor(injector: ConnectionInjector, scheduler: Scheduler) {
+  constructor(injector: ConnectionInjector, scheduler: Scheduler, direct: Pick<DirectLanes, 'takes'>) {
     this.scheduler = scheduler;
     this.server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
       this.open.add(socket);
       socket.once('close', () => this.open.delete(socket));
-      this.awaitFirstWord(socket, () => injector.injectConnection(socket));
+      awaitFirstWord(socket, scheduler, (heard) => {
+        if (direct.takes(socket, heard)) return;
+        socket.unshift(heard);
+        injector.injectConnection(socket);
+      });
     });
   }
 
@@ -51,23 +53,5 @@ export class PeerListener {
     });
     await Promise.all(closed);
     cancel();
-  }
-
-  /** Calls back once the socket has spoken; what it said is still to be read from it. */
-  private awaitFirstWord(socket: Socket, onSpoken: () => void): void {
-    const cancel = this.scheduler.after(FIRST_WORD_MS, () => socket.destroy());
-    const heard: Buffer[] = [];
-    let heardBytes = 0;
-    const onError = (): unknown => socket.destroy();
-    const onData = (chunk: Buffer): void => {
-      heard.push(chunk);
-      heardBytes += chunk.length;
-      if (heardBytes < FIRST_WORD_BYTES) return;
-      cancel();
-      socket.off('data', onData).off('error', onError).off('close', cancel).pause();
-      socket.unshift(heard.length === 1 ? chunk : Buffer.concat(heard));
-      onSpoken();
-    };
-    socket.on('data', onData).on('error', onError).once('close', cancel).resume();
   }
 }

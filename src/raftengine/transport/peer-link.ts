@@ -18,18 +18,21 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import { openChannel, type PeerTls, STALL_MS } from './channel.ts';
+import { DirectLane } from './direct-lane.ts';
 import {
+  askDirect,
   checkCallee,
   FRAMES_PATH,
   GOODBYE,
   introduce,
   LANES,
   type OwnIdentity,
+  offeredTicket,
   type PeerIdentity,
   reasonOf,
   setLane,
 } from './peer-protocol.ts';
-import { SendLane } from './send-lane.ts';
+import { type LaneCall, SendLane } from './send-lane.ts';
 
 const REDIAL: Backoff = { baseMs: 50, capMs: 1000, factor: 2, jitter: 'equal' };
 /** A peer that refused waits for an operator: it is asked seldom from the first time on. */
@@ -70,7 +73,10 @@ export interface PeerLinkOptions {
 interface Connection {
   readonly clients: readonly grpc.Client[];
   readonly calls: Map<Lane, grpc.ClientDuplexStream<Buffer, Buffer>>;
-  readonly introduced: Set<Lane>;
+  /** Connections that lanes have of their own. */
+  readonly direct: Set<DirectLane>;
+  /** What the lanes that the peer has accepted are sent on. */
+  readonly accepted: Map<Lane, LaneCall>;
   readonly openedAtMs: Millis;
 }
 
@@ -111,13 +117,15 @@ export class PeerLink {
     const connection: Connection = {
       clients: [control, data],
       calls: new Map(),
-      introduced: new Set(),
+      direct: new Set(),
+      accepted: new Map(),
       openedAtMs: clock.monotonicMs(),
     };
     this.connection = connection;
     for (const lane of LANES) {
       const metadata = introduce(self(), peer);
       setLane(metadata, lane);
+      askDirect(metadata);
       const client = lane === 'control' ? control : data;
       const call = client.makeBidiStreamRequest(FRAMES_PATH, identity, identity, metadata);
       connection.calls.set(lane, call);
@@ -167,26 +175,45 @@ export class PeerLink {
       if (other.nodeId !== peer)
         throw new PeerRefusedError(`node ${other.nodeId} answers at the address of node ${peer}`);
       const admitted = admit(other);
-      if (admitted === undefined) this.opened(connection, lane);
-      else
-        admitted.then(
-          () => this.opened(connection, lane),
-          (error: Error) => this.lost(connection, error),
-        );
+      const goOn = (): void => this.admitted(connection, lane, offeredTicket(answer));
+      if (admitted === undefined) goOn();
+      else admitted.then(goOn, (error: Error) => this.lost(connection, error));
     } catch (error) {
       this.lost(connection, error as Error);
     }
   }
 
-  private opened(connection: Connection, lane: Lane): void {
+  /** Both sides know each other: the lane goes its own way where the peer has offered one. */
+  private admitted(connection: Connection, lane: Lane, ticket: Buffer | undefined): void {
     if (this.connection !== connection) return;
-    connection.introduced.add(lane);
-    if (connection.introduced.size < LANES.length) return;
+    const call = connection.calls.get(lane)!;
+    if (ticket === undefined) {
+      this.accepted(connection, lane, call);
+      return;
+    }
+    const { address } = this;
+    const { peer, tls, scheduler, logger } = this.options;
+    const direct = new DirectLane({ address, tls, ticket }, scheduler, {
+      onOpen: () => this.accepted(connection, lane, direct),
+      onRefused: ({ message }) => {
+        connection.direct.delete(direct);
+        logger?.info({ peer, address, lane, error: message }, 'a lane stays on its call');
+        this.accepted(connection, lane, call);
+      },
+      onLost: (error) => this.lost(connection, error),
+    });
+    connection.direct.add(direct);
+  }
+
+  private accepted(connection: Connection, lane: Lane, way: LaneCall): void {
+    if (this.connection !== connection) return;
+    connection.accepted.set(lane, way);
+    if (connection.accepted.size < LANES.length) return;
     this.isOpen = true;
     this.failures = 0;
     this.lastRefusal = '';
     this.options.logger?.info({ peer: this.options.peer, address: this.address }, 'connected to peer');
-    for (const [name, call] of connection.calls) this.lanes[name].attach(call);
+    for (const [name, each] of connection.accepted) this.lanes[name].attach(each);
     this.options.onAccepted(this.options.peer);
   }
 
@@ -229,6 +256,7 @@ export class PeerLink {
     this.isOpen = false;
     for (const lane of LANES) this.lanes[lane].detach();
     if (connection === undefined) return;
+    for (const direct of connection.direct) direct.close();
     for (const call of connection.calls.values()) call.cancel();
     for (const client of connection.clients) client.close();
   }

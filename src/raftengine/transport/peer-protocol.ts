@@ -110,6 +110,8 @@ const KEYS = {
   target: 'kvorum-target',
   lane: 'kvorum-lane',
   kind: 'kvorum-kind',
+  direct: 'kvorum-direct',
+  ticket: 'kvorum-ticket-bin',
   proof: 'kvorum-proof',
 } as const;
 
@@ -150,6 +152,24 @@ export const answerTo = (caller: grpc.Metadata, self: OwnIdentity): grpc.Metadat
 /** Says in the opening metadata of a stream which lane it serves. */
 export function setLane(metadata: grpc.Metadata, lane: Lane): void {
   metadata.set(KEYS.lane, lane);
+}
+
+/** Says in the opening metadata of a lane that the caller knows direct connections. */
+export function askDirect(metadata: grpc.Metadata): void {
+  metadata.set(KEYS.direct, '1');
+}
+
+export const asksDirect = (metadata: grpc.Metadata): boolean => text(metadata, KEYS.direct) === '1';
+
+/** Offers a direct connection in the answer to a caller that knows them. */
+export function offerDirect(answer: grpc.Metadata, ticket: Buffer): void {
+  answer.set(KEYS.ticket, ticket);
+}
+
+/** The ticket of the direct connection that the callee has offered; undefined: none. */
+export function offeredTicket(answer: grpc.Metadata): Buffer | undefined {
+  const ticket = answer.get(KEYS.ticket)[0];
+  return Buffer.isBuffer(ticket) ? ticket : undefined;
 }
 
 /** Says in the opening metadata of a byte stream what it carries. */
@@ -252,11 +272,11 @@ export function batchedBytes(frame: Buffer): number {
   return LENGTH_BYTES + frame.length;
 }
 
-/** @param bytes sum of `batchedBytes` over `frames` */
-export function encodeBatch(frames: readonly Buffer[], bytes: number): Buffer {
-  const batch = Buffer.allocUnsafe(1 + bytes);
-  batch[0] = BATCH_VERSION;
-  let at = 1;
+/** @param bytes sum of `batchedBytes` over `frames` @param room bytes to leave in front */
+export function encodeBatch(frames: readonly Buffer[], bytes: number, room = 0): Buffer {
+  const batch = Buffer.allocUnsafe(room + 1 + bytes);
+  batch[room] = BATCH_VERSION;
+  let at = room + 1;
   for (const frame of frames) {
     at = batch.writeUInt32BE(frame.length, at);
     at += frame.copy(batch, at);
@@ -264,14 +284,14 @@ export function encodeBatch(frames: readonly Buffer[], bytes: number): Buffer {
   return batch;
 }
 
-/** One piece of a long frame, from `offset` on. */
-export function encodePiece(frame: Buffer, offset: number): Buffer {
+/** One piece of a long frame, from `offset` on. @param room bytes to leave in front */
+export function encodePiece(frame: Buffer, offset: number, room = 0): Buffer {
   const bytes = frame.subarray(offset, offset + BATCH_BYTES);
-  const piece = Buffer.allocUnsafe(PIECE_HEADER_BYTES + bytes.length);
-  piece[0] = PIECE_VERSION;
-  piece.writeUInt32BE(frame.length, 1);
-  piece.writeUInt32BE(offset, 5);
-  bytes.copy(piece, PIECE_HEADER_BYTES);
+  const piece = Buffer.allocUnsafe(room + PIECE_HEADER_BYTES + bytes.length);
+  piece[room] = PIECE_VERSION;
+  piece.writeUInt32BE(frame.length, room + 1);
+  piece.writeUInt32BE(offset, room + 5);
+  bytes.copy(piece, room + PIECE_HEADER_BYTES);
   return piece;
 }
 

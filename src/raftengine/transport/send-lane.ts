@@ -6,8 +6,10 @@
 import type { Millis } from '../../platform/index.ts';
 import { BATCH_BYTES, batchedBytes, encodeBatch, encodePiece } from './peer-protocol.ts';
 
-/** The part of a gRPC call that a lane needs. */
+/** The part of a gRPC call that a lane needs, or a connection of its own. */
 export interface LaneCall {
+  /** Bytes that a message has in front, which `write` fills; left out: none. */
+  readonly room?: number;
   write(batch: Buffer, written: () => void): unknown;
 }
 
@@ -87,13 +89,13 @@ export class SendLane {
       const frames = count === this.queue.length ? this.queue : this.queue.slice(0, count);
       this.queue = count === this.queue.length ? [] : this.queue.slice(count);
       this.queueBytes -= bytes;
-      this.hand(this.call, encodeBatch(frames, bytes));
+      this.hand(this.call, encodeBatch(frames, bytes, this.call.room ?? 0));
     }
   }
 
   private handPiece(call: LaneCall): void {
     const frame = this.queue[0]!;
-    const piece = encodePiece(frame, this.sentOfFirst);
+    const piece = encodePiece(frame, this.sentOfFirst, call.room ?? 0);
     const bytes = Math.min(BATCH_BYTES, frame.length - this.sentOfFirst);
     this.sentOfFirst += bytes;
     this.queueBytes -= bytes;

@@ -7,6 +7,9 @@ import { PeerListener } from '../../../src/raftengine/transport/listener.ts';
 import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 import { until } from '../../support/until.ts';
 
+/** No lane has been offered a connection. */
+const NONE = { takes: () => false };
+
 describe('the port for peers', () => {
   let scheduler: ManualScheduler;
   let server: grpc.Server;
@@ -15,7 +18,11 @@ describe('the port for peers', () => {
   beforeEach(async () => {
     scheduler = new ManualScheduler(new ManualClock());
     server = new grpc.Server();
-    listener = new PeerListener(server.createConnectionInjector(grpc.ServerCredentials.createInsecure()), scheduler);
+    listener = new PeerListener(
+      server.createConnectionInjector(grpc.ServerCredentials.createInsecure()),
+      scheduler,
+      NONE,
+    );
     port = await listener.listen('127.0.0.1', 0);
   });
   afterEach(() => {
@@ -66,6 +73,7 @@ describe('the port for peers', () => {
     const second = new PeerListener(
       server.createConnectionInjector(grpc.ServerCredentials.createInsecure()),
       scheduler,
+      NONE,
     );
     await assert.rejects(second.listen('127.0.0.1', port), { code: 'EADDRINUSE' });
   });
