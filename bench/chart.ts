@@ -1,10 +1,18 @@
 /** One chart as SVG: lines of several systems over one axis, which may be logarithmic. Pure. */
 
+/** One point, and between which values its rounds lay. */
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  readonly lowest: number;
+  readonly highest: number;
+}
+
 /** One line. */
 export interface Series {
   readonly name: string;
   readonly colour: string;
-  readonly points: readonly (readonly [number, number])[];
+  readonly points: readonly Point[];
 }
 
 export interface Axis {
@@ -27,6 +35,8 @@ const BOTTOM = 52;
 const RIGHT = 110;
 /** Of a linear axis. */
 const STEPS = 5;
+/** Of a logarithmic one. */
+const MOST_TICKS = 9;
 
 interface Scale {
   readonly ticks: readonly number[];
@@ -47,18 +57,30 @@ function linearScale(values: readonly number[]): Scale {
   };
 }
 
-/** A power of ten each, or 1, 2 and 5 of each where they are few. */
-function logarithmicScale(values: readonly number[]): Scale {
+/** 1, 2 and 5 times each power of ten, from the last one below all values to the first one above. */
+function roundNumbers(values: readonly number[]): number[] {
   const positive = values.filter((value) => value > 0);
-  const least = Math.floor(Math.log10(Math.min(...positive)));
-  const most = Math.max(least + 1, Math.ceil(Math.log10(Math.max(...positive))));
-  const factors = most - least <= 2 ? [1, 2, 5] : [1];
-  const ticks = Array.from({ length: most - least + 1 }, (_, at) => least + at).flatMap((power) =>
-    factors.map((factor) => factor * 10 ** power),
+  const [least, most] = [Math.min(...positive), Math.max(...positive)];
+  const from = Math.floor(Math.log10(least));
+  const all = Array.from({ length: Math.ceil(Math.log10(most)) - from + 1 }, (_, at) => 10 ** (from + at)).flatMap(
+    (power) => [1, 2, 5].map((factor) => Number((factor * power).toPrecision(1))),
   );
+  const first = all.findLastIndex((value) => value <= least);
+  const last = Math.max(
+    first + 1,
+    all.findIndex((value) => value >= most),
+  );
+  return all.slice(Math.max(0, first), last + 1);
+}
+
+/** Marked at round numbers, or at powers of ten alone where those would be many. */
+function logarithmicScale(values: readonly number[]): Scale {
+  const numbers = roundNumbers(values);
+  const [least, most] = [Math.log10(numbers[0]!), Math.log10(numbers.at(-1)!)];
+  const powers = numbers.filter((value) => Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6));
   return {
-    ticks: ticks.filter((tick) => tick <= 10 ** most),
-    at: (value) => (Math.log10(Math.max(value, 10 ** least)) - least) / (most - least),
+    ticks: numbers.length <= MOST_TICKS ? numbers : powers,
+    at: (value) => (Math.log10(Math.max(value, numbers[0]!)) - least) / (most - least),
   };
 }
 
@@ -71,17 +93,17 @@ const shown = (value: number): string =>
 
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
-/** The chart, with the names of its lines beside it. */
+/** The chart, with the names of its lines beside it, and at each point a stroke from its smallest to its largest round. */
 export function chartSvg({ title, x: xAxis, y: yAxis, series }: Chart): string {
   const points = series.flatMap((each) => each.points);
   const [xs, ys] = [
     scaleOf(
       xAxis,
-      points.map(([x]) => x),
+      points.map((point) => point.x),
     ),
     scaleOf(
       yAxis,
-      points.map(([, y]) => y),
+      points.flatMap((point) => [point.lowest, point.y, point.highest]),
     ),
   ];
   const x = (value: number): string => (LEFT + xs.at(value) * WIDTH).toFixed(1);
@@ -99,9 +121,13 @@ export function chartSvg({ title, x: xAxis, y: yAxis, series }: Chart): string {
     ),
   ];
   const lines = series.map(({ colour, points: own }) => {
-    const dots = own.map(([atX, atY]) => `<circle cx="${x(atX)}" cy="${y(atY)}" r="2.5" fill="${colour}"/>`).join('');
-    const path = own.map(([atX, atY]) => `${x(atX)},${y(atY)}`).join(' ');
-    return `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="1.8"/>${dots}`;
+    const dots = own.map((point) => `<circle cx="${x(point.x)}" cy="${y(point.y)}" r="2.5" fill="${colour}"/>`);
+    const rounds = own.map(
+      (point) =>
+        `<line x1="${x(point.x)}" x2="${x(point.x)}" y1="${y(point.lowest)}" y2="${y(point.highest)}" stroke="${colour}"/>`,
+    );
+    const path = own.map((point) => `${x(point.x)},${y(point.y)}`).join(' ');
+    return `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="1.8"/>${dots.join('')}${rounds.join('')}`;
   });
   const names = series.map(
     ({ name, colour }, at) =>

@@ -1,31 +1,28 @@
 /**
- * `npm run bench:cross-group`: what does it cost that keys are in different groups? Three nodes with three groups, each a process,
- * and 50 clients in this one. Printed for each kind of request: how many a second, what it is beside SET, and the CPU
- * time that one costs each of the three nodes, which is what to compare on a machine that others use too.
- *
- *   npm run bench:cross-group -- [--seconds 4] [--rounds 3] [--clients 50] [--only 'SET;MSET, two groups']
+ * `npm run bench:cross-group`: what does it cost that keys are in different groups? Three nodes with three groups, each a process, and 50 clients in this
+ * one, beside one redis-server that syncs every write and knows no groups. Printed for each kind of request: how many a second of both, what it is beside
+ * SET, and the CPU time that one costs each node, which is what to compare on a machine that others use too.
  */
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { formatCount, formatTable } from '../cmd/cli/table.ts';
+import { formatTable } from '../cmd/cli/table.ts';
+import { Ledger } from './ledger.ts';
 import { startLocalNodes } from './local-nodes.ts';
-import { formatCpu, type Processes, type RoleTimes, withRoleTimes } from './role-cpu.ts';
+import { rotated } from './machine.ts';
+import { type BenchmarkOptions, benchmark, count, someOf } from './options.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { conclude } from './results.ts';
+import type { Processes } from './role-cpu.ts';
 import { Scratch } from './scratch.ts';
-import { areQuiet, median, QUIET_ADVICE, rangeOf, ratiosOf, ratioText, verdictOf } from './spread.ts';
+import { ratiosOf, ratioText } from './spread.ts';
 
 const NODES = 3;
 const GROUPS = 3;
 const KEYS = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '3' },
-    clients: { type: 'string', default: '50' },
-    only: { type: 'string' },
-    folder: { type: 'string' },
-  },
-});
+interface Options extends BenchmarkOptions {
+  readonly clients: number;
+  readonly only?: readonly string[];
+}
 
 type Run = (client: Redis, at: number) => Promise<unknown>;
 
@@ -56,72 +53,113 @@ const BARS: readonly { readonly name: string; readonly to: string; readonly atLe
   { name: 'MSET, two groups', to: 'MSET, one group', atLeast: 0.55 },
 ];
 
-interface Figures {
-  readonly rate: number;
-  /** Of each of the three nodes, an operation. */
-  readonly cpu: RoleTimes;
-  readonly failures: number;
+/** A system, and connections to it. */
+interface Target {
+  readonly system: 'kvorum' | 'redis';
+  readonly processes: readonly Processes[];
+  readonly clients: readonly Redis[];
 }
 
-async function measure(nodes: readonly Processes[], clients: readonly Redis[], run: Run): Promise<Figures> {
+/** Requests that were answered, and those that were refused. */
+interface Answers {
+  readonly perSecond: number;
+  readonly commands: number;
+  readonly refused: number;
+}
+
+async function load({ clients }: Target, run: Run, seconds: number): Promise<Answers> {
   let done = 0;
   let next = 0;
-  let failures = 0;
+  let refused = 0;
   const beganMs = performance.now();
-  const untilMs = beganMs + Number(values.seconds) * 1_000;
-  const { cpu } = await withRoleTimes(nodes, async () => {
-    await Promise.all(
-      clients.map(async (client) => {
-        while (performance.now() < untilMs) {
-          await run(client, next++).then(
-            () => done++,
-            () => failures++,
-          );
-        }
-      }),
-    );
-    return { commands: done };
-  });
-  return { rate: (done * 1_000) / (performance.now() - beganMs), cpu, failures };
+  const untilMs = beganMs + seconds * 1_000;
+  await Promise.all(
+    clients.map(async (client) => {
+      while (performance.now() < untilMs) {
+        await run(client, next++).then(
+          () => done++,
+          () => refused++,
+        );
+      }
+    }),
+  );
+  return { perSecond: (done * 1_000) / (performance.now() - beganMs), commands: done, refused };
 }
 
-const scratch = new Scratch(values.folder);
-try {
+/** Both systems, up. */
+async function targets(scratch: Scratch, count: number): Promise<Target[]> {
   const { members } = await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS });
   const started = await members();
-  const addresses = started.map(({ addresses: { redis } }) => redis);
-  const nodes = [{ role: 'each node', pids: started.map(({ pid }) => pid) }];
-  const clients = Array.from(
-    { length: Number(values.clients) },
-    (_, at) => new Redis(`redis://${addresses[at % NODES]}`),
-  );
-  const wanted = RUNS.filter(([name]) => values.only === undefined || values.only.split(';').includes(name));
-  const all = new Map<string, Figures[]>(wanted.map(([name]) => [name, []]));
-  for (const [, run] of wanted) await measure(nodes, clients, run);
-  for (let round = 0; round < Number(values.rounds); round++) {
-    for (const [name, run] of wanted) all.get(name)!.push(await measure(nodes, clients, run));
-  }
-  for (const client of clients) client.disconnect();
-  const ratesOf = (name: string): number[] => (all.get(name) ?? []).map(({ rate }) => rate);
-  const rows = [...all].map(([name, figures]) => [
-    name,
-    `${rangeOf(ratesOf(name), formatCount)}/s`,
-    ratioText(ratiosOf(ratesOf(name), ratesOf('SET'))),
-    String(figures.reduce((sum, each) => sum + each.failures, 0)),
-  ]);
-  const costs = [...all].map(([load, figures]) => ({ load, system: 'kvorum', rounds: figures.map(({ cpu }) => cpu) }));
-  const judged = BARS.map(({ name, to, atLeast }) => {
-    const ratios = ratiosOf(ratesOf(name), ratesOf(to));
-    const passed = ratios.length === 0 ? undefined : median(ratios) >= atLeast;
-    const isQuiet = ratios.length > 1 && areQuiet(ratios);
-    if (passed === false && isQuiet) process.exitCode = 1;
-    return `${verdictOf(passed, isQuiet).padEnd(10)}  ${name} >= ${atLeast}x ${to}: ${ratioText(ratios)}`;
-  });
-  const table = formatTable(
-    [['operations', 'a second', 'to SET', 'failed'], ...rows],
-    ['left', 'right', 'right', 'right'],
-  );
-  console.log([table, formatCpu(costs), judged.join('\n'), QUIET_ADVICE].join('\n\n'));
-} finally {
-  await scratch.clean();
+  const redis = new RedisPeer(scratch);
+  await redis.start();
+  const connect = (addresses: readonly string[]): Redis[] =>
+    Array.from({ length: count }, (_, at) => {
+      const client = new Redis(`redis://${addresses[at % addresses.length]}`);
+      scratch.own(async () => client.disconnect());
+      return client;
+    });
+  return [
+    {
+      system: 'kvorum',
+      processes: [{ role: 'each node', pids: started.map(({ pid }) => pid) }],
+      clients: connect(started.map(({ addresses }) => addresses.redis)),
+    },
+    { system: 'redis', processes: redis.processes(), clients: connect([`127.0.0.1:${redis.port}`]) },
+  ];
 }
+
+async function main(options: Options): Promise<number> {
+  const { seconds, rounds, clients, only, folder } = options;
+  const scratch = new Scratch(folder);
+  const ledger = new Ledger();
+  const refused = new Map<string, number>();
+  const wanted = RUNS.filter(([name]) => only === undefined || only.includes(name));
+  try {
+    const both = await targets(scratch, clients);
+    for (const target of both) for (const [, run] of wanted) await load(target, run, seconds);
+    for (let round = 0; round < rounds; round++) {
+      for (const [name, run] of wanted) {
+        for (const target of rotated(both, round)) {
+          const { system, processes } = target;
+          const figures = await ledger.measure(name, system, processes, () => load(target, run, seconds));
+          if (system === 'kvorum') refused.set(name, (refused.get(name) ?? 0) + figures.refused);
+        }
+      }
+    }
+  } finally {
+    await scratch.clean();
+  }
+  const ours = (load: string) => ({ load, system: 'kvorum' });
+  const toSet = wanted.map(([name]) => [
+    name,
+    ratioText(ratiosOf(ledger.rates(name, 'kvorum'), ledger.rates('SET', 'kvorum'))),
+    String(refused.get(name) ?? 0),
+  ]);
+  return conclude(
+    {
+      name: 'cross-group',
+      facts: { rounds, secondsPerLoad: seconds, clients, lines: ledger.facts(), refused },
+      tables: [
+        ledger.formatRates(['kvorum', 'redis']),
+        formatTable([['kvorum', 'to its SET', 'refused'], ...toSet], ['left', 'right', 'right']),
+        ledger.formatCosts(),
+      ],
+      verdicts: BARS.map(({ name, to, atLeast }) => ledger.judge(ours(name), ours(to), atLeast)),
+      others: ledger.others,
+    },
+    options,
+  );
+}
+
+const NAMES = RUNS.map(([name]) => name);
+const program = benchmark({
+  script: 'bench:cross-group',
+  says: 'Measures what it costs that keys are in different groups.',
+  peers: 'one redis-server that syncs every write; it has all keys in one place.',
+  rounds: 3,
+  seconds: 4,
+})
+  .option('-c, --clients <count>', 'one request at a time each, dealt out to the nodes', count(1_000), 50)
+  .option('--only <names>', `separated by semicolons: ${NAMES.join('; ')}`, someOf(NAMES, ';'));
+program.parse();
+process.exit(await main(program.opts<Options>()));

@@ -3,31 +3,40 @@
  * beside redis-server and an etcd cluster of three in the same run, drawn as SVG; docs/performance.md shows those of docs/performance.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { Command } from 'commander';
-import { formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
-import { type Chart, chartSvg, type Series } from './chart.ts';
-import { machine } from './machine.ts';
-import { count } from './options.ts';
-import { othersClock, QUIET_SHARE } from './others.ts';
+import { join } from 'node:path';
+import { type Align, formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
+import { type Chart, chartSvg, type Point, type Series } from './chart.ts';
+import { CURVES_FILE } from './kept-figures.ts';
+import { type BenchmarkOptions, benchmark } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
-import { type LoadFigures, type LoadSpec, MANY_KEYS, type Peer } from './peers/peer.ts';
+import { type LoadSpec, MANY_KEYS, type Peer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
+import { conclude } from './results.ts';
 import { formatCpu, type RoleTimes, totalUs, withRoleTimes } from './role-cpu.ts';
 import { isInstalled, Scratch } from './scratch.ts';
-import { QUIET_ADVICE } from './spread.ts';
+import { median, rangeOf, ratiosOf, ratioText } from './spread.ts';
 
 type Operation = 'set' | 'get';
 
-interface Sample extends LoadFigures {
-  readonly system: Peer['name'];
+/** What is measured at one place of the curves. */
+interface Spot {
   readonly operation: Operation;
   readonly clients: number;
   /** Keys that are there, and that the commands draw from. */
   readonly keyCount: number;
-  readonly cpu: RoleTimes;
+}
+
+/** One system there; a value a round. */
+interface Sample extends Spot {
+  readonly system: Peer['name'];
+  readonly perSecond: number[];
+  readonly p50Ms: number[];
+  readonly p99Ms: number[];
+  readonly cpu: RoleTimes[];
   /** Of all processes of the system together, a command. */
-  readonly cpuUs: number;
+  readonly cpuUs: number[];
 }
 
 const SYSTEMS: readonly { readonly name: Peer['name']; readonly program: string; readonly colour: string }[] = [
@@ -40,12 +49,10 @@ const CLIENTS = [1, 2, 5, 10, 25, 50, 100, 200];
 const USUAL_CLIENTS = 50;
 const KEY_COUNTS = [1_000, 10_000, MANY_KEYS, 1_000_000];
 const QUICK_KEY_COUNTS = [1_000, MANY_KEYS];
-const WARM_UP_SECONDS = 8;
+/** Code that is compiled as it runs takes longer to be what it will be than what was compiled before. */
+const WARM_UP_SECONDS: { readonly [S in Peer['name']]: number } = { kvorum: 8, redis: 3, etcd: 3 };
 
-interface Options {
-  readonly seconds: number;
-  readonly quick?: boolean;
-  readonly folder?: string;
+interface Options extends BenchmarkOptions {
   readonly to: string;
 }
 
@@ -53,40 +60,84 @@ const peerOf = (name: Peer['name'], scratch: Scratch): Peer =>
   name === 'kvorum' ? new KvorumPeer(scratch) : name === 'redis' ? new RedisPeer(scratch) : new EtcdPeer(scratch);
 
 /** All loads on one system, which is started for it and has the machine to itself. */
-async function measure(peer: Peer, options: Options): Promise<Sample[]> {
-  const samples: Sample[] = [];
-  const load = async (operation: Operation, clients: number, keyCount: number): Promise<void> => {
-    const spec: LoadSpec = { operation, clients, keyCount, pipeline: 1, seconds: options.seconds };
-    const processes = peer.processes();
-    const { figures, cpu } = await withRoleTimes(processes, () => peer.load(spec));
-    samples.push({ system: peer.name, operation, clients, keyCount, ...figures, cpu, cpuUs: totalUs(processes, cpu) });
-    const what = `${operation.toUpperCase()}, ${clients} clients, ${formatCount(keyCount)} keys`;
-    console.error(
-      `  ${peer.name.padEnd(6)}  ${what}: ${formatCount(figures.perSecond)}/s, p99 ${formatMs(figures.p99Ms)}`,
-    );
-  };
-  await peer.start();
-  try {
-    const seconds = options.quick ? 1 : WARM_UP_SECONDS;
-    for (const operation of OPERATIONS)
-      await peer.load({ operation, clients: USUAL_CLIENTS, keyCount: 1_000, pipeline: 1, seconds });
-    for (const keyCount of options.quick ? QUICK_KEY_COUNTS : KEY_COUNTS) {
-      // Those that are there are written once more; what is drawn must not be missing.
-      await peer.fill(keyCount);
-      const clientCounts = keyCount !== MANY_KEYS ? [USUAL_CLIENTS] : options.quick ? [1, USUAL_CLIENTS] : CLIENTS;
-      for (const operation of OPERATIONS) for (const clients of clientCounts) await load(operation, clients, keyCount);
-    }
-  } finally {
-    await peer.stop();
+class SystemRun {
+  readonly samples: Sample[] = [];
+  private readonly peer: Peer;
+  private readonly options: Options;
+  private readonly others: OthersWatch;
+
+  constructor(peer: Peer, options: Options, others: OthersWatch) {
+    this.peer = peer;
+    this.options = options;
+    this.others = others;
   }
-  return samples;
+
+  async run(): Promise<void> {
+    const { peer, options } = this;
+    const isQuick = options.quick === true;
+    await peer.start();
+    try {
+      const seconds = isQuick ? 1 : WARM_UP_SECONDS[peer.name];
+      for (const operation of OPERATIONS)
+        await peer.load({ operation, clients: USUAL_CLIENTS, keyCount: 1_000, pipeline: 1, seconds });
+      for (const keyCount of isQuick ? QUICK_KEY_COUNTS : KEY_COUNTS) {
+        // Those that are there are written once more; what is drawn must not be missing.
+        await peer.fill(keyCount);
+        const clientCounts = keyCount !== MANY_KEYS ? [USUAL_CLIENTS] : isQuick ? [1, USUAL_CLIENTS] : CLIENTS;
+        const spots = OPERATIONS.flatMap((operation) =>
+          clientCounts.map((clients): Spot => ({ operation, clients, keyCount })),
+        );
+        for (let round = 0; round < (isQuick ? 1 : options.rounds); round++)
+          for (const spot of spots) await this.load(spot);
+      }
+    } finally {
+      await peer.stop();
+    }
+  }
+
+  private async load(spot: Spot): Promise<void> {
+    const { peer, samples } = this;
+    const { operation, clients, keyCount } = spot;
+    let sample = samples.find(
+      (other) => other.operation === operation && other.clients === clients && other.keyCount === keyCount,
+    );
+    const spec: LoadSpec = {
+      ...spot,
+      pipeline: 1,
+      seconds: this.options.seconds,
+      knownPerSecond: sample?.perSecond[0],
+    };
+    const processes = peer.processes();
+    const { figures, cpu } = await this.others.during(() => withRoleTimes(processes, () => peer.load(spec)));
+    if (sample === undefined) {
+      sample = { system: peer.name, ...spot, perSecond: [], p50Ms: [], p99Ms: [], cpu: [], cpuUs: [] };
+      samples.push(sample);
+    }
+    sample.perSecond.push(figures.perSecond);
+    sample.p50Ms.push(figures.p50Ms);
+    sample.p99Ms.push(figures.p99Ms);
+    sample.cpu.push(cpu);
+    sample.cpuUs.push(totalUs(processes, cpu));
+    const rate = `${formatCount(figures.perSecond)}/s, p99 ${formatMs(figures.p99Ms)}`;
+    console.error(`  ${peer.name.padEnd(6)}  ${titleOf(spot)}: ${rate}`);
+  }
 }
+
+const titleOf = ({ operation, clients, keyCount }: Spot): string =>
+  `${operation.toUpperCase()}, ${clients} clients, ${formatCount(keyCount)} keys`;
+
+const pointOf = (x: number, values: readonly number[]): Point => ({
+  x,
+  y: median(values),
+  lowest: Math.min(...values),
+  highest: Math.max(...values),
+});
 
 /** A line a system of what is chosen from the samples. */
 function seriesOf(
   samples: readonly Sample[],
   isMeant: (sample: Sample) => boolean,
-  point: (sample: Sample) => readonly [number, number],
+  point: (sample: Sample) => Point,
 ): Series[] {
   return SYSTEMS.flatMap(({ name, colour }) => {
     const own = samples.filter((sample) => sample.system === name && isMeant(sample));
@@ -100,13 +151,13 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
     seriesOf(
       samples.filter((sample) => sample.operation === operation).toSorted((a, b) => a.keyCount - b.keyCount),
       ({ clients }) => clients === USUAL_CLIENTS,
-      ({ keyCount, cpuUs }) => [keyCount, cpuUs],
+      ({ keyCount, cpuUs }) => pointOf(keyCount, cpuUs),
     );
   return OPERATIONS.flatMap((operation): [string, Chart][] => {
     const name = operation.toUpperCase();
     const isOfClients = (sample: Sample): boolean => sample.operation === operation && sample.keyCount === MANY_KEYS;
-    const clients = seriesOf(samples, isOfClients, (sample) => [sample.clients, sample.perSecond]);
-    const latency = seriesOf(samples, isOfClients, (sample) => [sample.perSecond, sample.p99Ms]);
+    const clients = seriesOf(samples, isOfClients, (sample) => pointOf(sample.clients, sample.perSecond));
+    const latency = seriesOf(samples, isOfClients, (sample) => pointOf(median(sample.perSecond), sample.p99Ms));
     return [
       [
         `${operation}-throughput`,
@@ -139,58 +190,67 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
   });
 }
 
+/** A row a place: rates and p99 of all systems, and ours over theirs. */
 function table(samples: readonly Sample[]): string {
-  const rows = samples.map(({ system, operation, clients, keyCount, perSecond, p50Ms, p99Ms, cpuUs }) => [
-    operation.toUpperCase(),
-    system,
-    String(clients),
-    formatCount(keyCount),
-    formatCount(perSecond),
-    formatMs(p50Ms),
-    formatMs(p99Ms),
-    cpuUs.toFixed(1),
+  const of = (title: string, name: Peer['name']): Sample | undefined =>
+    samples.find((sample) => sample.system === name && titleOf(sample) === title);
+  const names = SYSTEMS.map(({ name }) => name);
+  const rows = [...new Set(samples.map(titleOf))].map((title) => [
+    title,
+    ...names.map((name) => rangeOf(of(title, name)?.perSecond ?? [], formatCount)),
+    ...names.slice(1).map((name) => ratioText(ratiosOf(of(title, 'kvorum')?.perSecond, of(title, name)?.perSecond))),
+    ...names.map((name) => rangeOf(of(title, name)?.p99Ms ?? [], (ms) => ms.toPrecision(3))),
   ]);
-  const heading = ['', 'system', 'clients', 'keys', 'a second', 'p50', 'p99', 'CPU us'];
-  const costs = samples
-    .filter(({ clients }) => clients === USUAL_CLIENTS)
-    .map(({ system, operation, keyCount, cpu }) => ({
-      load: `${operation.toUpperCase()}, ${formatCount(keyCount)} keys`,
-      system,
-      rounds: [cpu],
-    }));
-  const table = formatTable([heading, ...rows], ['left', 'left', ...heading.slice(2).map(() => 'right' as const)]);
-  return `${table}\n\n${formatCpu(costs)}`;
+  const heading = [
+    'smallest / middle / largest round',
+    ...names.map((name) => `${name}, /s`),
+    ...names.slice(1).map((name) => `to ${name}`),
+    ...names.map((name) => `p99 ${name}, ms`),
+  ];
+  return formatTable(
+    [heading, ...rows],
+    heading.map((_, at): Align => (at === 0 ? 'left' : 'right')),
+  );
 }
 
-async function main(options: Options): Promise<void> {
+async function main(options: Options): Promise<number> {
   const scratch = new Scratch(options.folder);
   const samples: Sample[] = [];
-  let othersShare = 0;
+  const others = new OthersWatch();
   try {
     for (const { name, program } of SYSTEMS) {
       if (await isInstalled(program)) {
-        const others = othersClock();
-        samples.push(...(await measure(peerOf(name, scratch), options)));
-        othersShare = Math.max(othersShare, others());
+        const run = new SystemRun(peerOf(name, scratch), options, others);
+        await run.run();
+        samples.push(...run.samples);
       } else console.error(`NOT MEASURED: ${name}, because ${program} is not installed (see .ci/run)`);
     }
   } finally {
     await scratch.clean();
   }
   mkdirSync(options.to, { recursive: true });
-  for (const [name, chart] of charts(samples)) writeFileSync(`${options.to}/${name}.svg`, chartSvg(chart));
-  const result = { at: new Date().toISOString(), machine: machine(), secondsPerLoad: options.seconds, samples };
-  writeFileSync(`${options.to}/curves.json`, `${JSON.stringify(result, undefined, 2)}\n`);
-  console.log(`${table(samples)}\n\nDrawn in ${options.to}`);
-  if (othersShare > QUIET_SHARE) console.log(`\n${QUIET_ADVICE}`);
+  for (const [name, chart] of charts(samples)) writeFileSync(join(options.to, `${name}.svg`), chartSvg(chart));
+  const costs = samples
+    .filter(({ clients }) => clients === USUAL_CLIENTS)
+    .map((sample) => ({ load: titleOf(sample), system: sample.system, rounds: sample.cpu }));
+  const findings = {
+    name: 'curves',
+    facts: { rounds: options.rounds, secondsPerLoad: options.seconds, samples },
+    tables: [table(samples), formatCpu(costs), `Drawn in ${options.to}`],
+    verdicts: [],
+    others,
+    file: join(options.to, CURVES_FILE),
+  };
+  return conclude(findings, options);
 }
 
-const program = new Command('npm run bench:curves --')
-  .description('Draws throughput, latency and cost of kvorum, redis-server and etcd in the same pictures.')
-  .option('-s, --seconds <seconds>', 'length of each load', count(600), 3)
-  .option('-q, --quick', 'few points: shows that everything works, not what is fast')
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--to <folder>', 'where the pictures go', 'bench/results/curves');
+const program = benchmark({
+  script: 'bench:curves',
+  says: 'Draws throughput, latency and cost of kvorum, redis-server and etcd in the same pictures. Pictures judge nothing.',
+  peers: 'one redis-server that syncs every write, and an etcd cluster of three, in the same pictures.',
+  rounds: 3,
+  seconds: 1,
+  quick: 'few points, one round',
+}).option('--to <folder>', 'where the pictures go', 'bench/results/curves');
 program.parse();
-await main(program.opts<Options>());
-process.exit(0);
+process.exit(await main(program.opts<Options>()));

@@ -1,37 +1,42 @@
 /**
  * `npm run bench:dynamodb`: the core workloads of YCSB and single requests, signed and over HTTP, on a kvorum cluster of three beside dynalite, which
  * keeps everything in the memory of one process and looks at no signature, and beside a server that does nothing at all, on this machine, in one run. The
- * systems take turns, round by round, under the same load of the same process. Then where the CPU time of a request goes on a node. Everything is on loopback and ends by itself; the figures are kept in
- * bench/results.
+ * systems take turns, round by round, under the same load of the same process. Writes of tables whose indexes another node leads have a cluster of their
+ * own. Then where the CPU time of a request goes on a node. Everything is on loopback and ends by itself; the figures are kept in bench/results.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError } from 'commander';
 import { formatCount } from '../cmd/cli/table.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { runHttpLoad } from './dynamodb/http-load.ts';
+import { GROUPS, leadIndexesElsewhere } from './dynamodb/index-groups.ts';
 import { prepareTable } from './dynamodb/prepare.ts';
 import { type ProfiledMeasure, profileRequests } from './dynamodb/profiled-node.ts';
 import { type DynamoSample, type DynamoSystem, dynamoRows, formatDynamo } from './dynamodb/report.ts';
 import { KEY, RequestSigner } from './dynamodb/signed-request.ts';
-import { DYNAMO_MEASURES, type DynamoMeasure, operationsOf, tableName } from './dynamodb/ycsb.ts';
+import {
+  DYNAMO_MEASURES,
+  type DynamoMeasure,
+  ELSEWHERE,
+  isElsewhere,
+  operationsOf,
+  tableName,
+} from './dynamodb/ycsb.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
-import { machine, rotated } from './machine.ts';
-import { count } from './options.ts';
+import { rotated } from './machine.ts';
+import { type BenchmarkOptions, benchmark, count, oneOf, someOf } from './options.ts';
+import { OthersWatch } from './others.ts';
+import { conclude } from './results.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 import { sumOf, type ThreadClock, type ThreadTimes, threadClock, timesBetween, totalTimes } from './thread-cpu.ts';
 
-interface DynamoOptions {
-  readonly rounds: number;
-  readonly seconds: number;
+const WAYS = ['leader', 'all'] as const;
+
+interface DynamoOptions extends BenchmarkOptions {
   readonly records: number;
   readonly connections: number;
-  readonly through: 'leader' | 'all';
-  readonly quick?: boolean;
+  readonly through: (typeof WAYS)[number];
   readonly only?: readonly DynamoMeasure[];
   readonly profile: boolean;
-  readonly folder?: string;
-  readonly json?: boolean;
 }
 
 const NODES = 3;
@@ -56,6 +61,8 @@ interface Target {
   readonly system: DynamoSystem;
   /** Has tables, which every measure needs; what has none is asked for items all the same. */
   readonly hasTables: boolean;
+  /** Is there for this measure. */
+  takes(measure: DynamoMeasure): boolean;
   start(): Promise<Started>;
   stop(): Promise<void>;
 }
@@ -65,11 +72,18 @@ class KvorumTarget implements Target {
   readonly hasTables = true;
   private readonly scratch: Scratch;
   private readonly through: DynamoOptions['through'];
+  private readonly elsewhere: boolean;
   private nodes: LocalNodes | undefined;
 
-  constructor(scratch: Scratch, through: DynamoOptions['through']) {
+  /** @param elsewhere another node leads the indexes of tables */
+  constructor(scratch: Scratch, through: DynamoOptions['through'], elsewhere: boolean) {
     this.scratch = scratch;
     this.through = through;
+    this.elsewhere = elsewhere;
+  }
+
+  takes(measure: DynamoMeasure): boolean {
+    return isElsewhere(measure) === this.elsewhere;
   }
 
   async start(): Promise<Started> {
@@ -78,10 +92,13 @@ class KvorumTarget implements Target {
       'dynamodb.accessKeyId': KEY.accessKeyId,
       'dynamodb.secretAccessKey': KEY.secretAccessKey,
     };
-    // One group has all tables: what one leader can do is the question.
-    this.nodes = await startLocalNodes(this.scratch, { nodes: NODES, groups: 0, flags });
+    // Otherwise one group has all tables: what one leader can do is the question.
+    const groups = this.elsewhere ? GROUPS : 0;
+    this.nodes = await startLocalNodes(this.scratch, { nodes: NODES, groups, flags });
     const members = await this.nodes.members();
-    const leader = members[0]!.groups.at(-1)!.leader;
+    const leader = this.elsewhere
+      ? await leadIndexesElsewhere(this.nodes, ELSEWHERE.length)
+      : members[0]!.groups.at(-1)!.leader;
     const chosen = members.filter(({ nodeId }) => this.through === 'all' || nodeId === leader);
     const behind = members.filter((member) => !chosen.includes(member));
     return {
@@ -110,6 +127,10 @@ class ProcessTarget implements Target {
     this.hasTables = system === 'dynalite';
   }
 
+  takes(measure: DynamoMeasure): boolean {
+    return this.hasTables || measure === BARE_MEASURE;
+  }
+
   async start(): Promise<Started> {
     const port = await freePortRange(1);
     const args = this.hasTables
@@ -136,13 +157,19 @@ const answers = (port: number): Promise<boolean> =>
   );
 
 /** Measures a system once. */
-async function round(target: Target, options: DynamoOptions, samples: DynamoSample[]): Promise<void> {
+async function round(
+  target: Target,
+  options: DynamoOptions,
+  samples: DynamoSample[],
+  others: OthersWatch,
+): Promise<void> {
   const { seconds, connections, records } = options;
+  const measures = (options.only ?? MEASURES).filter((measure) => target.takes(measure));
+  if (measures.length === 0) return;
   const { ports, asked, behind } = await target.start();
   try {
     const prepared = new Set<string>();
-    for (const measure of options.only ?? MEASURES) {
-      if (!target.hasTables && measure !== BARE_MEASURE) continue;
+    for (const measure of measures) {
       if (target.hasTables && !prepared.has(tableName(measure))) await prepareTable(ports[0]!, measure, records);
       prepared.add(tableName(measure));
       const load = async (length: number) => {
@@ -153,7 +180,7 @@ async function round(target: Target, options: DynamoOptions, samples: DynamoSamp
       await load(options.quick ? 0.2 : WARM_UP_SECONDS);
       const [beforeAsked, beforeBehind] = [asked.map(threadClock), behind.map(threadClock)];
       const beforeClient = cpuSecondsOf(process.pid);
-      const { perSecond, requests, p50Ms, p99Ms, clientBusy = Number.NaN } = await load(seconds);
+      const { perSecond, requests, p50Ms, p99Ms, clientBusy = Number.NaN } = await others.during(() => load(seconds));
       const used = (pids: readonly number[], before: readonly ThreadClock[]): ThreadTimes =>
         totalTimes(pids.map((pid, at) => timesBetween(before[at]!, threadClock(pid), requests)));
       const cpuUs = {
@@ -165,7 +192,7 @@ async function round(target: Target, options: DynamoOptions, samples: DynamoSamp
       const shown = [sumOf(cpuUs.asked), sumOf(cpuUs.behind), cpuUs.client].map((us) => us.toFixed(0)).join(', ');
       console.error(
         `  ${target.system.padEnd(8)}  ${DYNAMO_MEASURES[measure].title}: ${formatCount(perSecond)}/s, p99 ${p99Ms.toFixed(1)} ms, ` +
-          `µs of CPU a request of who is asked, of followers, of the client: ${shown}`,
+          `µs of CPU a request of who is asked, of other nodes, of the client: ${shown}`,
       );
     }
   } finally {
@@ -173,61 +200,55 @@ async function round(target: Target, options: DynamoOptions, samples: DynamoSamp
   }
 }
 
-function measureList(text: string): DynamoMeasure[] {
-  const names = text.split(',') as DynamoMeasure[];
-  if (names.some((name) => !MEASURES.includes(name)))
-    throw new InvalidArgumentError(`Known are ${MEASURES.join(', ')}.`);
-  return names;
-}
-
-function way(text: string): DynamoOptions['through'] {
-  if (text !== 'leader' && text !== 'all') throw new InvalidArgumentError('It must be leader or all.');
-  return text;
-}
-
 async function main(given: DynamoOptions): Promise<number> {
   const options = given.quick ? { ...given, rounds: 1, seconds: 1, records: QUICK_RECORDS } : given;
   const scratch = new Scratch(options.folder);
   const samples: DynamoSample[] = [];
+  const others = new OthersWatch();
   let profiled: readonly ProfiledMeasure[] = [];
   try {
     for (let at = 0; at < options.rounds; at++) {
       console.error(`round ${at + 1} of ${options.rounds}`);
       const targets = [
-        new KvorumTarget(scratch, options.through),
+        new KvorumTarget(scratch, options.through, false),
+        new KvorumTarget(scratch, options.through, true),
         ...(['dynalite', 'bare'] as const).map((system) => new ProcessTarget(scratch, system)),
       ];
-      for (const target of rotated<Target>(targets, at)) await round(target, options, samples);
+      for (const target of rotated<Target>(targets, at)) await round(target, options, samples, others);
     }
     if (options.profile) profiled = await profileRequests(scratch, options);
   } finally {
     await scratch.clean();
   }
-  const rows = dynamoRows(samples);
-  const at = new Date().toISOString();
+  const rows = dynamoRows(samples, others.isQuiet);
   const { rounds, seconds, records, connections, through } = options;
   const settings = { rounds, secondsPerLoad: seconds, records, connections, through };
-  const result = { at, machine: machine(), ...settings, rows, samples, profiled };
-  const written = new URL(`./results/dynamodb-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
-  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
-  if (options.json) console.log(JSON.stringify(result, undefined, 2));
-  else
-    console.log(`\n${formatDynamo(rows, profiled)}\n\nWritten to bench/results/${written.pathname.split('/').at(-1)}`);
-  return rows.some(({ passed, isQuiet }) => isQuiet && passed === false) ? 1 : 0;
+  return conclude(
+    {
+      name: 'dynamodb',
+      facts: { ...settings, rows, samples, profiled },
+      tables: [formatDynamo(rows, profiled)],
+      verdicts: [],
+      judged: rows,
+      others,
+    },
+    options,
+  );
 }
 
-const program = new Command('npm run bench:dynamodb --')
-  .description('Measures the DynamoDB interface beside dynalite; exits with 1 when a bar is missed.')
-  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
-  .option('-s, --seconds <seconds>', 'length of each load', count(600), 5)
+const program = benchmark({
+  script: 'bench:dynamodb',
+  says: 'Measures the DynamoDB interface.',
+  peers:
+    'dynalite, which keeps everything in the memory of one process and has no groups, and a server that does nothing.',
+  rounds: 3,
+  seconds: 5,
+  quick: 'one round of one second a load, few records',
+})
   .option('--records <count>', 'records of a table, about 1 KB each', count(1e6), 10_000)
   .option('-c, --connections <count>', 'connections, one request at a time on each', count(1_000), 32)
-  .option('--through <nodes>', 'the node that leads, or all three', way, 'leader')
-  .option('-q, --quick', 'one round of one second a load, few records: shows that everything works, not what is fast')
-  .option('--only <measures>', 'comma-separated names of measures', measureList)
-  .option('--no-profile', 'without the split of the CPU time')
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--json', 'print the result file instead of the tables');
+  .option('--through <nodes>', 'the node that leads, or all three', oneOf(WAYS), 'leader')
+  .option('--only <measures>', `comma-separated: ${MEASURES.join(', ')}`, someOf(MEASURES))
+  .option('--no-profile', 'without the split of the CPU time');
 program.parse();
 process.exit(await main(program.opts<DynamoOptions>()));

@@ -1,21 +1,32 @@
 /**
- * What encryption of what is stored costs: processor time of one node a command, with and without a key. Run: `node bench/encryption.ts [--json]
- * [--rounds 3]`. The forms take turns; compare within a run only.
+ * `npm run bench:encryption`: what encryption of what is stored costs: processor time of one node a command, with and without a key, by thread. The forms take
+ * turns; compare within a run only.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
-import { cpuSecondsOf } from './cpu.ts';
+import { Ledger } from './ledger.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
+import { rotated } from './machine.ts';
+import { type BenchmarkOptions, benchmark } from './options.ts';
+import { conclude } from './results.ts';
 import { Scratch } from './scratch.ts';
-import { median } from './spread.ts';
+import { ratioText } from './spread.ts';
 
 const KEYS = 20_000;
 const PIPELINE = 200;
 const MEMBERS = 10_000;
 const KEY = '42'.repeat(32);
+/** What was applied is written to the database within this time. */
+const WRITTEN_MS = 1_000;
+const QUICK_SHARE = 0.05;
 
-const argument = (name: string): string | undefined => process.argv[process.argv.indexOf(name) + 1];
-const rounds = process.argv.includes('--rounds') ? Number(argument('--rounds')) : 3;
+/** How a node keeps its data. */
+const FORMS = {
+  'in clear': {},
+  encrypted: { 'encryption.key': KEY },
+} as const satisfies Record<string, Readonly<Record<string, unknown>>>;
+type Form = keyof typeof FORMS;
 
 /** One command after another of a kind, many at a time. */
 type Load = (pipeline: ReturnType<Redis['pipeline']>, at: number) => void;
@@ -33,50 +44,63 @@ const LOADS: readonly { readonly name: string; readonly count: number; readonly 
   { name: 'SCAN, 10 keys', count: 4_000, load: (pipeline, at) => pipeline.scan(at * 1_000_003, 'COUNT', 10) },
 ];
 
-/** Microseconds of processor time a command, in the order of `LOADS`. */
-async function measure(flags: Readonly<Record<string, unknown>>): Promise<number[]> {
-  const scratch = new Scratch();
+/** Every load on one node that keeps its data in this form. */
+async function measure(form: Form, ledger: Ledger, { folder, quick }: BenchmarkOptions): Promise<void> {
+  const scratch = new Scratch(folder);
   try {
-    const nodes = await startLocalNodes(scratch, { nodes: 1, groups: 1, flags });
+    const nodes = await startLocalNodes(scratch, { nodes: 1, groups: 1, flags: FORMS[form] });
     const [member] = await nodes.members();
-    const { pid } = nodes.cluster.process(1)!;
+    const processes = [{ role: 'node', pids: [member!.pid] }];
     const client = new Redis(portOf(member!.addresses.redis), '127.0.0.1');
-    const figures: number[] = [];
-    for (const { count, load } of LOADS) {
-      const startSeconds = cpuSecondsOf(pid!);
-      for (let done = 0; done < count; done += PIPELINE) {
-        const pipeline = client.pipeline();
-        for (let at = done; at < Math.min(count, done + PIPELINE); at++) load(pipeline, at);
-        await pipeline.exec();
-      }
-      // What was applied is written to the database within this time.
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      figures.push(((cpuSecondsOf(pid!) - startSeconds) * 1e6) / count);
+    scratch.own(async () => client.disconnect());
+    for (const { name, count, load } of LOADS) {
+      const commands = quick === true ? Math.ceil(count * QUICK_SHARE) : count;
+      await ledger.measure(name, form, processes, async () => {
+        const startMs = performance.now();
+        for (let done = 0; done < commands; done += PIPELINE) {
+          const pipeline = client.pipeline();
+          for (let at = done; at < Math.min(commands, done + PIPELINE); at++) load(pipeline, at);
+          await pipeline.exec();
+        }
+        const perSecond = (commands * 1_000) / (performance.now() - startMs);
+        await delay(WRITTEN_MS);
+        return { perSecond, commands };
+      });
     }
-    client.disconnect();
-    await nodes.stop();
-    return figures;
   } finally {
     await scratch.clean();
   }
 }
 
-const clear: number[][] = [];
-const encrypted: number[][] = [];
-for (let round = 0; round < rounds; round++) {
-  clear.push(await measure({}));
-  encrypted.push(await measure({ 'encryption.key': KEY }));
+async function main(options: BenchmarkOptions): Promise<number> {
+  const ledger = new Ledger();
+  const rounds = options.quick === true ? 1 : options.rounds;
+  const forms = Object.keys(FORMS) as Form[];
+  for (let round = 0; round < rounds; round++)
+    for (const form of rotated(forms, round)) await measure(form, ledger, options);
+  const factors = LOADS.map(({ name }) => [name, ratioText(ledger.costRatios(name, 'encrypted', 'in clear'))]);
+  return conclude(
+    {
+      name: 'encryption',
+      facts: { rounds, lines: ledger.facts() },
+      tables: [
+        ledger.formatRates(forms),
+        ledger.formatCosts(),
+        formatTable([['CPU a command', 'encrypted to in clear'], ...factors], ['left', 'right']),
+      ],
+      verdicts: [],
+      others: ledger.others,
+    },
+    options,
+  );
 }
-const rows = LOADS.map(({ name }, at) => {
-  const [without, with_] = [clear, encrypted].map((all) => median(all.map((figures) => figures[at]!))) as [
-    number,
-    number,
-  ];
-  return { name, withoutUs: without, withUs: with_, factor: with_ / without };
+
+const program = benchmark({
+  script: 'bench:encryption',
+  says: 'Measures what encryption of what is stored costs a node.',
+  peers: 'the same node without a key. Neither redis-server nor etcd encrypts what it stores.',
+  rounds: 3,
+  quick: 'one round, a twentieth of the commands',
 });
-if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(rows)}\n`);
-else {
-  const shown = rows.map((row) => [row.name, row.withoutUs.toFixed(1), row.withUs.toFixed(1), row.factor.toFixed(2)]);
-  const heading = ['command', 'in clear, us', 'encrypted, us', 'factor'];
-  process.stdout.write(`${formatTable([heading, ...shown], ['left', 'right', 'right', 'right'])}\n`);
-}
+program.parse();
+process.exit(await main(program.opts<BenchmarkOptions>()));

@@ -2,7 +2,7 @@
 import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
 import { GroupExecutor } from '../src/kv/leader/executor.ts';
 import { Hlc } from '../src/kv/time/hlc.ts';
-import { groupId, nodeId, SystemClock } from '../src/platform/index.ts';
+import { groupId, nodeId, SystemClock, SystemScheduler } from '../src/platform/index.ts';
 import type { ProposalOutcome, RaftGroup } from '../src/raftengine/contract/types.ts';
 import { EntryKind } from '../src/raftengine/core/types.ts';
 import type { GroupStore, GroupStoreOptions } from '../src/store/contract/types.ts';
@@ -35,6 +35,8 @@ export async function openBed(options: GroupStoreOptions): Promise<Bed> {
     readBarrier: async () => undefined,
     leader: () => ({ nodeId: nodeId(1), term: 1 }),
   };
+  // What waits for a moment, such as an entry for the crowd that is about to come, waits in real time.
+  const timers = new SystemScheduler();
   const executor = new GroupExecutor({
     nodeId: nodeId(1),
     raft: raft as RaftGroup,
@@ -42,7 +44,7 @@ export async function openBed(options: GroupStoreOptions): Promise<Bed> {
     store,
     hlc: new Hlc(new SystemClock()),
     scheduler: {
-      after: () => () => undefined,
+      after: (ms, callback) => timers.after(ms, callback),
       endOfTurn: (callback) => endOfTurn.push(callback),
       nextTurn: (callback) => endOfTurn.push(callback),
     },

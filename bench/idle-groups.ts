@@ -1,13 +1,12 @@
 /**
- * What groups cost that nobody uses. Run: `node bench/idle-groups.ts [--groups 10000] [--seconds 10]`. Three processes, each
- * an engine over the real network on loopback and a real write-ahead log, with state machines that keep nothing: the stores
+ * `npm run bench:idle`: what groups cost that nobody uses. Three processes, each an engine over the real network on loopback and a real write-ahead log, with state machines that keep nothing: the stores
  * of real nodes are another question. Reports each node's CPU time over an idle stretch, memory, bytes on the wire, and how
  * long the groups were without leaders, at the start and after a node is killed.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Option } from 'commander';
 import { formatTable } from '../cmd/cli/table.ts';
 import {
   groupId,
@@ -25,7 +24,12 @@ import { NodeRecord } from '../src/raftengine/founding/node-record.ts';
 import { PeerBook } from '../src/raftengine/founding/peer-book.ts';
 import { WalLogStore } from '../src/raftengine/log/wal-log-store.ts';
 import { createGrpcNetwork } from '../src/raftengine/transport/grpc-network.ts';
+import { Ledger } from './ledger.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
+import { conclude } from './results.ts';
 import { Scratch } from './scratch.ts';
+import { areQuiet, median, rangeOf } from './spread.ts';
+import { sumOf, threadClock, timesBetween } from './thread-cpu.ts';
 
 const NODES = [1, 2, 3];
 /** Of a core, on each node, for ten thousand idle groups. */
@@ -50,7 +54,6 @@ interface Report {
   /** Groups that have a leader other than the node that was lost, as this node knows. */
   readonly led: number;
   readonly awake: number;
-  readonly cpuUs: number;
   readonly rssBytes: number;
   readonly sentBytes: number;
 }
@@ -126,13 +129,11 @@ async function runNode(self: number, folder: string): Promise<void> {
   await network.start();
 
   const report = (lost: number): void => {
-    const usage = process.cpuUsage();
     const isLed = (leader: number | undefined): boolean => leader !== undefined && leader !== lost;
     const sent: Report = {
       port: network.port,
       led: engine.groups().filter((group) => isLed(group.leader()?.nodeId)).length,
       awake: engine.awakeGroups,
-      cpuUs: usage.user + usage.system,
       rssBytes: process.memoryUsage.rss(),
       sentBytes,
     };
@@ -159,7 +160,7 @@ class NodeProcess {
   private readonly child: ChildProcess;
 
   constructor(self: number, folder: string) {
-    this.child = fork(fileURLToPath(import.meta.url), ['--node', String(self), '--folder', folder]);
+    this.child = fork(fileURLToPath(import.meta.url), ['--node', String(self), '--data-folder', folder]);
   }
 
   /** The child's next word. */
@@ -178,6 +179,10 @@ class NodeProcess {
     const answer = this.next();
     this.child.send(order);
     return answer;
+  }
+
+  get pid(): number {
+    return this.child.pid!;
   }
 
   kill(): void {
@@ -203,62 +208,117 @@ async function secondsUntil(
   }
 }
 
-async function measure(scratch: Scratch, groups: number, seconds: number): Promise<boolean> {
-  const nodes = NODES.map((self) => new NodeProcess(self, join(scratch.newFolder(`n${self}`), 'log')));
-  scratch.own(async () => {
-    for (const node of nodes) node.kill();
-  });
-  const ports = (await Promise.all(nodes.map((node) => node.next()))).map((report) => report.port);
-  const startMs = performance.now();
-  await Promise.all(nodes.map((node) => node.ask({ kind: 'start', groups, ports })));
-  await secondsUntil(nodes, 0, (report) => report.led === groups);
-  const ledSeconds = (performance.now() - startMs) / 1000;
-  const restSeconds = await secondsUntil(nodes, 0, (report) => report.awake === 0);
-
-  const before = await Promise.all(nodes.map((node) => node.ask({ kind: 'report', lost: 0 })));
-  await sleep(seconds * 1000);
-  const after = await Promise.all(nodes.map((node) => node.ask({ kind: 'report', lost: 0 })));
-  const cpuPercents = after.map((report, at) => (report.cpuUs - before[at]!.cpuUs) / seconds / 10_000);
-
-  nodes[0]!.kill();
-  const survivors = nodes.slice(1);
-  const recoverySeconds = await secondsUntil(survivors, NODES[0]!, (report) => report.led === groups);
-  const restAgainSeconds = await secondsUntil(survivors, NODES[0]!, (report) => report.awake === 0);
-
-  const rows = after.map((report, at) => [
-    `node ${NODES[at]}`,
-    cpuPercents[at]!.toFixed(2),
-    (report.rssBytes / 1024 / 1024).toFixed(0),
-    ((report.sentBytes - before[at]!.sentBytes) / seconds).toFixed(0),
-    String(report.awake),
-  ]);
-  const heading = ['', 'CPU % of a core', 'RSS MiB', 'bytes/s sent', 'awake groups'];
-  console.log(formatTable([heading, ...rows], ['left', 'right', 'right', 'right', 'right']));
-  console.log(`${groups} groups on three nodes, idle for ${seconds} s`);
-  console.log(`all led after ${ledSeconds.toFixed(1)} s, at rest ${restSeconds.toFixed(1)} s later`);
-  console.log(
-    `a node killed: all led again after ${recoverySeconds.toFixed(1)} s, at rest ${restAgainSeconds.toFixed(1)} s later`,
-  );
-  const isWithinBar = cpuPercents.every((percent) => percent < MAX_CPU_PERCENT);
-  console.log(`${isWithinBar ? 'pass' : 'FAIL'}: each node below ${MAX_CPU_PERCENT}% of a core`);
-  return isWithinBar;
+/** What one round found. */
+interface Round {
+  /** Of each node while nothing happens. */
+  readonly cpuPercents: readonly number[];
+  readonly rssMib: readonly number[];
+  readonly sentBytesPerSecond: readonly number[];
+  /** Until all groups have a leader, and until they are at rest after that; the same after a node was killed. */
+  readonly ledSeconds: number;
+  readonly restSeconds: number;
+  readonly recoverySeconds: number;
+  readonly restAgainSeconds: number;
 }
 
-const { values } = parseArgs({
-  options: {
-    groups: { type: 'string', default: '10000' },
-    seconds: { type: 'string', default: '10' },
-    node: { type: 'string' },
-    folder: { type: 'string' },
-  },
-});
-if (values.node !== undefined) {
-  await runNode(Number(values.node), values.folder!);
-} else {
-  const scratch = new Scratch(process.env.KVORUM_BENCH_FOLDER);
+/** Three nodes that begin anew. */
+async function measure({ folder, groups, seconds }: Options, ledger: Ledger): Promise<Round> {
+  const scratch = new Scratch(folder);
   try {
-    if (!(await measure(scratch, Number(values.groups), Number(values.seconds)))) process.exitCode = 1;
+    const nodes = NODES.map((self) => new NodeProcess(self, join(scratch.newFolder(`n${self}`), 'log')));
+    scratch.own(async () => {
+      for (const node of nodes) node.kill();
+    });
+    const ports = (await Promise.all(nodes.map((node) => node.next()))).map((report) => report.port);
+    const startMs = performance.now();
+    await Promise.all(nodes.map((node) => node.ask({ kind: 'start', groups, ports })));
+    await secondsUntil(nodes, 0, (report) => report.led === groups);
+    const ledSeconds = (performance.now() - startMs) / 1000;
+    const restSeconds = await secondsUntil(nodes, 0, (report) => report.awake === 0);
+
+    const before = await Promise.all(nodes.map((node) => node.ask({ kind: 'report', lost: 0 })));
+    const clocks = nodes.map(({ pid }) => threadClock(pid));
+    // An idle second of a group counts as a command.
+    const processes = [{ role: 'each node', pids: nodes.map(({ pid }) => pid) }];
+    await ledger.measure('idle', 'kvorum', processes, async () => {
+      await sleep(seconds * 1000);
+      return { perSecond: groups, commands: groups * seconds };
+    });
+    const cpuPercents = nodes.map(
+      ({ pid }, at) => sumOf(timesBetween(clocks[at]!, threadClock(pid), seconds)) / 10_000,
+    );
+    const after = await Promise.all(nodes.map((node) => node.ask({ kind: 'report', lost: 0 })));
+
+    nodes[0]!.kill();
+    const survivors = nodes.slice(1);
+    const recoverySeconds = await secondsUntil(survivors, NODES[0]!, (report) => report.led === groups);
+    const restAgainSeconds = await secondsUntil(survivors, NODES[0]!, (report) => report.awake === 0);
+    return {
+      cpuPercents,
+      rssMib: after.map(({ rssBytes }) => rssBytes / 1024 / 1024),
+      sentBytesPerSecond: after.map(({ sentBytes }, at) => (sentBytes - before[at]!.sentBytes) / seconds),
+      ...{ ledSeconds, restSeconds, recoverySeconds, restAgainSeconds },
+    };
   } finally {
     await scratch.clean();
   }
 }
+
+interface Options extends BenchmarkOptions {
+  readonly groups: number;
+  /** Of a process that is one of the nodes. */
+  readonly node?: number;
+  readonly dataFolder?: string;
+}
+
+async function main(options: Options): Promise<number> {
+  const ledger = new Ledger();
+  const rounds: Round[] = [];
+  for (let left = options.rounds; left > 0; left--) rounds.push(await measure(options, ledger));
+  const row = (what: string, of: (round: Round) => number, decimals: number): string[] => [
+    what,
+    rangeOf(rounds.map(of), (value) => value.toFixed(decimals)),
+  ];
+  const busiest = rounds.map(({ cpuPercents }) => Math.max(...cpuPercents));
+  const shown = [
+    [`${options.groups} groups on three nodes, idle for ${options.seconds} s`, ''],
+    row('busiest node, % of a core', ({ cpuPercents }) => Math.max(...cpuPercents), 2),
+    row('largest node, MiB', ({ rssMib }) => Math.max(...rssMib), 0),
+    row('bytes a second that a node sends at most', ({ sentBytesPerSecond }) => Math.max(...sentBytesPerSecond), 0),
+    row('all led after, s', ({ ledSeconds }) => ledSeconds, 1),
+    row('at rest after that, s', ({ restSeconds }) => restSeconds, 1),
+    row('a node killed: all led again after, s', ({ recoverySeconds }) => recoverySeconds, 1),
+    row('at rest after that, s', ({ restAgainSeconds }) => restAgainSeconds, 1),
+  ];
+  return conclude(
+    {
+      name: 'idle',
+      facts: { groups: options.groups, seconds: options.seconds, rounds },
+      tables: [formatTable(shown, ['left', 'right']), ledger.formatCosts('us of CPU of a group in an idle second')],
+      verdicts: [
+        {
+          text: `each node below ${MAX_CPU_PERCENT} % of a core: ${rangeOf(busiest, (percent) => percent.toFixed(2))} %`,
+          passed: median(busiest) < MAX_CPU_PERCENT,
+          // Below the bar, it does not matter how far rounds lie apart.
+          isQuiet: median(busiest) < MAX_CPU_PERCENT || areQuiet(busiest),
+        },
+      ],
+      others: ledger.others,
+    },
+    options,
+  );
+}
+
+const program = benchmark({
+  script: 'bench:idle',
+  says: 'Measures what groups cost that nobody uses.',
+  peers: 'nobody: etcd has one group, and redis-server none.',
+  rounds: 1,
+  seconds: 10,
+}).option('--groups <count>', 'on three nodes', count(100_000), 10_000);
+program.addOption(new Option('--node <id>').argParser(Number).hideHelp());
+program.addOption(new Option('--data-folder <folder>').hideHelp());
+program.parse();
+const options = program.opts<Options>();
+if (options.node !== undefined) await runNode(options.node, options.dataFolder!);
+else process.exit(await main(options));

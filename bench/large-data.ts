@@ -4,12 +4,10 @@
  * away and brought back by a copy, clients ask for much and read nothing, and everything is deleted. Printed: rate and processor time by thread of each tenth of
  * the load, disk and memory of each node at each stage, what DBSIZE and SCAN find and cost, and how the bars were met. Exits with 1 when one was missed.
  *
- *   npm run bench:large-data -- [--keys 20000000] [--bytes 200] [--groups 3]
+ * The bars are ratios to what the same run had before, to the size of the data or to a stated limit, so they hold for any number of keys.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Command } from 'commander';
 import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { fillCluster, KEY_BYTES } from './fill.ts';
@@ -25,13 +23,14 @@ import {
   verdictsOf,
 } from './large-data/report.ts';
 import { NODES, WatchedCluster } from './large-data/watched-cluster.ts';
-import { machine } from './machine.ts';
-import { count } from './options.ts';
-import { othersClock, QUIET_SHARE } from './others.ts';
+import { type BenchmarkOptions, benchmark, count, oneOf } from './options.ts';
+import { OthersWatch } from './others.ts';
+import { moveRange, ownersFrom, splitAt } from './range-moves.ts';
+import { conclude } from './results.ts';
 import { Scratch } from './scratch.ts';
 import { sumOf, timesBetween } from './thread-cpu.ts';
 
-interface Options {
+interface Options extends BenchmarkOptions {
   readonly keys: number;
   readonly bytes: number;
   readonly groups: number;
@@ -39,11 +38,12 @@ interface Options {
   readonly pipeline: number;
   readonly retention: number;
   readonly memory?: number;
-  readonly folder?: string;
   readonly only?: 'load';
-  readonly json?: boolean;
 }
 
+const TIMES =
+  'Measures a cluster with much data. Each key is written twice, and each stage waits for the one before: ' +
+  'on two cores 2 million keys take about 15 minutes, 4 million half an hour, 20 million three hours. The bars are the same for all.';
 const MIB = 1024 ** 2;
 const PARTS = 10;
 const SCAN_COUNT = 1_000;
@@ -68,6 +68,7 @@ class LargeDataRun {
   readonly stages: Stage[] = [];
   readonly counts: KeyCount[] = [];
   readonly restarts: Restart[] = [];
+  readonly others = new OthersWatch();
   private readonly cluster: WatchedCluster;
   private readonly options: Options;
   private readonly logicalBytes: number;
@@ -178,23 +179,14 @@ class LargeDataRun {
   /** A tenth of all slots goes to the next group. */
   private async move(): Promise<void> {
     await this.cluster.ask(async (admin) => {
-      const { routes } = await firstPage(
-        admin.stream('ListRoutes', { start: slotStart(0), limit: 1000 }, CALL_TIMEOUT_MS),
-      );
-      const owners = routes.map(({ groupId }) => groupId);
+      const owners = await ownersFrom(admin, slotStart(0));
       const toGroup = owners.find((groupId) => groupId !== owners[0]);
       if (toGroup === undefined) {
         console.error('  there is no other group to move to');
         return;
       }
-      await admin.call('Split', { key: slotStart(MOVED_SLOTS) }, CALL_TIMEOUT_MS);
-      const { id } = await admin.call('Move', { key: slotStart(0), toGroup }, CALL_TIMEOUT_MS);
-      await this.until('the move', async () => {
-        const { jobs } = await admin.call('Jobs', { id, finishedLimit: 10 }, CALL_TIMEOUT_MS);
-        const job = jobs.find((other) => other.id === id);
-        if (job?.isFinished === true && job.phase !== 'DONE') throw new Error(`the move ended as ${job.phase}`);
-        return job?.isFinished === true;
-      });
+      await splitAt(admin, slotStart(MOVED_SLOTS));
+      await moveRange(admin, slotStart(0), toGroup);
     });
   }
 
@@ -263,31 +255,25 @@ class LargeDataRun {
   async run(memoryLimitBytes: number): Promise<LargeDataSamples> {
     const { keys } = this.options;
     const { logicalBytes, stages, counts, restarts } = this;
-    const others = othersClock();
-    const load = await this.stage('load', () => this.fill());
-    const isQuiet = others() < QUIET_SHARE;
-    const common = { keys, logicalBytes, memoryLimitBytes, load, stages, counts, restarts, isQuiet };
-    if (this.options.only === 'load') return { ...common, overwrite: [], flushed: undefined };
+    const load = await this.stage('load', () => this.others.during(() => this.fill()));
+    const common = { keys, logicalBytes, memoryLimitBytes, load, stages, counts, restarts };
+    if (this.options.only === 'load')
+      return { ...common, overwrite: [], flushed: undefined, isQuiet: this.others.isQuiet };
     await this.stage('files settle', () => this.cluster.untilSettled(performance.now() + LONGEST_WAIT_MS));
     await this.stage('count', () => this.count(BEFORE_OVERWRITING));
-    const overwrite = await this.stage('overwrite', () => this.fill());
+    const overwrite = await this.stage('overwrite', () => this.others.during(() => this.fill()));
     const overwrittenMs = Date.now();
     await this.stage('count again', () => this.count('right after overwriting'));
     await this.stage(COLLECTED, () => this.cluster.untilCollected(overwrittenMs, performance.now() + LONGEST_WAIT_MS));
     await this.stage('count collected', () => this.count('after collection'));
-    await this.stage('restart', () => this.restart('a stop', 'SIGTERM'));
-    await this.stage('restart after a kill', () => this.restart('kill -9', 'SIGKILL'));
+    await this.stage('restart', () => this.others.during(() => this.restart('a stop', 'SIGTERM')));
+    await this.stage('restart after a kill', () => this.others.during(() => this.restart('kill -9', 'SIGKILL')));
     await this.stage('move of a tenth', () => this.move());
     await this.stage('copy of a replica', () => this.copy());
     await this.stage('clients that do not read', () => this.slowClients());
     const flushed = await this.stage('FLUSHALL', () => this.flush());
-    return { ...common, overwrite, flushed };
+    return { ...common, overwrite, flushed, isQuiet: this.others.isQuiet };
   }
-}
-
-async function firstPage<T>(pages: AsyncIterable<T>): Promise<T> {
-  for await (const page of pages) return page;
-  throw new Error('a node told nothing of its routes');
 }
 
 async function main(options: Options): Promise<number> {
@@ -297,31 +283,37 @@ async function main(options: Options): Promise<number> {
     const { values } = loadConfig(clusterSettings, { flags: { nodes: NODES, ...flags }, environment: {} });
     const memoryLimitBytes = toClusterNodes(values)[0]!.memory;
     const cluster = await WatchedCluster.start(scratch, options.groups, flags);
-    const samples = await new LargeDataRun(cluster, options).run(memoryLimitBytes);
-    const at = new Date().toISOString();
-    const result = { at, machine: machine(), options, ...samples };
-    const shown = JSON.stringify(result, (_, value) => (value instanceof Map ? Object.fromEntries(value) : value), 2);
-    const written = `large-data-${at.replaceAll(':', '-').slice(0, 19)}.json`;
-    mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-    writeFileSync(new URL(`./results/${written}`, import.meta.url), `${shown}\n`);
-    console.log(options.json === true ? shown : `${formatLargeData(samples)}\n\nWritten to bench/results/${written}`);
-    return verdictsOf(samples).some(({ passed, isQuiet }) => !passed && isQuiet) ? 1 : 0;
+    const run = new LargeDataRun(cluster, options);
+    const samples = await run.run(memoryLimitBytes);
+    return conclude(
+      {
+        name: 'large-data',
+        facts: { options, ...samples },
+        tables: [formatLargeData(samples)],
+        verdicts: verdictsOf(samples),
+        others: run.others,
+      },
+      options,
+    );
   } finally {
     await scratch.clean();
   }
 }
 
-const program = new Command('npm run bench:large-data --')
-  .description('Measures a cluster with much data; exits with 1 when a bar is missed.')
-  .option('--keys <count>', 'how many; 20 million are 4 GiB and take hours', count(1e9), 20_000_000)
+const STAGES = ['load'] as const;
+const program = benchmark({
+  script: 'bench:large-data',
+  says: TIMES,
+  peers:
+    'nobody: what is asked is how the cluster with much data is to itself with little. redis-server and etcd with up to a million keys are in bench:curves.',
+})
+  .option('--keys <count>', 'how many; 20 million are 4 GiB on each node', count(1e9), 4_000_000)
   .option('--bytes <count>', 'of a value', count(1e6), 200)
   .option('--groups <count>', 'groups of data', count(100), 3)
   .option('--connections <count>', 'of the load, dealt out to the nodes', count(1000), 6)
   .option('--pipeline <count>', 'commands that a connection has under way', count(10_000), 64)
   .option('--retention <seconds>', 'how long overwritten versions stay', count(86_400), 60)
   .option('--memory <mib>', 'what a node is to stay within (default: its own)', count(1e6))
-  .option('--only <stage>', 'load: nothing after the new keys')
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--json', 'print the result file instead of the tables');
+  .option('--only <stage>', 'load: nothing after the new keys', oneOf(STAGES));
 program.parse();
 process.exit(await main(program.opts<Options>()));

@@ -3,36 +3,36 @@
  * The systems take turns, round by round, and the medians of the rounds are compared; figures of different runs or
  * machines are not comparable. Everything is on loopback, ends by itself and leaves only a file in bench/results.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError } from 'commander';
 import { counted } from '../src/platform/index.ts';
-import { machine, rotated } from './machine.ts';
-import { count } from './options.ts';
+import { BENCH_FILE } from './kept-figures.ts';
+import { rotated, syncMs } from './machine.ts';
+import { type BenchmarkOptions, benchmark, count, someOf } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, ONE_KEY, type Peer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { buildReport, formatReport, MEASURES, type Measure, type Samples, type System } from './report.ts';
+import { conclude } from './results.ts';
 import { formatCpu, type RoleTimes, withRoleTimes } from './role-cpu.ts';
+import { runRounds } from './rounds.ts';
 import { isInstalled, Scratch } from './scratch.ts';
-import { QUIET_ADVICE } from './spread.ts';
 
-interface BenchOptions {
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly quick?: boolean;
+interface BenchOptions extends BenchmarkOptions {
+  readonly minutes: number;
   readonly only?: readonly System[];
-  readonly folder?: string;
-  readonly json?: boolean;
   readonly to?: string;
 }
 
-/** Of the file that docs/performance.md is made from. */
-const BENCH_FILE = 'bench.json';
-/** Every load before the first figure: code that is compiled as it runs takes that long to be what it will be for the rest of its life. */
-const WARM_UP_SECONDS = 12;
+const SYSTEMS: readonly System[] = ['kvorum', 'redis', 'etcd'];
+
+/**
+ * Every load before the first figure: code that is compiled as it runs takes that long to be what it will be for the rest of its life. That of others was
+ * compiled before; their logs and caches need less.
+ */
+const WARM_UP_SECONDS: { readonly [S in System]: number } = { kvorum: 12, redis: 4, etcd: 4 };
+const QUICK_WARM_UP_SECONDS = 1;
 /** A client that was busier than this may have been the limit itself. */
 const CLIENT_LIMIT = 0.9;
 
@@ -65,14 +65,15 @@ class BenchRun {
   readonly cpu: { readonly measure: Measure; readonly system: System; readonly rounds: RoleTimes[] }[] = [];
   /** Highest share of its time that the Node.js load generator was busy, by system. */
   readonly clientBusy = new Map<System, number>();
+  readonly others = new OthersWatch();
   private readonly scratch: Scratch;
   private readonly seconds: number;
-  private readonly warmUpSeconds: number;
+  private readonly isQuick: boolean;
 
-  constructor(scratch: Scratch, seconds: number, warmUpSeconds: number) {
+  constructor(scratch: Scratch, seconds: number, isQuick: boolean) {
     this.scratch = scratch;
     this.seconds = seconds;
-    this.warmUpSeconds = warmUpSeconds;
+    this.isQuick = isQuick;
   }
 
   async round(systems: readonly System[]): Promise<void> {
@@ -101,7 +102,7 @@ class BenchRun {
 
   /** Runs a load, and notes its figure and what it costs. */
   private async measure(peer: Peer, measure: Measure, load: () => Promise<LoadFigures>): Promise<void> {
-    const { figures, cpu } = await withRoleTimes(peer.processes(), load);
+    const { figures, cpu } = await this.others.during(() => withRoleTimes(peer.processes(), load));
     this.record(measure, peer.name, MEASURES[measure].unit === 'ms' ? figures.p50Ms : figures.perSecond);
     let line = this.cpu.find((other) => other.measure === measure && other.system === peer.name);
     if (line === undefined) {
@@ -121,8 +122,9 @@ class BenchRun {
   /** Steady state is what is compared: caches are filled, hot code is compiled, logs have their first segments. */
   private async measureLoads(peer: Peer): Promise<void> {
     const loads = LOADS.filter((load) => canDo(peer.name, load));
+    const seconds = this.isQuick ? QUICK_WARM_UP_SECONDS : WARM_UP_SECONDS[peer.name];
     for (const operation of new Set(loads.map((load) => load.operation)))
-      await peer.load({ ...this.spec(operation), seconds: this.warmUpSeconds });
+      await peer.load({ ...this.spec(operation), seconds });
     for (const { measure, operation, pipeline, keyCount } of loads)
       await this.measure(peer, measure, () => peer.load(this.spec(operation, pipeline, keyCount)));
   }
@@ -163,15 +165,6 @@ class BenchRun {
   }
 }
 
-function systemList(text: string): System[] {
-  return text.split(',').map((word) => {
-    if (word !== 'kvorum' && word !== 'redis' && word !== 'etcd') {
-      throw new InvalidArgumentError('Known systems are kvorum, redis and etcd.');
-    }
-    return word;
-  });
-}
-
 const NEEDED_PROGRAMS: { readonly [S in System]: readonly string[] } = {
   kvorum: ['redis-benchmark'],
   redis: ['redis-server', 'redis-benchmark'],
@@ -191,18 +184,19 @@ async function available(wanted: readonly System[]): Promise<System[]> {
 }
 
 async function main(options: BenchOptions): Promise<number> {
-  const rounds = options.quick ? 1 : options.rounds;
-  const seconds = options.quick ? 1 : options.seconds;
-  const systems = await available(options.only ?? ['kvorum', 'redis', 'etcd']);
+  const isQuick = options.quick === true;
+  const seconds = isQuick ? 1 : options.seconds;
+  const systems = await available(options.only ?? SYSTEMS);
   if (systems.length === 0) return 1;
 
   const scratch = new Scratch(options.folder);
-  const run = new BenchRun(scratch, seconds, options.quick ? 1 : Math.max(WARM_UP_SECONDS, seconds));
+  const run = new BenchRun(scratch, seconds, isQuick);
+  let rounds = 0;
+  let sync = Number.NaN;
   try {
-    for (let round = 0; round < rounds; round++) {
-      console.error(`round ${round + 1} of ${rounds}`);
-      await run.round(rotated(systems, round));
-    }
+    sync = syncMs(scratch.folder);
+    const wanted = isQuick ? 1 : options.rounds;
+    rounds = await runRounds(wanted, options.minutes, (round) => run.round(rotated(systems, round)));
   } catch (error) {
     // What was running was ended by the clean-up; its failure is not news.
     if (scratch.isEnding) return new Promise(() => {});
@@ -211,51 +205,42 @@ async function main(options: BenchOptions): Promise<number> {
     if (!scratch.isEnding) await scratch.clean();
   }
 
-  const rows = buildReport(run.samples as Samples);
-  const at = new Date().toISOString();
-  const name = options.to === undefined ? `${at.replaceAll(':', '-').slice(0, 19)}.json` : BENCH_FILE;
-  const folder = options.to ?? fileURLToPath(new URL('./results', import.meta.url));
-  const result = {
-    at,
-    machine: machine(),
-    rounds,
-    secondsPerLoad: seconds,
-    clientBusy: Object.fromEntries(run.clientBusy),
-    rows,
-    cpu: run.cpu,
-  };
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, name), `${JSON.stringify(result, undefined, 2)}\n`);
-
-  if (options.json) console.log(JSON.stringify(result, undefined, 2));
-  else {
-    const costs = run.cpu.map(({ measure, system, rounds: all }) => ({
-      load: MEASURES[measure].title,
-      system,
-      rounds: all,
-    }));
-    console.log(`\n${formatReport(rows)}\n\n${formatCpu(costs)}\n`);
-    console.log(
-      `Medians of ${counted(rounds, 'round')}, ${seconds} s each load, 100-byte values, everything on one machine.`,
-    );
-    if (rows.some(({ bar }) => bar?.isQuiet === false)) console.log(QUIET_ADVICE);
-    for (const [system, busy] of run.clientBusy) {
-      const verdict = busy < CLIENT_LIMIT ? 'not the limit' : 'POSSIBLY THE LIMIT: the figures may be too low';
-      console.log(`The ${system} load generator was busy at most ${Math.round(busy * 100)} % of the time: ${verdict}.`);
-    }
-    console.log(`Written to ${join(folder, name)}`);
+  const rows = buildReport(run.samples as Samples, run.others.isQuiet);
+  const costs = run.cpu.map(({ measure, system, rounds: all }) => ({
+    load: MEASURES[measure].title,
+    system,
+    rounds: all,
+  }));
+  const told = [
+    `Medians of ${counted(rounds, 'round')}, ${seconds} s each load, 100-byte values, everything on one machine, a sync takes ${sync.toFixed(2)} ms.`,
+  ];
+  for (const [system, busy] of run.clientBusy) {
+    const verdict = busy < CLIENT_LIMIT ? 'not the limit' : 'POSSIBLY THE LIMIT: the figures may be too low';
+    told.push(`The ${system} load generator was busy at most ${Math.round(busy * 100)} % of the time: ${verdict}.`);
   }
-  return rows.some(({ bar }) => bar?.passed === false && bar.isQuiet) ? 1 : 0;
+  const facts = { rounds, secondsPerLoad: seconds, syncMs: sync, clientBusy: run.clientBusy, rows, cpu: run.cpu };
+  const findings = {
+    name: 'bench',
+    facts,
+    tables: [formatReport(rows), formatCpu(costs), told.join('\n')],
+    verdicts: [],
+    judged: rows.map(({ bar }) => bar),
+    others: run.others,
+    file: options.to === undefined ? undefined : join(options.to, BENCH_FILE),
+  };
+  return conclude(findings, options);
 }
 
-const program = new Command('npm run bench --')
-  .description('Measures kvorum beside redis-server and etcd; exits with 1 when a bar is missed.')
-  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
-  .option('-s, --seconds <seconds>', 'length of each load', count(600), 4)
-  .option('-q, --quick', 'one round of one second a load: shows that everything works, not what is fast')
-  .option('--only <systems>', 'comma-separated: kvorum, redis, etcd', systemList)
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--to <folder>', `keep the figures there as ${BENCH_FILE} (default: bench/results, by the time of day)`)
-  .option('--json', 'print the result file instead of the table');
+const program = benchmark({
+  script: 'bench',
+  says: 'Measures kvorum beside redis-server and etcd; exits with 1 when a bar is missed.',
+  peers: 'one redis-server that syncs every write, and an etcd cluster of three.',
+  rounds: 3,
+  seconds: 4,
+  quick: 'one round of one second a load',
+})
+  .option('--minutes <minutes>', 'no round is begun that would not end within this', count(600), 60)
+  .option('--only <systems>', `comma-separated: ${SYSTEMS.join(', ')}`, someOf(SYSTEMS))
+  .option('--to <folder>', `keep the figures there as ${BENCH_FILE} (default: bench/results, by the time of day)`);
 program.parse();
 process.exit(await main(program.opts<BenchOptions>()));

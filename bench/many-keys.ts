@@ -5,12 +5,11 @@
  * nodes rest, so that nothing that is done later is left out. New keys are sent in the first round alone, and no round is begun that would not end in
  * time. Everything is on loopback and ends by itself; the figures are kept in bench/results.
  */
-import { mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
 import { ReleasedProgram, skipWithoutHistory } from '../jepsen/cluster/releases.ts';
-import { machine, rotated } from './machine.ts';
+import { rotated } from './machine.ts';
 import {
   BUILDS,
   type Build,
@@ -21,22 +20,21 @@ import {
   type PipeSample,
   verdictsOf,
 } from './many-keys-report.ts';
-import { count } from './options.ts';
+import { type BenchmarkOptions, benchmark, count, someOf } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadSpec, MANY_KEYS, type Peer, VALUE_BYTES } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
-import { isInstalled, Scratch } from './scratch.ts';
-import { meanTimes, sumOf, threadClock, timesBetween } from './thread-cpu.ts';
+import { conclude } from './results.ts';
+import { withRoleTimes } from './role-cpu.ts';
+import { runRounds } from './rounds.ts';
+import { areInstalled, Scratch } from './scratch.ts';
+import { sumOf, threadClock, timesBetween } from './thread-cpu.ts';
 
-interface Options {
-  readonly rounds: number;
-  readonly seconds: number;
+interface Options extends BenchmarkOptions {
   readonly minutes: number;
   readonly keys: number;
   readonly builds?: readonly Build[];
-  readonly quick?: boolean;
-  readonly folder?: string;
-  readonly json?: boolean;
 }
 
 const CLIENTS = 50;
@@ -67,6 +65,7 @@ function writeCommands(path: string, keys: number): string {
 class ManyKeysRun {
   readonly loads: LoadSample[] = [];
   readonly pipes: PipeSample[] = [];
+  readonly others = new OthersWatch();
   private readonly scratch: Scratch;
   private readonly options: Options;
   private readonly released: ReleasedProgram | undefined;
@@ -83,37 +82,18 @@ class ManyKeysRun {
   async round(build: Build, withNewKeys: boolean): Promise<void> {
     if (build === 'redis') {
       const redis = new RedisPeer(this.scratch);
-      await this.measure(
-        build,
-        redis,
-        () => redis.port,
-        () => [],
-        withNewKeys,
-      );
+      await this.measure(build, redis, () => redis.port, withNewKeys);
       return;
     }
     const kvorum = new KvorumPeer(this.scratch, build === 'now' ? undefined : this.released!.script);
-    await this.measure(
-      build,
-      kvorum,
-      () => kvorum.leaderPort(),
-      () => kvorum.pids(),
-      withNewKeys,
-    );
+    await this.measure(build, kvorum, () => kvorum.leaderPort(), withNewKeys);
   }
 
-  /** @param pids the leader's first; none where the processor time is not asked for */
-  private async measure(
-    build: Build,
-    peer: Peer,
-    port: () => number,
-    pids: () => readonly number[],
-    withNewKeys: boolean,
-  ): Promise<void> {
+  private async measure(build: Build, peer: Peer, port: () => number, withNewKeys: boolean): Promise<void> {
     await peer.start();
     try {
       for (const load of ['set', 'get'] as const) await peer.load(this.spec(load, this.warmUpSeconds));
-      for (const load of Object.keys(LOADS) as Load[]) await this.measureLoad(build, load, peer, pids());
+      for (const load of Object.keys(LOADS) as Load[]) await this.measureLoad(build, load, peer);
       if (withNewKeys) await this.measurePipe(build, peer, port());
     } finally {
       await peer.stop();
@@ -129,25 +109,26 @@ class ManyKeysRun {
     return { operation, clients: CLIENTS, pipeline, keyCount: MANY_KEYS, seconds };
   }
 
-  private async measureLoad(build: Build, load: Load, peer: Peer, pids: readonly number[]): Promise<void> {
+  private async measureLoad(build: Build, load: Load, peer: Peer): Promise<void> {
+    const processes = peer.processes();
+    const pids = processes.flatMap((role) => role.pids);
     await this.untilTheyRest(pids);
-    const before = pids.map(threadClock);
-    const { perSecond, commands = 1 } = await peer.load(this.spec(load, this.options.seconds));
-    await this.untilTheyRest(pids);
-    const [leader, ...followers] = pids.map((pid, at) => timesBetween(before[at]!, threadClock(pid), commands));
-    const cpu = leader === undefined ? {} : { leader, follower: meanTimes(followers) };
-    this.loads.push({ build, load, perSecond, ...cpu });
-    const shown =
-      leader === undefined
-        ? ''
-        : `, ${sumOf(leader).toFixed(1)} us leader, ${sumOf(meanTimes(followers)).toFixed(1)} us follower`;
-    console.error(`  ${build.padEnd(6)}  ${LOADS[load].title}: ${Math.round(perSecond)}/s${shown}`);
+    const { figures, cpu } = await withRoleTimes(processes, async () => {
+      const done = await this.others.during(() => peer.load(this.spec(load, this.options.seconds)));
+      await this.untilTheyRest(pids);
+      return done;
+    });
+    const { perSecond } = figures;
+    this.loads.push({ build, load, perSecond, cpu });
+    const shown = Object.entries(cpu).map(([role, times]) => `${sumOf(times).toFixed(1)} us ${role}`);
+    console.error(`  ${build.padEnd(6)}  ${LOADS[load].title}: ${Math.round(perSecond)}/s, ${shown.join(', ')}`);
   }
 
   private async measurePipe(build: Build, peer: Peer, port: number): Promise<void> {
     const startMs = performance.now();
     const args = ['-h', '127.0.0.1', '-p', String(port), '--pipe'];
-    const said = await this.scratch.run('redis-cli', args, PIPE_TIMEOUT_MS, this.commands);
+    const send = () => this.scratch.run('redis-cli', args, PIPE_TIMEOUT_MS, this.commands);
+    const said = await this.others.during(send);
     const seconds = (performance.now() - startMs) / 1000;
     if (!/errors: 0, replies: \d+/.test(said)) throw new Error(`redis-cli was refused something: ${said}`);
     const { p50Ms, p99Ms } = await peer.load(this.spec('set', this.options.seconds));
@@ -160,7 +141,7 @@ class ManyKeysRun {
   /** What was applied is written a while later, and sorted after that: it belongs to the commands. */
   private async untilTheyRest(pids: readonly number[]): Promise<void> {
     const endMs = performance.now() + LONGEST_UNREST_MS;
-    for (let isAtRest = pids.length === 0; !isAtRest && performance.now() < endMs; ) {
+    for (let isAtRest = false; !isAtRest && performance.now() < endMs; ) {
       const before = pids.map(threadClock);
       const startMs = performance.now();
       await delay(REST_MS);
@@ -170,65 +151,48 @@ class ManyKeysRun {
   }
 }
 
-function buildList(text: string): Build[] {
-  return text.split(',').map((word) => {
-    const build = BUILDS.find((known) => known === word);
-    if (build === undefined) throw new InvalidArgumentError(`Known builds are ${BUILDS.join(', ')}.`);
-    return build;
-  });
-}
-
 async function main(given: Options): Promise<number> {
   const options =
     given.quick === true ? { ...given, rounds: 1, seconds: 1, keys: Math.min(given.keys, 20_000) } : given;
-  for (const program of ['redis-server', 'redis-benchmark', 'redis-cli']) {
-    if (await isInstalled(program)) continue;
-    console.error(`NOT MEASURED: ${program} is not installed (see .ci/run)`);
-    return 1;
-  }
+  if (!(await areInstalled('redis-server', 'redis-benchmark', 'redis-cli'))) return 1;
   const builds = (options.builds ?? BUILDS).filter((build) => build !== '0.1.0' || skipWithoutHistory === false);
   const released = builds.includes('0.1.0') ? new ReleasedProgram('0.1.0') : undefined;
   const scratch = new Scratch(options.folder);
   scratch.own(async () => released?.remove());
   const run = new ManyKeysRun(scratch, options, released);
+  let rounds = 0;
   try {
-    const startMs = performance.now();
-    let longestMs = 0;
-    for (let round = 0; round < options.rounds; round++) {
-      const roundMs = performance.now();
-      if (roundMs - startMs + longestMs > options.minutes * 60_000) {
-        console.error(`no round ${round + 1}: it would not end within ${options.minutes} minutes`);
-        break;
-      }
-      console.error(`round ${round + 1} of ${options.rounds}`);
+    rounds = await runRounds(options.rounds, options.minutes, async (round) => {
       for (const build of rotated(builds, round)) await run.round(build, round === 0);
-      longestMs = Math.max(longestMs, performance.now() - roundMs);
-    }
+    });
   } finally {
     await scratch.clean();
   }
-  const at = new Date().toISOString();
-  const { loads, pipes } = run;
-  const { rounds, seconds, keys } = options;
-  const result = { at, machine: machine(), rounds, secondsPerLoad: seconds, keys, loads, pipes };
-  const written = new URL(`./results/many-keys-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
-  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
-  console.log(options.json === true ? JSON.stringify(result, undefined, 2) : `\n${formatManyKeys({ loads, pipes })}\n`);
-  return verdictsOf({ loads, pipes }).some(({ passed, isQuiet }) => isQuiet && passed === false) ? 1 : 0;
+  const { loads, pipes, others } = run;
+  const samples = { loads, pipes, isQuiet: others.isQuiet };
+  return conclude(
+    {
+      name: 'many-keys',
+      facts: { rounds, secondsPerLoad: options.seconds, keys: options.keys, loads, pipes },
+      tables: [formatManyKeys(samples)],
+      verdicts: verdictsOf(samples),
+      others,
+    },
+    options,
+  );
 }
 
-const program = new Command('npm run bench:many-keys --')
-  .description(
-    'Measures commands on many keys, this program beside release 0.1.0 and redis-server; exits with 1 when a bar is missed.',
-  )
-  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
-  .option('-s, --seconds <seconds>', 'length of each load', count(600), 6)
+const program = benchmark({
+  script: 'bench:many-keys',
+  says: 'Measures commands on many keys, this program beside release 0.1.0.',
+  peers:
+    'release 0.1.0 of this program, and one redis-server that syncs every write. etcd and many keys are in bench:curves.',
+  rounds: 3,
+  seconds: 6,
+  quick: 'one round of one second a load, few keys',
+})
   .option('--minutes <minutes>', 'no round is begun that would not end within this', count(600), 9)
   .option('--keys <count>', 'new keys that redis-cli sends', count(1e8), 1_000_000)
-  .option('--builds <builds>', `comma-separated: ${BUILDS.join(', ')}`, buildList)
-  .option('-q, --quick', 'one round of one second a load, few keys: shows that everything works, not what is fast')
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--json', 'print the result file instead of the tables');
+  .option('--builds <builds>', `comma-separated: ${BUILDS.join(', ')}`, someOf(BUILDS));
 program.parse();
 process.exit(await main(program.opts<Options>()));

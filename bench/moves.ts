@@ -3,17 +3,20 @@
  * wanted size goes back and forth between two groups while clients read and write it, and while others use a range that does not move.
  * Printed: how long each move took and what it cost, the longest time that a write of the range took while the range changed hands (and
  * at any time during the move, and at rest: on a busy machine those are not zero either), how the other range did before and during
- * the moves, how soon all nodes knew a split, and that nothing acknowledged was lost.
+ * the moves, how soon all nodes knew a split, and that nothing acknowledged was lost. Each move is a round.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command } from 'commander';
 import { Redis } from 'ioredis';
+import { formatTable } from '../cmd/cli/table.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
-import { childrenCpuSeconds } from './cpu.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { percentile } from './percentile.ts';
+import { conclude } from './results.ts';
+import { formatCpu, type RoleTimes, totalUs, withRoleTimes } from './role-cpu.ts';
 import { Scratch } from './scratch.ts';
+import { median, rangeOf } from './spread.ts';
 
 const NODES = 3;
 const GROUPS = 3;
@@ -26,16 +29,19 @@ const SPLITS = 40;
 /** A job's phase is looked at this often. */
 const LOOK_MS = 10;
 const LOAD_PIPELINE = 64;
+const WARM_UP_MS = 3_000;
+const CALM_MS = 10_000;
+/** Answers to what was written in the last moment of a move are there by then. */
+const ANSWER_MS = 500;
 
 /** Storage key at which a slot of database 0 begins. */
 const slotStart = (slot: number): Buffer => Buffer.from([0x72, 0, slot >>> 8, slot & 0xff]);
 
-interface MoveOptions {
-  readonly mib: string;
-  readonly valueBytes: string;
-  readonly moves: string;
-  readonly rate: string;
-  readonly folder?: string;
+interface Options extends BenchmarkOptions {
+  readonly mib: number;
+  readonly valueBytes: number;
+  readonly moves: number;
+  readonly rate: number;
 }
 
 /** What one move took. */
@@ -46,7 +52,9 @@ interface MoveRow {
   /** The longest write at any time during the move. */
   readonly longestWriteMs: number;
   readonly otherRate: number;
-  /** Of all nodes together, the clients' work included. */
+  /** Of each node, microseconds a MiB, the clients' work included. */
+  readonly cpu: RoleTimes;
+  /** The same of all nodes together, in seconds. */
   readonly cpuSeconds: number;
 }
 
@@ -199,15 +207,6 @@ async function waitForJob(client: AdminClient, id: number, isOver: (phase: strin
   }
 }
 
-/** Processor time of the nodes so far, in seconds; NaN where the system does not tell. */
-function nodesCpuSeconds(): number {
-  try {
-    return childrenCpuSeconds();
-  } catch {
-    return Number.NaN;
-  }
-}
-
 /** How long after a split is asked for each node shows it. */
 async function measureSplits(clients: readonly AdminClient[], from: number, to: number): Promise<number[]> {
   const times: number[] = [];
@@ -233,14 +232,41 @@ async function measureSplits(clients: readonly AdminClient[], from: number, to: 
   return times;
 }
 
-async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
+/** A move, and what it did to clients of its range and of another one. */
+async function move(
+  admin: AdminClient,
+  toGroup: number,
+  { moving, still }: { readonly moving: Load; readonly still: Load },
+): Promise<Omit<MoveRow, 'cpu' | 'cpuSeconds'>> {
+  moving.recentWrites = [];
+  const before = { done: still.done, atMs: performance.now() };
+  const { id } = await admin.call('Move', { key: slotStart(0), toGroup }, CALL_TIMEOUT_MS);
+  const { phase, openMs, movedMs } = await waitForJob(admin, id, (now) => now === 'CLEANUP');
+  if (phase !== 'CLEANUP' && phase !== 'DONE') throw new Error(`a move ended as ${phase}`);
+  const seconds = (performance.now() - before.atMs) / 1000;
+  // Who wrote in the last moment may not have its answer yet.
+  await sleep(ANSWER_MS);
+  const row = {
+    seconds,
+    pauseMs: moving.longestWrite(openMs, movedMs),
+    longestWriteMs: moving.longestWrite(),
+    otherRate: ((still.done - before.done) * 1000) / (performance.now() - before.atMs),
+  };
+  // What was left behind must be gone before the range may come back.
+  await waitForJob(admin, id, () => false);
+  return row;
+}
+
+async function run(options: Options, scratch: Scratch): Promise<number> {
+  const { mib, valueBytes, rate } = options;
   const members = await (await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS })).members();
   const ports = members.map((member) => portOf(member.addresses.redis));
   const admins = members.map((member) => new AdminClient(member.addresses.grpc));
   const [admin] = admins as [AdminClient];
+  const nodes = [{ role: 'each node', pids: members.map(({ pid }) => pid) }];
+  const others = new OthersWatch();
 
-  const valueBytes = Number(options.valueBytes);
-  const keys = Math.ceil((Number(options.mib) * 1024 * 1024) / valueBytes);
+  const keys = Math.ceil((mib * 1024 * 1024) / valueBytes);
   const probe = new Redis(ports[0]!, '127.0.0.1');
   const moving = new Load(ports, await tagIn(probe, 0, 5461), keys, valueBytes);
   const still = new Load(ports, await tagIn(probe, 5461, 10_922), Math.min(keys, 10_000), 100);
@@ -250,42 +276,29 @@ async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   await still.fill();
 
   console.error(`${SPLITS} splits, seen by all nodes`);
-  const splitMs = await measureSplits(admins, 10_922, 16_384);
-  const rate = Number(options.rate);
+  const splitMs = await others.during(() => measureSplits(admins, 10_922, 16_384));
   moving.start(rate);
   still.start(rate);
-  await sleep(3000);
+  await sleep(WARM_UP_MS);
   const calm = { done: still.done, atMs: performance.now() };
-  await sleep(10_000);
+  await others.during(() => sleep(CALM_MS));
   const calmRate = ((still.done - calm.done) * 1000) / (performance.now() - calm.atMs);
-  const calmLatency = still.latencies.slice(-Math.floor(calmRate * 10));
-
+  const calmLatency = still.latencies.slice(-Math.floor((calmRate * CALM_MS) / 1000));
   const calmWriteMs = moving.longestWrite();
+
   const rows: MoveRow[] = [];
   const otherFrom = still.latencies.length;
-  for (let at = 0; at < Number(options.moves); at++) {
-    moving.recentWrites = [];
-    const before = { done: still.done, atMs: performance.now(), cpu: nodesCpuSeconds() };
-    const { id } = await admin.call('Move', { key: slotStart(0), toGroup: at % 2 === 0 ? 4 : 2 }, CALL_TIMEOUT_MS);
-    const { phase, openMs, movedMs } = await waitForJob(admin, id, (now) => now === 'CLEANUP');
-    if (phase !== 'CLEANUP' && phase !== 'DONE') throw new Error(`move ${at + 1} ended as ${phase}`);
-    const seconds = (performance.now() - before.atMs) / 1000;
-    // Who wrote in the last moment may not have its answer yet.
-    await sleep(500);
-    const row = {
-      seconds,
-      pauseMs: moving.longestWrite(openMs, movedMs),
-      longestWriteMs: moving.longestWrite(),
-      otherRate: ((still.done - before.done) * 1000) / (performance.now() - before.atMs),
-      cpuSeconds: nodesCpuSeconds() - before.cpu,
-    };
+  for (let at = 0; at < options.moves; at++) {
+    const toGroup = at % 2 === 0 ? 4 : 2;
+    const { figures, cpu } = await others.during(() =>
+      withRoleTimes(nodes, async () => ({ ...(await move(admin, toGroup, { moving, still })), commands: mib })),
+    );
+    const row = { ...figures, cpu, cpuSeconds: (totalUs(nodes, cpu) * mib) / 1e6 };
     rows.push(row);
     console.error(
-      `  move ${at + 1}: ${seconds.toFixed(1)} s, ${(Number(options.mib) / seconds).toFixed(1)} MiB/s, ${row.cpuSeconds.toFixed(1)} s of CPU, ` +
+      `  move ${at + 1}: ${row.seconds.toFixed(1)} s, ${(mib / row.seconds).toFixed(1)} MiB/s, ${row.cpuSeconds.toFixed(1)} s of CPU, ` +
         `pause ${row.pauseMs.toFixed(0)} ms, longest write ${row.longestWriteMs.toFixed(0)} ms, other range ${row.otherRate.toFixed(0)}/s`,
     );
-    // What was left behind must be gone before the range may come back.
-    await waitForJob(admin, id, () => false);
   }
   await moving.stop();
   await still.stop();
@@ -294,66 +307,76 @@ async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   moving.close();
   still.close();
 
-  const pauses = rows.map((row) => row.pauseMs);
-  const otherRate = rows.reduce((sum, row) => sum + row.otherRate, 0) / rows.length;
-  const otherLatency = still.latencies.slice(otherFrom);
-  const secondsMedian = percentile(
-    rows.map((row) => row.seconds),
-    0.5,
+  const of = (pick: (row: MoveRow) => number, decimals: number): string =>
+    rangeOf(rows.map(pick), (value) => value.toFixed(decimals));
+  const pauseP99Ms = percentile(
+    rows.map(({ pauseMs }) => pauseMs),
+    0.99,
   );
-  const report = {
-    mib: Number(options.mib),
-    valueBytes,
-    moves: rows,
-    secondsMedian,
-    pauseP99Ms: percentile(pauses, 0.99),
-    pauseMedianMs: percentile(pauses, 0.5),
-    mibPerSecond: Number(options.mib) / secondsMedian,
-    calmWriteMs,
-    splitP95Ms: percentile(splitMs, 0.95),
-    other: {
-      calmRate,
-      duringRate: otherRate,
-      calmP99Ms: percentile(calmLatency, 0.99),
-      duringP99Ms: percentile(otherLatency, 0.99),
+  const splitP95Ms = percentile(splitMs, 0.95);
+  const otherMs = still.latencies.slice(otherFrom);
+  const p99 = (values: readonly number[]): string => percentile(values, 0.99).toFixed(1);
+  const failures = [...moving.failures, ...still.failures];
+  const shown = [
+    ['smallest / middle / largest move', ''],
+    [`move of ${mib} MiB, s`, of(({ seconds }) => seconds, 1)],
+    ['MiB/s', of(({ seconds }) => mib / seconds, 1)],
+    ['write pause, ms', of(({ pauseMs }) => pauseMs, 0)],
+    ['longest write during the whole move, ms', of(({ longestWriteMs }) => longestWriteMs, 0)],
+    ['longest write before the moves, ms', calmWriteMs.toFixed(0)],
+    ['other range, operations a second', of(({ otherRate }) => otherRate, 0)],
+    ['other range before the moves', calmRate.toFixed(0)],
+    ['p99 of the other range, before and during, ms', `${p99(calmLatency)}, ${p99(otherMs)}`],
+    ['split known to all nodes, ms', rangeOf(splitMs, (ms) => ms.toFixed(0))],
+    ['CPU of all nodes, s', of(({ cpuSeconds }) => cpuSeconds, 1)],
+  ];
+  const { isQuiet } = others;
+  const why = (texts: readonly string[]): string =>
+    texts.length === 0 ? '' : `: ${[...new Set(texts)].slice(0, 3).join('; ')}`;
+  return conclude(
+    {
+      name: 'moves',
+      facts: { mib, valueBytes, rate, moves: rows, splitMs, calmRate, calmWriteMs, lost, failures: failures.length },
+      tables: [
+        formatTable(shown, ['left', 'right']),
+        formatCpu([{ load: 'move', system: 'kvorum', rounds: rows.map(({ cpu }) => cpu) }], 'us of CPU a MiB'),
+        `failed operations: ${failures.length}${why(failures)}`,
+      ],
+      verdicts: [
+        {
+          text: `write pause: p99 ${pauseP99Ms.toFixed(0)} ms, median ${median(rows.map(({ pauseMs }) => pauseMs)).toFixed(0)} ms, <= ${PAUSE_BAR_MS} ms`,
+          passed: pauseP99Ms <= PAUSE_BAR_MS,
+          isQuiet,
+        },
+        {
+          text: `split known to all nodes: p95 ${splitP95Ms.toFixed(0)} ms, <= ${SPLIT_BAR_MS} ms`,
+          passed: splitP95Ms <= SPLIT_BAR_MS,
+          isQuiet,
+        },
+        { text: `acknowledged and lost: ${lost.length}${why(lost)}`, passed: lost.length === 0, isQuiet: true },
+      ],
+      others,
     },
-    lost: lost.length,
-    failures: moving.failures.length + still.failures.length,
-  };
-  const verdict = (isMet: boolean): string => (isMet ? 'pass' : 'FAIL');
-  console.log(
-    [
-      `moves of ${options.mib} MiB       ${rows.length}, median ${secondsMedian.toFixed(1)} s, ${report.mibPerSecond.toFixed(1)} MiB/s`,
-      `write pause               median ${report.pauseMedianMs.toFixed(0)} ms, p99 ${report.pauseP99Ms.toFixed(0)} ms (bar ${PAUSE_BAR_MS} ms: ${verdict(report.pauseP99Ms <= PAUSE_BAR_MS)})`,
-      `longest write             at rest ${calmWriteMs.toFixed(0)} ms; during whole moves median ${percentile(
-        rows.map((row) => row.longestWriteMs),
-        0.5,
-      ).toFixed(0)} ms`,
-      `other range               ${calmRate.toFixed(0)}/s before, ${otherRate.toFixed(0)}/s during; p99 ${report.other.calmP99Ms.toFixed(1)} ms before, ${report.other.duringP99Ms.toFixed(1)} ms during`,
-      `split known to all nodes  p95 ${report.splitP95Ms.toFixed(0)} ms (bar ${SPLIT_BAR_MS} ms: ${verdict(report.splitP95Ms <= SPLIT_BAR_MS)})`,
-      `acknowledged and lost     ${lost.length} (${verdict(lost.length === 0)})${lost.length === 0 ? '' : `: ${lost.slice(0, 3).join('; ')}`}`,
-      `failed operations         ${report.failures}${report.failures === 0 ? '' : `: ${[...new Set([...moving.failures, ...still.failures])].slice(0, 3).join('; ')}`}`,
-    ].join('\n'),
+    options,
   );
-  mkdirSync('bench/results', { recursive: true });
-  const path = `bench/results/moves-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`;
-  writeFileSync(path, JSON.stringify(report, undefined, 2));
-  console.log(`Written to ${path}`);
 }
 
-const program = new Command('bench:moves')
-  .description('Measures moves of a range between groups under load.')
-  .option('--mib <size>', 'size of the range', '256')
-  .option('--value-bytes <size>', 'size of a value', '4096')
-  .option('--moves <count>', 'how many moves', '10')
-  .option('--rate <ops>', 'operations a second on each range, half of them writes', '500')
-  .option('--folder <folder>', 'where the data goes; its disk is what is measured')
-  .action(async (options: MoveOptions) => {
-    const scratch = new Scratch(options.folder);
-    try {
-      await run(options, scratch);
-    } finally {
-      await scratch.clean();
-    }
-  });
-await program.parseAsync();
+const program = benchmark({
+  script: 'bench:moves',
+  says: 'Measures moves of a range between groups under load.',
+  peers: 'nobody: redis-server and etcd have no ranges that move.',
+})
+  .option('--mib <size>', 'size of the range', count(1e6), 256)
+  .option('--value-bytes <size>', 'size of a value', count(1e6), 4096)
+  .option('--moves <count>', 'how many moves', count(1000), 10)
+  .option('--rate <ops>', 'operations a second on each range, half of them writes', count(1e6), 500);
+program.parse();
+const options = program.opts<Options>();
+const scratch = new Scratch(options.folder);
+let code = 1;
+try {
+  code = await run(options, scratch);
+} finally {
+  await scratch.clean();
+}
+process.exit(code);

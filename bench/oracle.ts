@@ -1,11 +1,8 @@
 /**
- * How many timestamps and how many requests a second the oracle of a cluster grants: in process, where its group is led, and
+ * `npm run bench:oracle`: how many timestamps and how many requests a second the oracle of a cluster grants: in process, where its group is led, and
  * over the leader proxy with messages as bytes between two nodes in memory. No disk and no sockets: what is measured is the
  * clock, the confirmation of the lease, the coalescing and the codec.
- *
- *   node bench/oracle.ts [--batch 1024] [--callers 256] [--seconds 2]
  */
-import { parseArgs } from 'node:util';
 import { RouteEngine } from '../src/distribution/routes/route-engine.ts';
 import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
 import { OracleChannel } from '../src/kv/oracle/channel.ts';
@@ -27,17 +24,31 @@ import type { RaftGroup } from '../src/raftengine/contract/types.ts';
 import { EntryKind } from '../src/raftengine/core/types.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
 import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
+import { Ledger } from './ledger.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
+import { conclude } from './results.ts';
+import { THIS_PROCESS } from './role-cpu.ts';
 
-const { values } = parseArgs({
-  options: {
-    batch: { type: 'string', default: '1024' },
-    callers: { type: 'string', default: '256' },
-    seconds: { type: 'string', default: '2' },
-  },
-});
-const batch = Number(values.batch);
-const callers = Number(values.callers);
-const seconds = Number(values.seconds);
+interface Options extends BenchmarkOptions {
+  readonly batch: number;
+  readonly callers: number;
+}
+
+const program = benchmark({
+  script: 'bench:oracle',
+  says: 'Measures how many timestamps and requests a second the oracle of a cluster grants, in one process.',
+  peers: 'nobody: neither redis-server nor etcd grants timestamps.',
+  rounds: 3,
+  seconds: 2,
+  hasData: false,
+})
+  .option('--batch <count>', 'timestamps of a request', count(1e6), 1_024)
+  .option('--callers <count>', 'at a time', count(1e5), 256);
+program.parse();
+const options = program.opts<Options>();
+const { batch, callers, seconds } = options;
+const ledger = new Ledger();
+const SYSTEM = 'oracle';
 
 const ORACLE = groupId(1);
 const clock = new SystemClock();
@@ -52,6 +63,7 @@ function end(id: number): PeerNetwork {
     self,
     onFrame: (_lane, handler) => void handlers.set(self, handler),
     onPeerLost: () => undefined,
+    onStream: () => undefined,
     queuedBytes: () => 0,
     send: (to, _lane, frame) => {
       setImmediate(() => handlers.get(to)?.(self, frame));
@@ -80,7 +92,7 @@ async function openNode(id: number) {
   const store = await openGroupStore({ location: 'bench', openLevel: levels.openLevel, folders: levels });
   const conf = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
   const stateMachine = new GroupStateMachine({ store, initialConf: conf });
-  const raft: Pick<RaftGroup, 'groupId' | 'propose' | 'holdsLease' | 'readBarrier' | 'leader'> = {
+  const raft: Pick<RaftGroup, 'groupId' | 'propose' | 'holdsLease' | 'readBarrier' | 'leader' | 'onLeaderChange'> = {
     groupId: ORACLE,
     propose: (payload, done) =>
       scheduler.endOfTurn(() => {
@@ -91,6 +103,7 @@ async function openNode(id: number) {
     holdsLease: () => true,
     readBarrier: async () => undefined,
     leader: () => ({ nodeId: nodeId(1), term: 1 }),
+    onLeaderChange: () => undefined,
   };
   kv.addGroup({ raft: raft as RaftGroup, stateMachine, store });
   const founding = { index: 1, term: 1, kind: EntryKind.Normal, payload: Buffer.alloc(0), conf };
@@ -99,66 +112,63 @@ async function openNode(id: number) {
   return { client, leader };
 }
 
-const report = (name: string, timestamps: number, requests: number, elapsedMs: number, cpuMs: number): void => {
-  const rate = (count: number, unit: number, name: string): string =>
-    `${((count * 1000) / elapsedMs / unit).toFixed(1)} ${name}/s`.padStart(12);
-  const cost = `${((cpuMs * 1e6) / Math.max(1, requests)).toFixed(0)} ns`.padStart(9);
-  console.log(
-    `${name.padEnd(34)}${rate(timestamps, 1e6, 'M')} timestamps${rate(requests, 1e3, 'k')} requests${cost} CPU a request`,
-  );
-};
-
-/** Runs `work` in turns of the event loop for the given time. */
+/** Runs `work`, which says how many requests it made and how many timestamps they brought, in turns of the event loop for the given time. */
 async function measure(name: string, work: () => Promise<{ timestamps: number; requests: number }>): Promise<void> {
   await work();
-  const startMs = performance.now();
-  const cpu = process.cpuUsage();
-  let timestamps = 0;
-  let requests = 0;
-  while (performance.now() - startMs < seconds * 1000) {
-    const done = await work();
-    timestamps += done.timestamps;
-    requests += done.requests;
+  for (const what of ['timestamps', 'requests'] as const) {
+    await ledger.measure(`${name}, ${what}`, SYSTEM, THIS_PROCESS, async () => {
+      const startMs = performance.now();
+      let commands = 0;
+      while (performance.now() - startMs < seconds * 1000) commands += (await work())[what];
+      const perSecond = (commands * 1000) / (performance.now() - startMs);
+      // A timestamp costs too little to be shown.
+      return what === 'requests' ? { perSecond, commands } : { perSecond };
+    });
   }
-  const { user, system } = process.cpuUsage(cpu);
-  report(name, timestamps, requests, performance.now() - startMs, (user + system) / 1000);
 }
 
 const first = await openNode(1);
 const second = await openNode(2);
 await new Promise((resolve) => setTimeout(resolve, 50));
 
-console.log(`${batch} timestamps a request, ${callers} callers`);
 const TURN = 256;
-await measure('oracle, in process', async () => {
-  let requests = 0;
-  for (let at = 0; at < TURN; at++) {
-    first.leader.get({ kind: 'get', group: ORACLE, count: batch, after: NONE, isShadow: false }, (_error, grant) => {
-      if (grant?.kind === 'granted') requests++;
+for (let left = options.rounds; left > 0; left--) {
+  await measure('oracle, in process', async () => {
+    let requests = 0;
+    for (let at = 0; at < TURN; at++) {
+      first.leader.get({ kind: 'get', group: ORACLE, count: batch, after: NONE, isShadow: false }, (_error, grant) => {
+        if (grant?.kind === 'granted') requests++;
+      });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    return { timestamps: requests * batch, requests };
+  });
+  for (const [name, { client }] of [
+    ['client, on the leader', first],
+    ['client, over the proxy', second],
+  ] as const) {
+    await measure(name, async () => {
+      const before = client.stats();
+      let failures = 0;
+      await new Promise<void>((resolve) => {
+        let left = callers;
+        for (let at = 0; at < callers; at++) {
+          client.request(NONE, (error) => {
+            if (error !== undefined) failures++;
+            if (--left === 0) resolve();
+          });
+        }
+      });
+      if (failures > 0) throw new Error(`${failures} of ${callers} callers failed`);
+      const after = client.stats();
+      return { timestamps: after.timestamps - before.timestamps, requests: after.requests - before.requests };
     });
   }
-  await new Promise((resolve) => setImmediate(resolve));
-  return { timestamps: requests * batch, requests };
-});
-for (const [name, { client }] of [
-  ['client, on the leader', first],
-  ['client, over the proxy', second],
-] as const) {
-  await measure(name, async () => {
-    const before = client.stats();
-    let failures = 0;
-    await new Promise<void>((resolve) => {
-      let left = callers;
-      for (let at = 0; at < callers; at++) {
-        client.request(NONE, (error) => {
-          if (error !== undefined) failures++;
-          if (--left === 0) resolve();
-        });
-      }
-    });
-    if (failures > 0) throw new Error(`${failures} of ${callers} callers failed`);
-    const after = client.stats();
-    return { timestamps: after.timestamps - before.timestamps, requests: after.requests - before.requests };
-  });
 }
-process.exit(0);
+const tables = [
+  `${batch} timestamps a request, ${callers} callers`,
+  ledger.formatRates([SYSTEM]),
+  ledger.formatCosts('us of CPU of one'),
+];
+const facts = { options, lines: ledger.facts() };
+process.exit(conclude({ name: 'oracle', facts, tables, verdicts: [], others: ledger.others }, options));

@@ -1,36 +1,42 @@
 /**
- * `npm run bench:reads [seconds]`: what are reads from replicas worth, and what do reads at the leader cost the others?
- * Three nodes in processes of their own, one group, GETs of 100 bytes over pipelined connections:
+ * `npm run bench:reads`: what are reads from replicas worth, and what do reads at the leader cost the others? Three nodes in processes of their own, one
+ * group, GETs of 100 bytes over pipelined connections:
  * - all of them at the leader, which answers under its lease;
- * - spread over the three nodes on READONLY connections, which their replicas answer.
+ * - spread over the three nodes on READONLY connections, which their replicas answer;
+ * - the same connections at one redis-server.
  *
- * Printed for each: reads a second, CPU time a read of each node, and frames between nodes during the reads beside those of as long
- * a pause. On a machine where nodes and load share the cores it is the CPU time that tells: the gain that three nodes would have on
- * cores of their own is what a read costs the leader over what it costs the busiest of the three.
+ * Printed for each: reads a second, CPU time a read by role and thread, and frames between nodes a thousand reads. On a machine where nodes and load share
+ * the cores it is the CPU time that tells: the gain that three nodes would have on cores of their own is what a read costs the leader over what it costs the
+ * busiest of the three.
  */
 import { connect, type Socket } from 'node:net';
-import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { formatTable } from '../cmd/cli/table.ts';
 import type { ClusterMember } from '../cmd/cluster/index.ts';
-import { cpuSecondsOf } from './cpu.ts';
+import { Ledger } from './ledger.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
+import { rotated } from './machine.ts';
+import { type BenchmarkOptions, benchmark } from './options.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { conclude } from './results.ts';
+import type { Processes } from './role-cpu.ts';
 import { Scratch } from './scratch.ts';
+import { rangeOf, ratiosOf, ratioText } from './spread.ts';
+import { sumOf, threadClock, timesBetween } from './thread-cpu.ts';
 
 const NODES = 3;
 const CONNECTIONS = 24;
 const DEPTH = 16;
 const KEYS = 10_000;
+const FILLED_AT_ONCE = 500;
 const VALUE = 'x'.repeat(100);
 /** `$100`, the value, and two line ends. */
 const REPLY_BYTES = VALUE.length + 8;
-
-const seconds = Number(process.argv[2] ?? 5);
-
-interface Usage {
-  readonly cpuSeconds: number;
-  readonly frames: number;
-}
+const WARM_UP_MS = 1_500;
+const WRITE_EVERY_MS = 20;
+const AT_LEADER = 'at the leader';
+const FROM_REPLICAS = 'from replicas';
 
 async function framesOf(member: ClusterMember): Promise<number> {
   const text = await (await fetch(`http://${member.addresses.metrics}/metrics`)).text();
@@ -92,101 +98,153 @@ class Reader {
   }
 }
 
-const scratch = new Scratch();
-try {
-  const nodes = await startLocalNodes(scratch, { nodes: NODES, groups: 0 });
-  const { cluster } = nodes;
-  const members = await nodes.members();
+/** A system that is asked. */
+interface Target {
+  readonly system: string;
+  readonly ports: readonly number[];
+  /** What each connection says first. */
+  readonly first: readonly string[];
+  readonly processes: readonly Processes[];
+  /** Frames between nodes until now. */
+  frames(): Promise<number>;
+}
+
+/** What one round cost nodes beside what the ledger has. */
+interface Use {
+  /** Of the busiest process, microseconds a read of all. */
+  readonly busiestUs: number;
+  readonly framesPerThousand: number;
+}
+
+async function read(
+  { system, ports, first, processes, frames }: Target,
+  seconds: number,
+  ledger: Ledger,
+): Promise<Use> {
+  const readers = await Promise.all(
+    Array.from({ length: CONNECTIONS }, (_, at) => Reader.open(ports[at % ports.length]!, first)),
+  );
+  for (const [at, reader] of readers.entries()) reader.start(at + 1);
+  const done = (): number => readers.reduce((sum, { reads }) => sum + reads, 0);
+  await delay(WARM_UP_MS);
+  const pids = processes.flatMap((role) => role.pids);
+  const before = { clocks: pids.map(threadClock), frames: await frames() };
+  const { commands } = await ledger.measure('GET', system, processes, async () => {
+    const from = { reads: done(), atMs: performance.now() };
+    await delay(seconds * 1000);
+    const reads = done() - from.reads;
+    return { perSecond: (reads * 1000) / (performance.now() - from.atMs), commands: reads };
+  });
+  const busiestUs = Math.max(
+    ...pids.map((pid, at) => sumOf(timesBetween(before.clocks[at]!, threadClock(pid), commands))),
+  );
+  const framesPerThousand = (((await frames()) - before.frames) * 1_000) / commands;
+  await Promise.all(readers.map((reader) => reader.stop()));
+  const failed = readers.find(({ errors }) => errors !== '');
+  if (failed !== undefined) throw new Error(`${system}: ${failed.errors}`);
+  return { busiestUs, framesPerThousand };
+}
+
+async function fill(client: Redis): Promise<void> {
+  for (let from = 0; from < KEYS; from += FILLED_AT_ONCE)
+    await client.mset(...Array.from({ length: FILLED_AT_ONCE }, (_, at) => [`key:${from + at}`, VALUE]).flat());
+}
+
+/** Somebody writes a little all the time, or there would be nothing new to close. @returns what ends it */
+function write(client: Redis): () => Promise<void> {
+  let isOver = false;
+  const writing = (async () => {
+    for (let at = 0; !isOver; at++) {
+      await client.set(`key:${at % KEYS}`, VALUE);
+      await delay(WRITE_EVERY_MS);
+    }
+  })();
+  return async () => {
+    isOver = true;
+    await writing;
+  };
+}
+
+async function targets(scratch: Scratch): Promise<Target[]> {
+  const members = await (await startLocalNodes(scratch, { nodes: NODES, groups: 0 })).members();
   const leaderId = members[0]!.groups.at(-1)!.leader;
   const leader = members.find(({ nodeId }) => nodeId === leaderId)!;
-  const client = new Redis(portOf(leader.addresses.redis), '127.0.0.1');
-  for (let from = 0; from < KEYS; from += 500) {
-    const pairs = Array.from({ length: 500 }, (_, at) => [`key:${from + at}`, VALUE]).flat();
-    await client.mset(...pairs);
-  }
-
-  const usage = async (): Promise<Usage[]> =>
-    Promise.all(
-      members.map(async (member) => ({
-        cpuSeconds: cpuSecondsOf(cluster.process(member.nodeId)!.pid!),
-        frames: await framesOf(member),
-      })),
-    );
-  const differences = (before: readonly Usage[], after: readonly Usage[]): Usage[] =>
-    before.map(({ cpuSeconds, frames }, at) => ({
-      cpuSeconds: after[at]!.cpuSeconds - cpuSeconds,
-      frames: after[at]!.frames - frames,
-    }));
-  const framesIn = (used: readonly Usage[]): number => used.reduce((sum, { frames }) => sum + frames, 0);
-  /** Somebody writes a little all the time, or there would be nothing new to close. */
-  const withWriter = async <T>(work: () => Promise<T>): Promise<T> => {
-    let isOver = false;
-    const writing = (async () => {
-      for (let at = 0; !isOver; at++) {
-        await client.set(`key:${at % KEYS}`, VALUE);
-        await delay(20);
-      }
-    })();
-    try {
-      return await work();
-    } finally {
-      isOver = true;
-      await writing;
-    }
-  };
-
-  const run = async (what: string, targets: readonly ClusterMember[], preamble: readonly string[]) => {
-    const readers = await Promise.all(
-      Array.from({ length: CONNECTIONS }, (_, at) =>
-        Reader.open(portOf(targets[at % targets.length]!.addresses.redis), preamble),
-      ),
-    );
-    for (const [at, reader] of readers.entries()) reader.start(at + 1);
-    await delay(1500);
-    const readsBefore = readers.map(({ reads }) => reads);
-    const before = await usage();
-    const beganMs = performance.now();
-    await delay(seconds * 1000);
-    const lastedMs = performance.now() - beganMs;
-    const used = differences(before, await usage());
-    const reads = readers.map((reader, at) => reader.reads - readsBefore[at]!);
-    await Promise.all(readers.map((reader) => reader.stop()));
-    const failed = readers.find(({ errors }) => errors !== '');
-    if (failed !== undefined) throw new Error(`${what}: ${failed.errors}`);
-    const total = reads.reduce((sum, count) => sum + count, 0);
-    // A node's own reads, as far as it was asked.
-    const perNode = members.map((member, at) => {
-      const own = reads.filter((_, place) => targets[place % targets.length] === member);
-      const count = own.reduce((sum, each) => sum + each, 0);
-      return { nodeId: member.nodeId, count, cpuMicros: (used[at]!.cpuSeconds * 1e6) / total };
-    });
-    console.log(`\n${what}: ${Math.round((total / lastedMs) * 1000)} reads/s, ${framesIn(used)} frames between nodes`);
-    for (const { nodeId, count, cpuMicros } of perNode) {
-      const role = nodeId === leaderId ? 'leader' : 'follower';
-      const share = `${Math.round((100 * count) / total)} %`.padStart(5);
-      console.log(
-        `  node ${nodeId} ${role.padEnd(8)} ${share} of the reads, ${cpuMicros.toFixed(2)} us CPU for each read of all`,
-      );
-    }
-    return { perSecond: (total / lastedMs) * 1000, busiest: Math.max(...perNode.map(({ cpuMicros }) => cpuMicros)) };
-  };
-
-  await withWriter(async () => {
-    console.log(`${availableParallelism()} cores for ${NODES} nodes and the load; ${seconds} s each`);
-    const before = await usage();
-    await delay(seconds * 1000);
-    console.log(`\nno reads: ${framesIn(differences(before, await usage()))} frames between nodes`);
-    const atLeader = await run('all at the leader, under its lease', [leader], []);
-    const spread = await run('spread over the three, from replicas', members, [
-      'CLIENT KVORUM-STALENESS 10000',
-      'READONLY',
-    ]);
-    console.log(
-      `\nhere ${(spread.perSecond / atLeader.perSecond).toFixed(2)} x the reads; on cores of their own ` +
-        `${(atLeader.busiest / spread.busiest).toFixed(2)} x, by the CPU time of the busiest node`,
-    );
-  });
-  client.disconnect();
-} finally {
-  await scratch.clean();
+  const followers = members.filter((member) => member !== leader);
+  const portsOf = (some: readonly ClusterMember[]): number[] => some.map(({ addresses }) => portOf(addresses.redis));
+  const processes = [
+    { role: 'leader', pids: [leader.pid] },
+    { role: 'follower', pids: followers.map(({ pid }) => pid) },
+  ];
+  const frames = async (): Promise<number> =>
+    (await Promise.all(members.map(framesOf))).reduce((sum, each) => sum + each, 0);
+  const redis = new RedisPeer(scratch);
+  await redis.start();
+  const stale = ['CLIENT KVORUM-STALENESS 10000', 'READONLY'];
+  return [
+    { system: AT_LEADER, ports: portsOf([leader]), first: [], processes, frames },
+    { system: FROM_REPLICAS, ports: portsOf([leader, ...followers]), first: stale, processes, frames },
+    { system: 'redis', ports: [redis.port], first: [], processes: redis.processes(), frames: async () => 0 },
+  ];
 }
+
+async function main(options: BenchmarkOptions): Promise<number> {
+  const { rounds, seconds, folder } = options;
+  const scratch = new Scratch(folder);
+  const ledger = new Ledger();
+  const uses = new Map<string, Use[]>();
+  try {
+    const all = await targets(scratch);
+    const clients = [all[0]!, all[2]!].map(({ ports }) => new Redis(ports[0]!, '127.0.0.1'));
+    for (const client of clients) await fill(client);
+    const stops = clients.map(write);
+    for (let round = 0; round < rounds; round++) {
+      for (const target of rotated(all, round)) {
+        const use = await read(target, seconds, ledger);
+        uses.set(target.system, [...(uses.get(target.system) ?? []), use]);
+      }
+    }
+    await Promise.all(stops.map((stop) => stop()));
+    for (const client of clients) client.disconnect();
+  } finally {
+    await scratch.clean();
+  }
+  const busiest = (system: string): number[] => (uses.get(system) ?? []).map(({ busiestUs }) => busiestUs);
+  const rows = [...uses].map(([system, own]) => [
+    system,
+    rangeOf(busiest(system), (us) => us.toFixed(2)),
+    rangeOf(
+      own.map(({ framesPerThousand }) => framesPerThousand),
+      (frames) => frames.toFixed(2),
+    ),
+  ]);
+  const gain = ratioText(ratiosOf(busiest(AT_LEADER), busiest(FROM_REPLICAS)));
+  return conclude(
+    {
+      name: 'reads',
+      facts: { rounds, secondsPerLoad: seconds, lines: ledger.facts(), uses },
+      tables: [
+        ledger.formatRates([FROM_REPLICAS, AT_LEADER, 'redis'], ' reads/s'),
+        ledger.formatCosts('us of CPU a read of all'),
+        formatTable(
+          [['', 'busiest process, us a read of all', 'frames a thousand reads'], ...rows],
+          ['left', 'right', 'right'],
+        ),
+        `With three nodes on cores of their own, replicas would answer ${gain} as many reads, by the CPU time of the busiest.`,
+      ],
+      verdicts: [],
+      others: ledger.others,
+    },
+    options,
+  );
+}
+
+const program = benchmark({
+  script: 'bench:reads',
+  says: 'Measures what reads from replicas are worth.',
+  peers:
+    'one redis-server that syncs every write. Replicas of redis-server answer with data of any age, so they are no peer of ours.',
+  rounds: 3,
+  seconds: 5,
+});
+program.parse();
+process.exit(await main(program.opts<BenchmarkOptions>()));

@@ -26,7 +26,7 @@ export type Samples = { readonly [M in Measure]?: { readonly [S in System]?: rea
 export interface BarResult {
   readonly text: string;
   readonly passed: boolean;
-  /** The rounds that it needs are close enough together to say so. */
+  /** The rounds that it needs are close enough together to say so, and nobody else used the machine. */
   readonly isQuiet: boolean;
 }
 
@@ -83,8 +83,8 @@ const BARS: { readonly [M in Measure]?: Bar } = {
 const medianOrNone = (values: readonly number[] | undefined): number | undefined =>
   values === undefined || values.length === 0 ? undefined : median(values);
 
-/** Rows of the measures that kvorum was measured by. */
-export function buildReport(samples: Samples): ReportRow[] {
+/** Rows of the measures that kvorum was measured by. @param isQuiet nobody else used the machine meanwhile */
+export function buildReport(samples: Samples, isQuiet = true): ReportRow[] {
   const kvorumSet = medianOrNone(samples.set?.kvorum);
   const rows: ReportRow[] = [];
   for (const measure of Object.keys(MEASURES) as Measure[]) {
@@ -95,14 +95,17 @@ export function buildReport(samples: Samples): ReportRow[] {
     const etcd = medianOrNone(bySystem.etcd);
     const bar = BARS[measure];
     const passed = bar?.judge({ kvorum, redis, etcd, kvorumSet });
-    const isQuiet = areQuiet(bySystem.kvorum, bar?.peer && bySystem[bar.peer]);
+    const areAlike = areQuiet(bySystem.kvorum, bar?.peer && bySystem[bar.peer]);
     rows.push({
       measure,
       ...MEASURES[measure],
       median: { kvorum, redis, etcd },
       samples: bySystem,
       ratios: { redis: ratiosOf(bySystem.kvorum, bySystem.redis), etcd: ratiosOf(bySystem.kvorum, bySystem.etcd) },
-      bar: bar === undefined || passed === undefined ? undefined : { text: bar.text, passed, isQuiet },
+      bar:
+        bar === undefined || passed === undefined
+          ? undefined
+          : { text: bar.text, passed, isQuiet: isQuiet && areAlike },
     });
   }
   return rows;

@@ -10,6 +10,9 @@ export interface Processes {
   readonly pids: readonly number[];
 }
 
+/** Of a benchmark without a cluster. */
+export const THIS_PROCESS: readonly Processes[] = [{ role: 'process', pids: [process.pid] }];
+
 /** Of each role the mean of its processes, microseconds a command. */
 export type RoleTimes = Readonly<Record<string, ThreadTimes>>;
 
@@ -45,8 +48,8 @@ export interface CpuLine {
 
 const ALIGNS: readonly Align[] = ['left', 'left', 'left', ...THREAD_KINDS.map((): Align => 'right'), 'right'];
 
-/** A row a load, system and role: all threads with the smallest, the middle and the largest round, and the mean of each kind of thread. */
-export function formatCpu(lines: readonly CpuLine[]): string {
+/** A row a load, system and role: all threads with the smallest, the middle and the largest round, and the mean of each kind of thread. @param of what costs it */
+export function formatCpu(lines: readonly CpuLine[], of = 'us of CPU a command'): string {
   const rows = lines.flatMap(({ load, system, rounds }) => {
     const roles = [...new Set(rounds.flatMap((round) => Object.keys(round)))];
     return roles.map((role) => {
@@ -56,5 +59,5 @@ export function formatCpu(lines: readonly CpuLine[]): string {
       return [load, system, role, sums, ...THREAD_KINDS.map((kind) => mean[kind].toFixed(1))];
     });
   });
-  return formatTable([['us of CPU a command', 'system', 'process', 'all', ...THREAD_KINDS], ...rows], ALIGNS);
+  return formatTable([[of, 'system', 'process', 'all', ...THREAD_KINDS], ...rows], ALIGNS);
 }

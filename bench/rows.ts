@@ -3,11 +3,8 @@
  * threads for an operation, and the bytes of its entry. First rows by number and size, from which the size of pages follows; then commands on
  * collections with pages of 256, 512 and 1,024 bytes, and random ZADD with counts from the first, second and third level on, which decide the limits of
  * bodies. Ranks are measured beside: what counts save in writing they cost in reading.
- *
- *   npm run bench:rows -- [--operations 40000] [--turn 40] [--members 100000] [--folder F] [--json]
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { formatTable } from '../cmd/cli/table.ts';
 import {
   type BodyAccess,
@@ -22,23 +19,37 @@ import { bodyOf, incarnationIn, KEYSPACES } from '../src/adapter/redis/keys/inde
 import type { KeyView } from '../src/kv/index.ts';
 import { NEVER, SeededRandom } from '../src/platform/index.ts';
 import { type Bed, openBed } from './executor-bed.ts';
-import { machine } from './machine.ts';
+import { Ledger } from './ledger.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
+import { conclude } from './results.ts';
+import { THIS_PROCESS } from './role-cpu.ts';
 import { Scratch } from './scratch.ts';
 
-const { values } = parseArgs({
-  options: {
-    operations: { type: 'string', default: '40000' },
-    turn: { type: 'string', default: '40' },
-    keys: { type: 'string', default: '200000' },
-    members: { type: 'string', default: '100000' },
-    folder: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const operations = Number(values.operations);
-const turnSize = Number(values.turn);
-const keys = Number(values.keys);
-const members = Number(values.members);
+interface Options extends BenchmarkOptions {
+  readonly operations: number;
+  readonly turn: number;
+  readonly keys: number;
+  readonly members: number;
+}
+
+const program = benchmark({
+  script: 'bench:rows',
+  says: 'Measures what a row costs one replica, without network and log.',
+  peers:
+    'nobody: it is a part of a node, and other systems have no such rows. Rows of several sizes and pages of several lengths are beside each other.',
+  rounds: 3,
+})
+  .option('--operations <count>', 'of each kind', count(1e8), 40_000)
+  .option('--turn <count>', 'operations of an entry', count(10_000), 40)
+  .option('--keys <count>', 'rows that are there', count(1e8), 200_000)
+  .option('--members <count>', 'of each collection', count(1e8), 100_000);
+program.parse();
+const options = program.opts<Options>();
+const { operations, turn: turnSize, keys, members, folder } = options;
+const SYSTEM = 'one replica';
+const ledger = new Ledger();
+/** Of an operation, by what it is. */
+const entryBytes = new Map<string, number>();
 
 const ROW_SIZES = [40, 250, 480, 1000, 2000];
 const ROW_COUNTS = [1, 2, 4];
@@ -48,12 +59,6 @@ const COUNT_LEVELS = [1, 2, 3];
 const INLINE_BYTES = 512;
 const FILLED_AT_ONCE = 200;
 const MAX_TURNS = 5_000;
-
-interface Cost {
-  readonly what: string;
-  readonly cpuUs: number;
-  readonly entryBytes: number;
-}
 
 type Act = (view: KeyView, random: SeededRandom) => void;
 
@@ -85,19 +90,16 @@ async function run(bed: Bed, count: number, perTurn: number, act: Act, random: S
   if (completed !== count) throw new Error(`${count} submitted, ${completed} completed`);
 }
 
-async function costOf(bed: Bed, what: string, act: Act): Promise<Cost> {
+async function measureCost(bed: Bed, what: string, act: Act): Promise<void> {
   const random = new SeededRandom(2);
   await run(bed, operations / 4, turnSize, act, random);
-  const before = { cpu: process.cpuUsage(), bytes: bed.entryBytes() };
-  await run(bed, operations, turnSize, act, random);
-  const { user, system } = process.cpuUsage(before.cpu);
-  const cost = {
-    what,
-    cpuUs: (user + system) / operations,
-    entryBytes: (bed.entryBytes() - before.bytes) / operations,
-  };
-  console.error(`  ${what}: ${cost.cpuUs.toFixed(1)} us, ${cost.entryBytes.toFixed(0)} B`);
-  return cost;
+  const before = bed.entryBytes();
+  await ledger.measure(what, SYSTEM, THIS_PROCESS, async () => {
+    const startMs = performance.now();
+    await run(bed, operations, turnSize, act, random);
+    return { perSecond: (operations * 1_000) / (performance.now() - startMs), commands: operations };
+  });
+  entryBytes.set(what, (bed.entryBytes() - before) / operations);
 }
 
 const openWith = (scratch: Scratch, inlineBytes: number): Promise<Bed> =>
@@ -110,8 +112,7 @@ const openWith = (scratch: Scratch, inlineBytes: number): Promise<Bed> =>
 const rowKey = (number: number): Buffer => Buffer.from(`key:${String(number).padStart(12, '0')}`);
 
 /** Rows by number and size, written blindly or after they were read. */
-async function rowCosts(scratch: Scratch): Promise<Cost[]> {
-  const costs: Cost[] = [];
+async function rowCosts(scratch: Scratch): Promise<void> {
   const bed = await openWith(scratch, INLINE_BYTES);
   let next = 0;
   await run(
@@ -132,24 +133,21 @@ async function rowCosts(scratch: Scratch): Promise<Cost[]> {
             view.put(key, value, NEVER);
           }
         };
-        costs.push(await costOf(bed, `${rows} x ${bytes} B${reads ? ', read first' : ''}`, act));
+        await measureCost(bed, `${rows} x ${bytes} B${reads ? ', read first' : ''}`, act);
       }
     }
   }
-  costs.push(
-    await costOf(bed, '3 reads', (view, random) => {
-      for (let left = 3; left > 0; left--) view.get(rowKey(random.int(keys)));
-    }),
-  );
+  await measureCost(bed, '3 reads', (view, random) => {
+    for (let left = 3; left > 0; left--) view.get(rowKey(random.int(keys)));
+  });
   await bed.store.close();
-  return costs;
 }
 
 const nameOf = (id: number): Buffer => Buffer.from(`member:${String(id).padStart(12, '0')}`);
 const VALUE = Buffer.alloc(30, 'x');
 
 /** Commands on collections that are laid out like this. */
-async function bodyCosts(scratch: Scratch, label: string, limits: BodyLimits, onlyOrder: boolean): Promise<Cost[]> {
+async function bodyCosts(scratch: Scratch, label: string, limits: BodyLimits, onlyOrder: boolean): Promise<void> {
   const bed = await openWith(scratch, Math.max(INLINE_BYTES, limits.pageBytes));
   const random = new SeededRandom(3);
   const accessTo = (view: KeyView): BodyAccess => ({
@@ -179,10 +177,7 @@ async function bodyCosts(scratch: Scratch, label: string, limits: BodyLimits, on
     body.pushLast([VALUE]);
     body.save();
   };
-  const costs: Cost[] = [];
-  const measure = async (what: string, act: Act): Promise<void> => {
-    costs.push(await costOf(bed, `${label}: ${what}`, act));
-  };
+  const measure = (what: string, act: Act): Promise<void> => measureCost(bed, `${label}: ${what}`, act);
   await run(bed, members, FILLED_AT_ONCE, add, new SeededRandom(4));
   await measure('ZADD random', add);
   await measure('ZRANGE by index, 10', (view, drawn) => {
@@ -197,38 +192,29 @@ async function bodyCosts(scratch: Scratch, label: string, limits: BodyLimits, on
     await measure('RPUSH', push);
   }
   await bed.store.close();
-  return costs;
 }
 
-async function main(): Promise<void> {
-  const scratch = new Scratch(values.folder);
-  const costs: Cost[] = [];
-  try {
-    costs.push(...(await rowCosts(scratch)));
-    for (const pageBytes of PAGE_SIZES) {
-      const inlineBytes = Math.floor((pageBytes * 3) / 8);
-      const limits = {
-        ...DEFAULT_BODY_LIMITS,
-        pageBytes,
-        inlineBytes: Math.min(inlineBytes, DEFAULT_BODY_LIMITS.inlineBytes),
-      };
-      costs.push(...(await bodyCosts(scratch, `pages of ${pageBytes} B`, limits, false)));
-    }
-    for (const countLevel of COUNT_LEVELS) {
-      const limits = { ...DEFAULT_BODY_LIMITS, countLevel };
-      costs.push(...(await bodyCosts(scratch, `counts from level ${countLevel}`, limits, true)));
-    }
-  } finally {
-    await scratch.clean();
+async function round(scratch: Scratch): Promise<void> {
+  await rowCosts(scratch);
+  for (const pageBytes of PAGE_SIZES) {
+    const inlineBytes = Math.min(Math.floor((pageBytes * 3) / 8), DEFAULT_BODY_LIMITS.inlineBytes);
+    await bodyCosts(scratch, `pages of ${pageBytes} B`, { ...DEFAULT_BODY_LIMITS, pageBytes, inlineBytes }, false);
   }
-  const facts = { machine: machine(), operations, turn: turnSize, keys, members };
-  if (values.json) {
-    console.log(JSON.stringify({ ...facts, costs }, undefined, 2));
-    return;
-  }
-  const rows = costs.map(({ what, cpuUs, entryBytes }) => [what, cpuUs.toFixed(1), entryBytes.toFixed(0)]);
-  console.log(formatTable([['one operation', 'CPU us', 'entry bytes'], ...rows], ['left', 'right', 'right']));
-  console.log(`\n${operations} operations each, ${turnSize} an entry; ${keys} keys, ${members} members.`);
+  for (const countLevel of COUNT_LEVELS)
+    await bodyCosts(scratch, `counts from level ${countLevel}`, { ...DEFAULT_BODY_LIMITS, countLevel }, true);
 }
 
-await main();
+const scratch = new Scratch(folder);
+try {
+  for (let left = options.rounds; left > 0; left--) await round(scratch);
+} finally {
+  await scratch.clean();
+}
+const rows = [...entryBytes].map(([what, bytes]) => [what, bytes.toFixed(0)]);
+const tables = [
+  ledger.formatCosts('us of CPU an operation'),
+  formatTable([['one operation', 'entry bytes'], ...rows], ['left', 'right']),
+  `${operations} operations each, ${turnSize} an entry; ${keys} keys, ${members} members.`,
+];
+const facts = { options, lines: ledger.facts(), entryBytes };
+process.exit(conclude({ name: 'rows', facts, tables, verdicts: [], others: ledger.others }, options));

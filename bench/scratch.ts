@@ -139,3 +139,11 @@ export function isInstalled(program: string): Promise<boolean> {
     child.once('exit', () => resolve(true));
   });
 }
+
+/** True when all of these programs are installed; says which are not. */
+export async function areInstalled(...programs: readonly string[]): Promise<boolean> {
+  const missing: string[] = [];
+  for (const program of programs) if (!(await isInstalled(program))) missing.push(program);
+  if (missing.length > 0) console.error(`NOT MEASURED: ${missing.join(' and ')} is not installed (see .ci/run)`);
+  return missing.length === 0;
+}

@@ -6,23 +6,26 @@
  * sends: as time, which a busy machine spoils, and as processor time of the main thread between two looks at the clock, which
  * it does not.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
 import { Redis } from 'ioredis';
 import { keepHeapWithin } from '../cmd/cli/heap-limits.ts';
+import { formatTable } from '../cmd/cli/table.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
 import { loadConfig, nodeMemoryBytes, nodeSettings, toNodeOptions } from '../src/config/index.ts';
 import { type RunningNode, startNode } from '../src/node.ts';
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../src/platform/index.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
 import { CutThread } from '../src/store/segments/cut-thread.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { percentile } from './percentile.ts';
+import { conclude } from './results.ts';
+import { type CpuLine, formatCpu, THIS_PROCESS, withRoleTimes } from './role-cpu.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 import { load, sampleValue, Writer } from './snapshot-client.ts';
+import type { Verdict } from './spread.ts';
 
 const MIB = 1024 * 1024;
 const GROUP = 1;
@@ -33,18 +36,17 @@ const LEARNER_BAR_S = 60;
 const RESTART_BAR_S = 10;
 const BLOCK_BAR_MS = 5;
 
-interface SnapshotOptions {
-  readonly mib: string;
-  readonly valueBytes: string;
-  readonly folder?: string;
-  readonly json?: string;
+interface Options extends BenchmarkOptions {
+  readonly mib: number;
+  readonly valueBytes: number;
 }
 
 interface Figure {
   readonly what: string;
   readonly value: number;
   readonly unit: string;
-  readonly bar?: { readonly atMost: number };
+  /** Processor time and counts are judged on a busy machine too. */
+  readonly bar?: { readonly atMost: number; readonly needsClock?: boolean };
 }
 
 /** The longest that the event loop was held between two looks at it, a millisecond apart. */
@@ -171,7 +173,13 @@ async function untilCaughtUp(admin: AdminClient): Promise<void> {
   }
 }
 
-async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): Promise<Figure[]> {
+/** @param costs where what the transfer took of both nodes goes, a MiB */
+async function measureNodes(
+  { mib, valueBytes }: Options,
+  scratch: Scratch,
+  others: OthersWatch,
+  costs: CpuLine[],
+): Promise<Figure[]> {
   const first = await freePortRange(6);
   const address = `127.0.0.1:${first + 1}`;
   const flags = {
@@ -204,13 +212,29 @@ async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): 
   const writer = new Writer(first);
   const watch = new LoopWatch();
   const beganMs = performance.now();
-  await admin.call('AddLearner', { groupId: GROUP, nodeId: 2, address: `127.0.0.1:${ports[1]}` }, CALL_TIMEOUT_MS);
-  await untilCaughtUp(admin);
+  const nodes = [
+    { ...THIS_PROCESS[0]!, role: 'sender' },
+    { role: 'learner', pids: [learner.pid] },
+  ];
+  const { cpu } = await others.during(() =>
+    withRoleTimes(nodes, async () => {
+      const added = { groupId: GROUP, nodeId: 2, address: `127.0.0.1:${ports[1]}` };
+      await admin.call('AddLearner', added, CALL_TIMEOUT_MS);
+      await untilCaughtUp(admin);
+      return { commands: mib };
+    }),
+  );
   const learnerS = (performance.now() - beganMs) / 1000;
+  costs.push({ load: 'state to a new learner', system: 'kvorum', rounds: [cpu] });
   const held = watch.end();
   const latenciesMs = await writer.end();
   figures.push(
-    { what: 'state to a new learner, while serving', value: learnerS, unit: 's', bar: { atMost: LEARNER_BAR_S } },
+    {
+      what: 'state to a new learner, while serving',
+      value: learnerS,
+      unit: 's',
+      bar: { atMost: LEARNER_BAR_S, needsClock: true },
+    },
     { what: 'SET meanwhile, p50', value: percentile(latenciesMs, 0.5), unit: 'ms' },
     { what: 'SET meanwhile, p99', value: percentile(latenciesMs, 0.99), unit: 'ms' },
     { what: 'SET before, p50', value: percentile(calmMs, 0.5), unit: 'ms' },
@@ -225,9 +249,14 @@ async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): 
   await learner.kill('SIGTERM');
   const learnerMs = performance.now();
   learner = serveLearner(scratch, learnerFolder, ports, address);
-  await untilServing(ports[0]!);
+  await others.during(() => untilServing(ports[0]!));
   const restartS = (performance.now() - learnerMs) / 1000;
-  figures.push({ what: 'restart until it serves', value: restartS, unit: 's', bar: { atMost: RESTART_BAR_S } });
+  figures.push({
+    what: 'restart until it serves',
+    value: restartS,
+    unit: 's',
+    bar: { atMost: RESTART_BAR_S, needsClock: true },
+  });
   await learner.kill('SIGTERM');
   await node.stop();
   node = { ...node, stop: async () => {} };
@@ -241,51 +270,49 @@ async function untilServing(port: number): Promise<void> {
   client.disconnect();
 }
 
-function show(figures: readonly Figure[]): boolean {
-  let isPassed = true;
-  for (const { what, value, unit, bar } of figures) {
-    const verdict =
-      bar === undefined
-        ? ''
-        : value <= bar.atMost
-          ? `  ok (<= ${bar.atMost} ${unit})`
-          : `  NOT <= ${bar.atMost} ${unit}`;
-    if (verdict.includes('NOT')) isPassed = false;
-    console.log(`${what.padEnd(44)} ${value.toFixed(value < 100 ? 2 : 0).padStart(10)} ${unit}${verdict}`);
-  }
-  return isPassed;
+const shownValue = ({ value, unit }: Figure): string => `${value.toFixed(value < 100 ? 2 : 0)} ${unit}`.trim();
+
+function verdictsOf(figures: readonly Figure[], isQuiet: boolean): Verdict[] {
+  return figures.flatMap((figure): Verdict[] => {
+    const { what, value, unit, bar } = figure;
+    if (bar === undefined) return [];
+    const text = `${what}: ${shownValue(figure)}, <= ${bar.atMost} ${unit}`.trim();
+    return [{ text, passed: value <= bar.atMost, isQuiet: isQuiet || bar.needsClock !== true }];
+  });
 }
 
-async function run(options: SnapshotOptions, scratch: Scratch): Promise<void> {
+async function main(options: Options): Promise<number> {
   // This process is a node too.
   keepHeapWithin(nodeMemoryBytes());
-  const [mib, valueBytes] = [Number(options.mib), Number(options.valueBytes)];
-  const figures = await measureStore(mib, valueBytes, scratch);
-  const isStorePassed = show(figures);
-  const others = await measureNodes(mib, valueBytes, scratch);
-  const isPassed = show(others) && isStorePassed;
-  figures.push(...others);
-  if (options.json !== undefined) writeFileSync(join(options.json), JSON.stringify(figures, undefined, 2));
-  if (!isPassed) process.exitCode = 1;
+  const scratch = new Scratch(options.folder);
+  const others = new OthersWatch();
+  const costs: CpuLine[] = [];
+  const figures: Figure[] = [];
+  try {
+    figures.push(...(await others.during(() => measureStore(options.mib, options.valueBytes, scratch))));
+    figures.push(...(await measureNodes(options, scratch, others, costs)));
+  } finally {
+    await scratch.clean();
+  }
+  const rows = figures.map((figure) => [figure.what, shownValue(figure)]);
+  return conclude(
+    {
+      name: 'snapshots',
+      facts: { mib: options.mib, valueBytes: options.valueBytes, figures, costs },
+      tables: [formatTable([['what', ''], ...rows], ['left', 'right']), formatCpu(costs, 'us of CPU a MiB')],
+      verdicts: verdictsOf(figures, others.isQuiet),
+      others,
+    },
+    options,
+  );
 }
 
-new Command('bench:snapshots')
-  .description('What it takes to bring a new node up to date.')
-  .option('--mib <n>', 'state; the bars are for 1024', '128')
-  .option('--value-bytes <n>', 'length of a value', '1000')
-  .option('--folder <path>', 'where the data goes; its disk is measured')
-  .option('--json <file>', 'write the figures there too')
-  .action(async (options: SnapshotOptions) => {
-    const scratch = new Scratch(options.folder);
-    try {
-      await run(options, scratch);
-    } finally {
-      await scratch.clean();
-    }
-    process.exit();
-  })
-  .parseAsync()
-  .catch((error: unknown) => {
-    console.error(error);
-    process.exit(1);
-  });
+const program = benchmark({
+  script: 'bench:snapshots',
+  says: 'Measures what it takes to bring a new node up to date. It is done once: what was quiet is known by what others used.',
+  peers: 'nobody: a replica of redis-server may lose what was acknowledged, and etcd is not made for a GiB.',
+})
+  .option('--mib <size>', 'state; the bars are for 1024', count(1e6), 128)
+  .option('--value-bytes <size>', 'length of a value', count(1e6), 1000);
+program.parse();
+process.exit(await main(program.opts<Options>()));

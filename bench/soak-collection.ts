@@ -1,8 +1,5 @@
 /**
- * Whether collections of ten million elements work as small ones do. Run:
- * `npm run soak:collection -- [--elements 10000001] [--collections zset,hash,list] [--order scattered|rising] [--connections 8]
- * [--retention 60s] [--space-minutes 30] [--folder F]`.
- * Three node processes. One collection of each kind is loaded side by side, pipelined; one node is killed and started again when a third
+ * `npm run soak:collection`: whether collections of ten million elements work as small ones do. Three node processes. One collection of each kind is loaded side by side, pipelined; one node is killed and started again when a third
  * is loaded, and the replica of another one, which was taken out before, is added again when half is loaded. Then elements are found by rank,
  * name and position, ranges are read and trimmed, everything is checked against what was loaded, the collections are deleted, and the disk
  * has to come back after the retention. Smaller ones are kept; in the end all replicas must hold the same.
@@ -12,7 +9,6 @@ import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
 import { type AdminCalls, AdminClient } from '../src/adapter/grpc/index.ts';
@@ -28,8 +24,10 @@ import {
 } from './collections/loader.ts';
 import { type VisibleState, visibleState } from './collections/visible.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
+import { type BenchmarkOptions, benchmark, count, oneOf, someOf } from './options.ts';
 import { percentile } from './percentile.ts';
 import { Scratch } from './scratch.ts';
+import { verdictOf } from './spread.ts';
 
 const NODES = [1, 2, 3];
 const GROUPS = 3;
@@ -55,26 +53,39 @@ const MIB = 1024 ** 2;
 const DELETE_BAR_MS = 250;
 const LEFT_SHARE = 0.35;
 
-const { values } = parseArgs({
-  options: {
-    elements: { type: 'string', default: '10000001' },
-    collections: { type: 'string', default: 'zset,hash,list' },
-    order: { type: 'string', default: 'scattered' },
-    connections: { type: 'string', default: '8' },
-    retention: { type: 'string', default: '60s' },
-    'space-minutes': { type: 'string', default: '30' },
-    folder: { type: 'string' },
-  },
-});
-const elements = Number(values.elements);
-const connections = Number(values.connections);
-const chosen = new Set(values.collections.split(','));
-const hasZset = chosen.delete('zset');
-const hasHash = chosen.delete('hash');
-const hasList = chosen.delete('list');
-if (chosen.size > 0) throw new Error(`no such collection: ${[...chosen].join()}; there are zset, hash and list`);
-const order = values.order === 'rising' ? inTurn : scattered;
-const kinds = [hasZset, hasHash, hasList].filter(Boolean).length;
+const COLLECTIONS = ['zset', 'hash', 'list'] as const;
+const ORDERS = ['scattered', 'rising'] as const;
+
+interface Options extends BenchmarkOptions {
+  readonly elements: number;
+  readonly collections: readonly (typeof COLLECTIONS)[number][];
+  readonly order: (typeof ORDERS)[number];
+  readonly connections: number;
+  readonly retention: string;
+  readonly spaceMinutes: number;
+}
+
+const program = benchmark({
+  script: 'soak:collection',
+  says: 'Finds out whether collections of ten million elements work as small ones do, while nodes die and replicas are added.',
+  peers: 'nobody: what is asked is whether anything is wrong. redis-server is in bench:types.',
+})
+  .option('--elements <count>', 'of each collection', count(1e9), 10_000_001)
+  .option('--collections <kinds>', `comma-separated: ${COLLECTIONS.join(', ')}`, someOf(COLLECTIONS), [...COLLECTIONS])
+  .option('--order <order>', `in which elements come: ${ORDERS.join(' or ')}`, oneOf(ORDERS), 'scattered')
+  .option('--connections <count>', 'of the load', count(1_000), 8)
+  .option('--retention <time>', 'how long overwritten versions stay', '60s')
+  .option('--space-minutes <minutes>', 'how long the disk may take to come back', count(100_000), 30);
+program.parse();
+const options = program.opts<Options>();
+const { elements, connections } = options;
+const [hasZset, hasHash, hasList] = COLLECTIONS.map((kind) => options.collections.includes(kind)) as [
+  boolean,
+  boolean,
+  boolean,
+];
+const order = options.order === 'rising' ? inTurn : scattered;
+const kinds = options.collections.length;
 
 interface Figure {
   readonly what: string;
@@ -339,7 +350,7 @@ async function spaceBack(dataFolder: string, peakBytes: number): Promise<void> {
   const startMs = performance.now();
   const wanted = peakBytes * LEFT_SHARE;
   let bytes = storeBytes(dataFolder);
-  while (bytes > wanted && secondsSince(startMs) < Number(values['space-minutes']) * 60) {
+  while (bytes > wanted && secondsSince(startMs) < options.spaceMinutes * 60) {
     await delay(POLL_MS);
     bytes = storeBytes(dataFolder);
   }
@@ -378,13 +389,13 @@ async function compare(nodes: LocalNodes): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const scratch = new Scratch(values.folder);
+  const scratch = new Scratch(options.folder);
   try {
     const nodes = await startLocalNodes(scratch, {
       nodes: NODES.length,
       groups: GROUPS,
-      flags: { retentionMs: values.retention },
-      onLine: (node, line) => console.log(`n${node} | ${line}`),
+      flags: { retentionMs: options.retention },
+      onLine: (node, line) => console.error(`n${node} | ${line}`),
     });
     const members = await nodes.members();
     const ports = members.map(({ addresses }) => portOf(addresses.redis));
@@ -404,13 +415,9 @@ async function main(): Promise<void> {
   } finally {
     await scratch.clean();
   }
-  const rows = figures.map(({ what, value, bar = '', passed }) => [
-    what,
-    value,
-    bar,
-    passed === undefined ? '' : passed ? 'pass' : 'FAIL',
-  ]);
-  console.log(formatTable([['what', 'figure', 'bar', 'verdict'], ...rows]));
+  const rows = figures.map(({ what, value, bar = '', passed }) => [what, value, bar, verdictOf(passed)]);
+  if (options.json === true) console.log(JSON.stringify(figures, undefined, 2));
+  else console.log(formatTable([['what', 'figure', 'bar', 'verdict'], ...rows]));
   if (figures.some(({ passed }) => passed === false)) process.exitCode = 1;
 }
 

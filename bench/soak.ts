@@ -1,7 +1,5 @@
 /**
- * Whether disk, memory and open files stay bounded under a load that never ends. Run:
- * `npm run soak -- [--minutes 5] [--clients 32] [--keys 3000] [--bytes 16000] [--retention 20s] [--out soak.svg]`.
- * Three node processes; clients overwrite the same keys again and again, every second one with a time to live, so that what
+ * `npm run soak`: whether disk, memory and open files stay bounded under a load that never ends. Three node processes; clients overwrite the same keys again and again, every second one with a time to live, so that what
  * is live is bounded and everything else has to go: versions, tombstones, expired keys, log segments, obsolete tables. All
  * three figures are sampled every few seconds and plotted; the last third of the run must not be above the middle third by
  * more than a quarter, since what grows without bound keeps growing. The log takes the disk in files of 64 MiB, so one more of
@@ -10,11 +8,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
 import { portOf, startLocalNodes } from './local-nodes.ts';
 import { memoryOf, openFileCount, usedBytes } from './node-use.ts';
+import { type BenchmarkOptions, benchmark, count } from './options.ts';
 import { Scratch } from './scratch.ts';
 import { type Panel, plotSvg } from './soak-plot.ts';
 
@@ -104,28 +102,27 @@ const FIGURES: readonly Figure[] = [
   { name: 'open files', unit: '', of: ({ openFiles }) => openFiles, step: 0 },
 ];
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '5' },
-      clients: { type: 'string', default: '32' },
-      keys: { type: 'string', default: '3000' },
-      bytes: { type: 'string', default: '16000' },
-      retention: { type: 'string', default: '20s' },
-      out: { type: 'string', default: 'soak.svg' },
-    },
-  });
-  const durationMs = Number(values.minutes) * 60_000;
-  const scratch = new Scratch();
+interface Options extends BenchmarkOptions {
+  readonly minutes: number;
+  readonly clients: number;
+  readonly keys: number;
+  readonly bytes: number;
+  readonly retention: string;
+  readonly out: string;
+}
+
+async function main({ minutes, clients, keys, bytes, retention, out, folder, json }: Options): Promise<void> {
+  const durationMs = minutes * 60_000;
+  const scratch = new Scratch(folder);
   try {
     const { cluster, dataFolder, members } = await startLocalNodes(scratch, {
       nodes: NODES.length,
       groups: 3,
-      flags: { retentionMs: values.retention },
-      onLine: (node, line) => console.log(`n${node} | ${line}`),
+      flags: { retentionMs: retention },
+      onLine: (node, line) => console.error(`n${node} | ${line}`),
     });
     const ports = (await members()).map(({ addresses }) => portOf(addresses.redis));
-    const load = new Load(ports, Number(values.clients), Number(values.keys), Number(values.bytes));
+    const load = new Load(ports, clients, keys, bytes);
     scratch.own(() => load.stop());
     const samples: Sample[] = [];
     const startMs = performance.now();
@@ -143,14 +140,14 @@ async function main(): Promise<void> {
         refusals: load.refusals,
       });
     }
-    report(samples, values.out);
+    report(samples, out, json === true);
   } finally {
     await scratch.clean();
   }
 }
 
-/** Prints the table, writes the plot, and fails the process when something grew. */
-function report(samples: readonly Sample[], out: string): void {
+/** Prints the table or the samples, writes the plot, and fails the process when something grew. */
+function report(samples: readonly Sample[], out: string, isJson: boolean): void {
   const third = Math.floor(samples.length / 3);
   const [middle, last] = [samples.slice(third, 2 * third), samples.slice(2 * third)];
   const rows = FIGURES.map(({ name, unit, of, step }) => {
@@ -158,15 +155,15 @@ function report(samples: readonly Sample[], out: string): void {
     return { name, unit, first: of(samples[0]!), before, after, growth: (after - step) / Math.max(1, before) };
   });
   const { writes, refusals, atS } = samples.at(-1)!;
-  console.log(`${writes} writes in ${atS.toFixed(0)} s (${(writes / atS).toFixed(0)}/s), ${refusals} refused`);
+  const told = `${writes} writes in ${atS.toFixed(0)} s (${(writes / atS).toFixed(0)}/s), ${refusals} refused`;
   const table = rows.map(({ name, unit, first, before, after, growth }) => [
     unit === '' ? name : `${name}, ${unit}`,
     ...[first, before, after].map((value) => value.toFixed(0)),
     growth <= MAX_GROWTH ? 'yes' : `NO: x ${growth.toFixed(2)}`,
   ]);
-  console.log(
-    formatTable([['three nodes together', 'at first', 'peak of 2nd third', 'peak of 3rd third', 'bounded'], ...table]),
-  );
+  const heading = ['three nodes together', 'at first', 'peak of 2nd third', 'peak of 3rd third', 'bounded'];
+  if (isJson) console.log(JSON.stringify(samples, undefined, 2));
+  else console.log(`${told}\n${formatTable([heading, ...table])}\nplot: ${out}`);
   const panels = FIGURES.map(
     ({ name, unit, of }): Panel => ({
       title: unit === '' ? name : `${name} (${unit})`,
@@ -174,8 +171,19 @@ function report(samples: readonly Sample[], out: string): void {
     }),
   );
   writeFileSync(out, plotSvg('kvorum under overwrites with times to live', panels));
-  console.log(`plot: ${out}`);
   if (rows.some(({ growth }) => growth > MAX_GROWTH)) process.exitCode = 1;
 }
 
-await main();
+const program = benchmark({
+  script: 'soak',
+  says: 'Finds out whether disk, memory and open files stay bounded under a load that never ends.',
+  peers: 'nobody: what is asked is whether anything grows.',
+})
+  .option('--minutes <minutes>', 'how long', count(100_000), 5)
+  .option('-c, --clients <count>', 'one write at a time each', count(10_000), 32)
+  .option('--keys <count>', 'that are overwritten', count(1e8), 3_000)
+  .option('--bytes <count>', 'of a value', count(1e7), 16_000)
+  .option('--retention <time>', 'how long overwritten versions stay', '20s')
+  .option('--out <file>', 'where the plot goes', 'soak.svg');
+program.parse();
+await main(program.opts<Options>());

@@ -42,6 +42,19 @@ export function verdictOf(passed: boolean | undefined, isQuiet = true): string {
   return passed ? 'pass' : 'FAIL';
 }
 
+/** A bar, and how it was met. */
+export interface Verdict {
+  readonly text: string;
+  /** Undefined when what it needs was not measured. */
+  readonly passed: boolean | undefined;
+  /** False: what it needs was measured on a machine that was busy with something else. */
+  readonly isQuiet: boolean;
+}
+
+/** A line each. */
+export const formatVerdicts = (verdicts: readonly Verdict[]): string =>
+  verdicts.map(({ text, passed, isQuiet }) => `${verdictOf(passed, isQuiet).padEnd(10)}  ${text}`).join('\n');
+
 /** Ours over theirs, of each round that has both. */
 export const ratiosOf = (ours: readonly number[] = [], theirs: readonly number[] = []): number[] =>
   ours.slice(0, theirs.length).map((value, round) => value / theirs[round]!);

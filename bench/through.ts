@@ -6,19 +6,21 @@
  * - The same three groups with clients that know the cluster and go to each key's leader, beside one group at its leader.
  *
  * Ratios are of one round, in which the two take turns; shown are the smallest, the middle and the largest over the rounds. Bars are not judged where they
- * lie far apart. On a machine where others are at work only CPU time, frames and bytes tell anything.
+ * lie far apart or others used the machine. On such a machine only CPU time, frames and bytes tell anything.
  */
-import { Command, InvalidArgumentError } from 'commander';
 import { Redis } from 'ioredis';
 import { formatCount, formatTable } from '../cmd/cli/table.ts';
 import type { ClusterMember } from '../cmd/cluster/index.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
+import { type BenchmarkOptions, benchmark, count, oneOf } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { MANY_KEYS, ONE_KEY } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { redisBenchmark } from './peers/redis-benchmark.ts';
+import { conclude } from './results.ts';
 import { type CpuLine, formatCpu, type RoleTimes, withRoleTimes } from './role-cpu.ts';
 import { freePortRange, Scratch } from './scratch.ts';
-import { areQuiet, median, QUIET_ADVICE, rangeOf, ratioText, verdictOf } from './spread.ts';
+import { areQuiet, median, rangeOf, ratioText, type Verdict } from './spread.ts';
 import { sumOf, type ThreadClock, type ThreadTimes, threadClock, timesBetween } from './thread-cpu.ts';
 
 const NODES = 3;
@@ -59,13 +61,13 @@ const MANY: readonly Load[] = [
 /** Clients that know the cluster, to one group at its leader. */
 const AWARE_BAR: Bar = { atLeast: 0.95 };
 
-interface BenchOptions {
-  readonly rounds: number;
-  readonly seconds: number;
+interface BenchOptions extends BenchmarkOptions {
   readonly warmUp: number;
-  readonly folder?: string;
-  readonly only?: string;
+  readonly only?: 'one' | 'three';
 }
+
+const others = new OthersWatch();
+const verdicts: Verdict[] = [];
 
 /** What the nodes have done since they began. */
 interface Work {
@@ -117,11 +119,9 @@ class MeasuredCluster {
 
   async load(member: ClusterMember, load: Load, seconds: number): Promise<Measured> {
     const before = await this.work();
-    const { perSecond } = await redisBenchmark(this.scratch, portOf(member.addresses.redis), {
-      ...load,
-      clients: CLIENTS,
-      seconds,
-    });
+    const spec = { ...load, clients: CLIENTS, seconds };
+    const port = portOf(member.addresses.redis);
+    const { perSecond } = await others.during(() => redisBenchmark(this.scratch, port, spec));
     const after = await this.work();
     const commands = after.commands - before.commands;
     return {
@@ -134,9 +134,9 @@ class MeasuredCluster {
 
   /** Commands a second of clients that go to the leader of each key. */
   async loadAware(load: Load, seconds: number): Promise<number> {
-    const { perSecond } = await redisBenchmark(this.scratch, this.clusterPort, { ...load, clients: CLIENTS, seconds }, [
-      '--cluster',
-    ]);
+    const spec = { ...load, clients: CLIENTS, seconds };
+    const more = ['--cluster'];
+    const { perSecond } = await others.during(() => redisBenchmark(this.scratch, this.clusterPort, spec, more));
     return perSecond;
   }
 
@@ -177,22 +177,26 @@ async function countersOf(member: ClusterMember): Promise<Counters> {
 
 const two = (value: number): string => value.toFixed(2);
 
-/** Ratios of rounds, and whether their median meets a bar. */
-function judged(ratios: readonly number[], bar: Bar | undefined): string {
+/** Ratios of rounds; what they are held against, if anything, is judged in the end. @param what it is the ratio of */
+function judged(what: string, ratios: readonly number[], bar: Bar | undefined): string {
   const shown = ratioText(ratios);
   if (bar === undefined) return shown;
   const { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = bar;
   const ratio = median(ratios);
-  const isQuiet = ratios.length > 1 && areQuiet(ratios);
   const text = bar.atLeast === undefined ? `<= ${two(atMost)}` : `>= ${two(atLeast)}`;
-  return `${shown} ${verdictOf(ratio >= atLeast && ratio <= atMost, isQuiet)} (${text})`;
+  verdicts.push({
+    text: `${what} ${text}x: ${shown}`,
+    passed: ratio >= atLeast && ratio <= atMost,
+    isQuiet: others.isQuiet && areQuiet(ratios),
+  });
+  return shown;
 }
 
 const micros = (all: readonly ThreadTimes[]): string => median(all.map(sumOf)).toFixed(1);
 const rate = (all: readonly number[]): string => `${rangeOf(all, formatCount)}/s`;
 
 /** At the leader, and through a follower. */
-async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<void> {
+async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<readonly string[]> {
   const cluster = await MeasuredCluster.start(scratch, 0);
   const [leader, follower] = cluster.byRole;
   const placeOf = (member: ClusterMember): number => cluster.members.indexOf(member);
@@ -225,12 +229,14 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
       rate(direct.map(({ perSecond }) => perSecond)),
       rate(through.map(({ perSecond }) => perSecond)),
       judged(
+        `${load.title} through a follower, to at the leader`,
         through.map(({ perSecond }, round) => perSecond / direct[round]!.perSecond),
         load.bars.rate,
       ),
       micros(through.map(({ cpu }) => cpu[placeOf(leader)]!)),
       micros(through.map(({ cpu }) => cpu[placeOf(follower)]!)),
       judged(
+        `${load.title} through a follower, CPU of both nodes to at the leader`,
         through.map((measured, round) => both(measured) / both(direct[round]!)),
         load.bars.cpu,
       ),
@@ -241,12 +247,12 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
     costs.push({ load: load.title, system: 'through the follower', rounds: through.map(roles) });
   }
   await cluster.nodes.stop();
-  console.log(`\n${formatTable(rows)}\n\n${formatCpu(costs)}`);
-  console.log('CPU in microseconds a command, through a follower; its ratio is of both nodes together.');
+  const note = 'CPU in microseconds a command, through a follower; its ratio is of both nodes together.';
+  return [formatTable(rows), note, formatCpu(costs)];
 }
 
 /** All clients on one node of a cluster with three groups, and clients that know the cluster. */
-async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<void> {
+async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchOptions): Promise<readonly string[]> {
   const redis = new RedisPeer(scratch);
   await redis.start();
   const cluster = await MeasuredCluster.start(scratch, 3);
@@ -279,7 +285,9 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
     const single: number[] = [];
     for (let round = 0; round < rounds; round++) {
       here.push(await cluster.load(asked, load, seconds));
-      const { figures, cpu } = await withRoleTimes(redis.processes(), () => redis.load(spec(load, seconds)));
+      const { figures, cpu } = await others.during(() =>
+        withRoleTimes(redis.processes(), () => redis.load(spec(load, seconds))),
+      );
       peers.push(figures.perSecond);
       peerCpu.push(cpu);
       aware.push(await cluster.loadAware(load, seconds));
@@ -289,6 +297,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
       load.title,
       rate(here.map(({ perSecond }) => perSecond)),
       judged(
+        `${load.title} of three groups through one node, to redis`,
         here.map(({ perSecond }, round) => perSecond / peers[round]!),
         load.bars.rate,
       ),
@@ -297,6 +306,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
       median(here.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
       rate(aware),
       judged(
+        `${load.title} of three groups by clients that know the cluster, to one group`,
         aware.map((perSecond, round) => perSecond / single[round]!),
         AWARE_BAR,
       ),
@@ -309,34 +319,32 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
   await cluster.nodes.stop();
   await alone.nodes.stop();
   await redis.stop();
-  console.log(`\n${formatTable(rows)}\n\n${formatCpu(costs)}`);
+  return [formatTable(rows), formatCpu(costs)];
 }
 
-const atLeastOne = (text: string): number => {
-  const value = Number(text);
-  if (!(value >= 1 && value <= 100)) throw new InvalidArgumentError('It must be a number from 1 to 100.');
-  return value;
-};
-
-const program = new Command('npm run bench:through --')
-  .description('Measures what it costs to ask a node that does not lead.')
-  .option('-r, --rounds <count>', 'rounds of each load', atLeastOne, 3)
-  .option('-s, --seconds <seconds>', 'length of each load', atLeastOne, 4)
+const PARTS = ['one', 'three'] as const;
+const program = benchmark({
+  script: 'bench:through',
+  says: 'Measures what it costs to ask a node that does not lead.',
+  peers: 'one redis-server that syncs every write, for three groups; the same cluster asked at its leader, for one.',
+  rounds: 3,
+  seconds: 4,
+})
   .option(
     '-w, --warm-up <seconds>',
     'each load before its first round: code that is compiled as it runs takes that long',
-    atLeastOne,
+    count(100),
     6,
   )
-  .option('--only <part>', 'one (group) or three (groups)')
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)');
+  .option('--only <part>', 'one (group) or three (groups)', oneOf(PARTS));
 program.parse();
 const options = program.opts<BenchOptions>();
 const scratch = new Scratch(options.folder);
+const tables: string[] = [];
 try {
-  if (options.only !== 'three') await oneGroup(scratch, options);
-  if (options.only !== 'one') await threeGroups(scratch, options);
-  console.log(`\n${QUIET_ADVICE}`);
+  if (options.only !== 'three') tables.push(...(await oneGroup(scratch, options)));
+  if (options.only !== 'one') tables.push(...(await threeGroups(scratch, options)));
 } finally {
   await scratch.clean();
 }
+process.exit(conclude({ name: 'through', facts: { options, tables }, tables, verdicts, others }, options));

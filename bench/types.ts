@@ -5,9 +5,7 @@
  * one element, what other connections see while a large hash is read, how soon a client of one node has what one of another node pushes, and how many
  * messages a second reach all nodes. Everything is on loopback and ends by itself; the figures are kept in bench/results.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
 import { Redis } from 'ioredis';
 import { formatCount } from '../cmd/cli/table.ts';
 import { drawnName, fillingCommands, REFERENCES, TYPE_MEASURES, type TypeMeasure } from './collections/measures.ts';
@@ -27,25 +25,21 @@ import {
   wakesInTime,
 } from './collections/types-report.ts';
 import { measureWakeUps } from './collections/wake-up.ts';
-import { machine, rotated } from './machine.ts';
-import { count } from './options.ts';
+import { rotated } from './machine.ts';
+import { type BenchmarkOptions, benchmark, count, someOf } from './options.ts';
+import { OthersWatch } from './others.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import type { LoadFigures } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { benchmarkCommand } from './peers/redis-benchmark.ts';
+import { conclude } from './results.ts';
 import { type Processes, type RoleTimes, withRoleTimes } from './role-cpu.ts';
-import { isInstalled, Scratch } from './scratch.ts';
-import { QUIET_ADVICE } from './spread.ts';
+import { areInstalled, Scratch } from './scratch.ts';
 
-interface TypesOptions {
-  readonly rounds: number;
-  readonly seconds: number;
+interface TypesOptions extends BenchmarkOptions {
   readonly fields: number;
-  readonly quick?: boolean;
   readonly large?: boolean;
   readonly only?: readonly string[];
-  readonly folder?: string;
-  readonly json?: boolean;
 }
 
 const CLIENTS = 50;
@@ -106,6 +100,7 @@ class TypesRun {
   readonly wakeUps: WakeUpSample[] = [];
   readonly publishing: PublishSample[] = [];
   readonly cpu: { readonly load: string; readonly system: TypesSystem; readonly rounds: RoleTimes[] }[] = [];
+  readonly others = new OthersWatch();
   private readonly scratch: Scratch;
   private readonly options: TypesOptions;
   private readonly measures: readonly TypeMeasure[];
@@ -132,7 +127,7 @@ class TypesRun {
           await fill(target.port(), fillingCommands(filling, this.options.quick ? QUICK_SHARE : 1));
         filled.add(name);
         const load = (): Promise<LoadFigures> => this.load(target, measure, this.options.seconds);
-        const { figures, cpu } = await withRoleTimes(target.processes(), load);
+        const { figures, cpu } = await this.others.during(() => withRoleTimes(target.processes(), load));
         this.record(target.system, measure, figures.perSecond, cpu);
       }
       await this.measureWholeKeys(target);
@@ -244,21 +239,9 @@ class TypesRun {
   }
 }
 
-function measureList(text: string): string[] {
-  const names = text.split(',');
-  const unknown = names.find((name) => !TYPE_MEASURES.some((measure) => measure.name === name));
-  if (unknown !== undefined)
-    throw new InvalidArgumentError(`Known are ${TYPE_MEASURES.map(({ name }) => name).join(', ')}.`);
-  return names;
-}
-
 async function main(given: TypesOptions): Promise<number> {
   const options = given.quick ? { ...given, rounds: 1, seconds: 1, fields: Math.min(given.fields, 20_000) } : given;
-  for (const program of ['redis-server', 'redis-benchmark']) {
-    if (await isInstalled(program)) continue;
-    console.error(`NOT MEASURED: ${program} is not installed (see .ci/run)`);
-    return 1;
-  }
+  if (!(await areInstalled('redis-server', 'redis-benchmark'))) return 1;
   const scratch = new Scratch(options.folder);
   const run = new TypesRun(scratch, options);
   try {
@@ -269,56 +252,47 @@ async function main(given: TypesOptions): Promise<number> {
   } finally {
     await scratch.clean();
   }
-  const rows = typesRows(run.rates);
-  const { wholeKeys, longReads, wakeUps, publishing, cpu } = run;
-  const at = new Date().toISOString();
-  const result = {
-    at,
-    machine: machine(),
-    rounds: options.rounds,
-    secondsPerLoad: options.seconds,
-    rows,
-    wholeKeys,
-    longReads,
-    wakeUps,
-    publishing,
-    cpu,
-  };
-  const written = new URL(`./results/types-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
-  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
-  if (options.json) console.log(JSON.stringify(result, undefined, 2));
-  else
-    console.log(
-      `\n${formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing, cpu })}\n\n${rows.every(({ isQuiet }) => isQuiet) ? '' : `${QUIET_ADVICE}\n\n`}Written to bench/results/${written.pathname.split('/').at(-1)}`,
-    );
-  const ours = <T extends { readonly system: TypesSystem }>({ system }: T): boolean => system === 'kvorum';
-  const hasPassed =
-    rows.every(({ passed, isQuiet }) => passed !== false || !isQuiet) &&
-    wholeKeys.filter(ours).every(isAsSmall) &&
-    longReads.filter(ours).every(answersMeanwhile) &&
-    wakeUps.filter(ours).every(wakesInTime) &&
-    publishing.filter(ours).every(arrivesInTime);
-  return hasPassed ? 0 : 1;
+  const { wholeKeys, longReads, wakeUps, publishing, cpu, others } = run;
+  const { isQuiet } = others;
+  const rows = typesRows(run.rates, isQuiet);
+  const facts = { rows, wholeKeys, longReads, wakeUps, publishing, cpu };
+  const ours = <T extends { readonly system: TypesSystem }>(samples: readonly T[], hasPassed: (sample: T) => boolean) =>
+    samples.flatMap((sample) => (sample.system === 'kvorum' ? [{ passed: hasPassed(sample), isQuiet }] : []));
+  return conclude(
+    {
+      name: 'types',
+      facts: { rounds: options.rounds, secondsPerLoad: options.seconds, ...facts },
+      tables: [formatTypes({ ...facts, isQuiet })],
+      verdicts: [],
+      judged: [
+        ...rows,
+        ...ours(wholeKeys, isAsSmall),
+        ...ours(longReads, answersMeanwhile),
+        ...ours(wakeUps, wakesInTime),
+        ...ours(publishing, arrivesInTime),
+      ],
+      others,
+    },
+    options,
+  );
 }
 
-const program = new Command('npm run bench:types --')
-  .description('Measures commands on collections beside redis-server; exits with 1 when a bar is missed.')
-  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
-  .option('-s, --seconds <seconds>', 'length of each load', count(600), 4)
+const NAMES = TYPE_MEASURES.map(({ name }) => name);
+const program = benchmark({
+  script: 'bench:types',
+  says: 'Measures commands on collections, scripts and messages.',
+  peers: 'one redis-server that syncs every write.',
+  rounds: 3,
+  seconds: 4,
+  quick: 'one round of one second a load, small collections',
+})
   .option(
     '--fields <count>',
     'fields of the hash that is read as a whole; a tenth of it is what DEL, EXPIRE and SET meet',
     count(1e8),
     1_000_000,
   )
-  .option(
-    '-q, --quick',
-    'one round of one second a load, small collections: shows that everything works, not what is fast',
-  )
   .option('--large', 'also a sorted set of ten million members; takes long to fill')
-  .option('--only <measures>', 'comma-separated names of measures, besides SET and GET', measureList)
-  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
-  .option('--json', 'print the result file instead of the tables');
+  .option('--only <measures>', `besides SET and GET, comma-separated: ${NAMES.join(', ')}`, someOf(NAMES));
 program.parse();
 process.exit(await main(program.opts<TypesOptions>()));

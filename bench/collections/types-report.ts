@@ -48,6 +48,8 @@ export interface TypesResult {
   readonly longReads: readonly LongReadSample[];
   readonly wakeUps: readonly WakeUpSample[];
   readonly publishing: readonly PublishSample[];
+  /** Nobody else used the machine. */
+  readonly isQuiet: boolean;
   readonly cpu: readonly CpuLine[];
 }
 
@@ -78,8 +80,8 @@ const MESSAGES_A_SECOND = 50_000;
 const medianOf = (values: readonly number[] | undefined): number | undefined =>
   values === undefined || values.length === 0 ? undefined : median(values);
 
-/** Rows of what was measured, in the order of the table. */
-export function typesRows(samples: RateSamples): TypesRow[] {
+/** Rows of what was measured, in the order of the table. @param isQuiet nobody else used the machine */
+export function typesRows(samples: RateSamples, isQuiet: boolean): TypesRow[] {
   const ratioOf = (name: string): number | undefined => {
     const [ours, theirs] = [medianOf(samples[name]?.kvorum), medianOf(samples[name]?.redis)];
     return ours === undefined || theirs === undefined ? undefined : ours / theirs;
@@ -90,7 +92,7 @@ export function typesRows(samples: RateSamples): TypesRow[] {
     const relative = ratio === undefined || base === undefined ? undefined : ratio / base;
     const bySystem = samples[name] ?? {};
     const plain = samples[reference] ?? {};
-    const isQuiet = areQuiet(bySystem.kvorum, bySystem.redis, plain.kvorum, plain.redis);
+    const areAlike = areQuiet(bySystem.kvorum, bySystem.redis, plain.kvorum, plain.redis);
     const passed = bar === undefined || relative === undefined ? undefined : relative >= bar;
     const medians = { kvorum: medianOf(bySystem.kvorum), redis: medianOf(bySystem.redis) };
     return {
@@ -103,7 +105,7 @@ export function typesRows(samples: RateSamples): TypesRow[] {
       bar,
       goal,
       passed,
-      isQuiet,
+      isQuiet: isQuiet && areAlike,
     };
   };
   return TYPE_MEASURES.filter(({ name }) => samples[name] !== undefined).map(rowOf);
@@ -126,46 +128,47 @@ export const arrivesInTime = ({ published, received, perSecond }: PublishSample)
 const RIGHT_OF_TITLE: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'left', 'left'];
 
 /** The tables. */
-export function formatTypes({ rows, wholeKeys, longReads, wakeUps, publishing, cpu }: TypesResult): string {
+export function formatTypes(result: TypesResult): string {
+  const { rows, wholeKeys, longReads, wakeUps, publishing, cpu, isQuiet } = result;
   const rate = (values: readonly number[] | undefined): string =>
     values === undefined || values.length === 0 ? '-' : `${rangeOf(values, formatCount)}/s`;
   const factor = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)}x`);
-  const rates = rows.map(({ title, samples, relative, bar, goal, passed, isQuiet }) => [
+  const rates = rows.map(({ title, samples, relative, bar, goal, passed, isQuiet: isRowQuiet }) => [
     title,
     rate(samples.kvorum),
     rate(samples.redis),
     ratioText(ratiosOf(samples.kvorum, samples.redis)),
     factor(relative),
     bar === undefined ? '-' : `>= ${bar}x (goal ${goal}x)`,
-    verdictOf(passed, isQuiet),
+    verdictOf(passed, isRowQuiet),
   ]);
   const whole = wholeKeys.map((sample) => [
     sample.command,
     sample.system,
     formatMs(median(sample.largeMs)),
     formatMs(median(sample.smallMs)),
-    sample.system === 'redis' ? '-' : verdictOf(isAsSmall(sample)),
+    sample.system === 'redis' ? '-' : verdictOf(isAsSmall(sample), isQuiet),
   ]);
   const long = longReads.map((sample) => [
     `HGETALL of ${formatCount(sample.fields)}`,
     sample.system,
     formatMs(sample.readMs),
     formatMs(sample.slowestPingMs),
-    sample.system === 'redis' ? '-' : verdictOf(answersMeanwhile(sample)),
+    sample.system === 'redis' ? '-' : verdictOf(answersMeanwhile(sample), isQuiet),
   ]);
   const woken = wakeUps.map((sample) => [
     'BLPOP on another node',
     sample.system,
     formatMs(median(sample.wakeMs)),
     formatMs(median(sample.setMs)),
-    sample.system === 'redis' ? '-' : verdictOf(wakesInTime(sample)),
+    sample.system === 'redis' ? '-' : verdictOf(wakesInTime(sample), isQuiet),
   ]);
   const messages = publishing.map((sample) => [
     'PUBLISH to three nodes',
     sample.system,
     `${formatCount(Math.round(sample.perSecond))}/s`,
     formatCount(sample.published - Math.min(sample.received, sample.published)),
-    sample.system === 'redis' ? '-' : verdictOf(arrivesInTime(sample)),
+    sample.system === 'redis' ? '-' : verdictOf(arrivesInTime(sample), isQuiet),
   ]);
   return [
     formatTable(

@@ -1,6 +1,6 @@
 /** From samples of `bench:dynamodb` to rows, verdicts and tables. Pure: what was measured goes in, text and plain data come out. */
 import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
-import { areQuiet, median, QUIET_ADVICE, rangeOf, verdictOf } from '../spread.ts';
+import { areQuiet, median, rangeOf, verdictOf } from '../spread.ts';
 import { meanTimes, sumOf, THREAD_KINDS, type ThreadTimes } from '../thread-cpu.ts';
 import type { ProfiledMeasure } from './profiled-node.ts';
 import { STAGES } from './stages.ts';
@@ -13,7 +13,7 @@ export type DynamoSystem = 'kvorum' | 'dynalite' | 'bare';
 export interface RequestCpu {
   /** Of the processes that clients talk to, together: the node that leads, or all. */
   readonly asked: ThreadTimes;
-  /** Of the others, together: followers. */
+  /** Of the others, together: followers, and who leads the indexes where that is another node. */
   readonly behind: ThreadTimes;
   /** Of the load generator. */
   readonly client: number;
@@ -54,7 +54,7 @@ export interface DynamoRow {
   /** What is asked of it; undefined when nothing is. */
   readonly bar: string | undefined;
   readonly passed: boolean | undefined;
-  /** Rounds are close enough together to judge it. */
+  /** Rounds are close enough together to judge it, and nobody else used the machine. */
   readonly isQuiet: boolean;
 }
 
@@ -99,8 +99,8 @@ function barOf(measure: DynamoMeasure, { kvorum, ratio, p99Ratio }: Pick<DynamoR
   };
 }
 
-/** Rows of what was measured, in the order of the table. */
-export function dynamoRows(samples: readonly DynamoSample[]): DynamoRow[] {
+/** Rows of what was measured, in the order of the table. @param isMachineQuiet nobody else used it */
+export function dynamoRows(samples: readonly DynamoSample[], isMachineQuiet: boolean): DynamoRow[] {
   return (Object.keys(DYNAMO_MEASURES) as DynamoMeasure[]).flatMap((measure): DynamoRow[] => {
     const [kvorum, dynalite, bare] = (['kvorum', 'dynalite', 'bare'] as const).map((system) =>
       figuresOf(samples, measure, system),
@@ -114,7 +114,7 @@ export function dynamoRows(samples: readonly DynamoSample[]): DynamoRow[] {
     });
     const figures = { measure, title: DYNAMO_MEASURES[measure].title, kvorum, dynalite, bare, ratio, p99Ratio, ratios };
     // A p99 has a few requests behind it and differs from round to round on a quiet machine too.
-    const isQuiet = areQuiet(kvorum?.perSecond, dynalite?.perSecond);
+    const isQuiet = isMachineQuiet && areQuiet(kvorum?.perSecond, dynalite?.perSecond);
     return [{ ...figures, ...barOf(measure, figures), isQuiet }];
   });
 }
@@ -124,7 +124,7 @@ const right = (columns: number): Align[] => Array.from({ length: columns }, (): 
 /** Who spends the processor time of a request. */
 const SPENDERS = [
   { who: 'kvorum, asked', system: 'kvorum', part: 'asked' },
-  { who: 'kvorum, followers', system: 'kvorum', part: 'behind' },
+  { who: 'kvorum, other nodes', system: 'kvorum', part: 'behind' },
   { who: 'dynalite', system: 'dynalite', part: 'asked' },
   { who: 'who does nothing', system: 'bare', part: 'asked' },
 ] as const;
@@ -181,6 +181,5 @@ export function formatDynamo(rows: readonly DynamoRow[], profiled: readonly Prof
     const stageHeading = ['µs of CPU a request, one node', ...STAGES, 'all'];
     tables.push(formatTable([stageHeading, ...shares], ['left', ...right(STAGES.length + 1)]));
   }
-  if (rows.some(({ bar, isQuiet }) => bar !== undefined && !isQuiet)) tables.push(QUIET_ADVICE);
   return tables.join('\n\n');
 }

@@ -16,9 +16,16 @@ export const DYNAMO_MEASURES = {
   putItem: { title: 'PutItem, no index', indexes: 0, isYcsb: false },
   putItem1: { title: 'PutItem, 1 global index', indexes: 1, isYcsb: false },
   putItem5: { title: 'PutItem, 5 global indexes', indexes: 5, isYcsb: false },
+  putItem1Elsewhere: { title: 'PutItem, 1 global index, led elsewhere', indexes: 1, isYcsb: false },
+  putItem5Elsewhere: { title: 'PutItem, 5 global indexes, led elsewhere', indexes: 5, isYcsb: false },
 } as const satisfies Record<string, { title: string; indexes: number; isYcsb: boolean }>;
 
 export type DynamoMeasure = keyof typeof DYNAMO_MEASURES;
+
+/** Measures of tables whose indexes are in a group that another node leads, in the order in which their tables are made. */
+export const ELSEWHERE = ['putItem1Elsewhere', 'putItem5Elsewhere'] as const satisfies readonly DynamoMeasure[];
+export const isElsewhere = (measure: DynamoMeasure): boolean =>
+  (ELSEWHERE as readonly DynamoMeasure[]).includes(measure);
 
 const FIELDS = 10;
 const FIELD_BYTES = 100;
@@ -32,8 +39,9 @@ const BATCH = 25;
 /** One after the other on one connection. */
 export type Operation = readonly Buffer[];
 
-/** A table of each number of indexes. */
-export const tableName = (measure: DynamoMeasure): string => `usertable-${DYNAMO_MEASURES[measure].indexes}`;
+/** A table of each number of indexes, and of each place of them. */
+export const tableName = (measure: DynamoMeasure): string =>
+  `usertable-${DYNAMO_MEASURES[measure].indexes}${isElsewhere(measure) ? '-elsewhere' : ''}`;
 
 /** Draws record numbers. */
 function zipfian(random: Random, records: number): () => number {
@@ -140,6 +148,8 @@ export function operationsOf(
     putItem: (record) => [put(record)],
     putItem1: (record) => [put(record)],
     putItem5: (record) => [put(record)],
+    putItem1Elsewhere: (record) => [put(record)],
+    putItem5Elsewhere: (record) => [put(record)],
   };
   return Array.from({ length: count }, () => make[measure](draw()));
 }

@@ -1,7 +1,7 @@
 /** From what `bench:large-data` has measured to its tables and verdicts. Pure. */
 import { type Align, formatCount, formatTable } from '../../cmd/cli/table.ts';
 import type { ProcessMemory } from '../node-use.ts';
-import { QUIET_ADVICE, verdictOf } from '../spread.ts';
+import type { Verdict } from '../spread.ts';
 import { meanTimes, sumOf, THREAD_KINDS, type ThreadTimes } from '../thread-cpu.ts';
 import type { CompactionUse, DiskUse } from './watched-cluster.ts';
 
@@ -57,15 +57,7 @@ export interface LargeDataSamples {
   readonly restarts: readonly Restart[];
   /** The data's disk of all nodes before FLUSHALL and when its files had settled again, and how long that took; undefined when it was not asked for. */
   readonly flushed: { readonly beforeBytes: number; readonly leftBytes: number; readonly seconds: number } | undefined;
-  /** Other processes used less than a tenth of the machine while keys were loaded. */
-  readonly isQuiet: boolean;
-}
-
-/** A bar, and how it was met. */
-export interface LargeDataVerdict {
-  readonly text: string;
-  readonly passed: boolean;
-  /** False: it needs a clock, and the machine was busy with something else. */
+  /** Nobody else used the machine; what needs no clock is judged all the same. */
   readonly isQuiet: boolean;
 }
 
@@ -91,10 +83,10 @@ const cpuOf = ({ cpu }: LoadPart): number => cpu.reduce((sum, times) => sum + su
 const most = (values: readonly number[]): number => Math.max(0, ...values);
 
 /** All bars. */
-export function verdictsOf(samples: LargeDataSamples): LargeDataVerdict[] {
+export function verdictsOf(samples: LargeDataSamples): Verdict[] {
   const { load, stages, counts, restarts, keys, logicalBytes, memoryLimitBytes, isQuiet, flushed } = samples;
   const nodes = stages[0]?.disk.length ?? 0;
-  const verdicts: LargeDataVerdict[] = [];
+  const verdicts: Verdict[] = [];
   const judge = (text: string, passed: boolean, needsClock = false): void => {
     verdicts.push({ text, passed, isQuiet: isQuiet || !needsClock });
   };
@@ -161,7 +153,7 @@ function loadTable(title: string, parts: readonly LoadPart[]): string {
   return formatTable([heading, ...rows], [...RIGHT.slice(0, 9), 'left']);
 }
 
-/** Loads, stages, counts, restarts, and the verdicts. */
+/** Loads, stages, counts and restarts. */
 export function formatLargeData(samples: LargeDataSamples): string {
   const { load, overwrite, stages, counts, restarts, logicalBytes, memoryLimitBytes } = samples;
   const list = (values: readonly number[]): string => values.map(mib).join(' ');
@@ -197,9 +189,6 @@ export function formatLargeData(samples: LargeDataSamples): string {
     `${readySeconds.toFixed(1)} s`,
     `${cpuSeconds.toFixed(1)} s`,
   ]);
-  const verdicts = verdictsOf(samples);
-  const lines = verdicts.map(({ text, passed, isQuiet }) => `${verdictOf(passed, isQuiet).padEnd(10)}  ${text}`);
-  if (verdicts.some(({ isQuiet }) => !isQuiet)) lines.push('', QUIET_ADVICE);
   return [
     `${mib(logicalBytes)} MiB of names and values; a node is to stay within ${mib(memoryLimitBytes)} MiB. CPU a command is the mean of a node's.`,
     loadTable('new keys', load),
@@ -207,6 +196,5 @@ export function formatLargeData(samples: LargeDataSamples): string {
     formatTable([stageHeading, ...stageRows], RIGHT),
     formatTable([['keys', 'DBSIZE', 'took', 'SCAN', 'took', 'CPU a key'], ...countRows], RIGHT),
     formatTable([['restart after', 'answers', 'all groups', 'CPU'], ...restartRows], RIGHT),
-    lines.join('\n'),
   ].join('\n\n');
 }

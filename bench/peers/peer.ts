@@ -21,6 +21,8 @@ export interface LoadSpec {
   readonly keyCount: number;
   /** About how long to measure. */
   readonly seconds: number;
+  /** How many a second there were the last time, which spares the run that tells. */
+  readonly knownPerSecond?: number | undefined;
 }
 
 export interface Peer {

@@ -33,10 +33,12 @@ export interface CommandLoad {
   readonly seconds: number;
   /** Not more than so many, whatever the time: a list that is popped has an end. */
   readonly mostCommands?: number;
+  /** See `LoadSpec`. */
+  readonly knownPerSecond?: number | undefined;
 }
 
 /**
- * Figures of one load on `127.0.0.1:port`: first a short run that warms up and tells how many commands fill the time.
+ * Figures of one load on `127.0.0.1:port`: first, unless that is known, a short run that warms up and tells how many commands fill the time.
  * @param more arguments of redis-benchmark, in front
  */
 export function redisBenchmark(
@@ -45,9 +47,8 @@ export function redisBenchmark(
   spec: LoadSpec,
   more: readonly string[] = [],
 ): Promise<LoadFigures> {
-  const { clients, pipeline, keyCount, seconds } = spec;
   const args = [...more, '-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation]];
-  return calibrated(scratch, port, { args, clients, pipeline, keyCount, seconds });
+  return calibrated(scratch, port, { ...spec, args });
 }
 
 /** The same of any command. */
@@ -66,9 +67,9 @@ async function calibrated(scratch: Scratch, port: number, load: CommandLoad): Pr
     );
   };
   const least = Math.min(CALIBRATION_COMMANDS, CALIBRATION_OF_CLIENT * clients);
-  const first = Math.min(least * Math.min(4, pipeline), mostCommands / 2);
-  const calibration = await run(first, 1);
-  const wanted = Math.max(least, Math.ceil((calibration.get('rps') ?? 0) * seconds));
+  const first = load.knownPerSecond === undefined ? Math.min(least * Math.min(4, pipeline), mostCommands / 2) : 0;
+  const perSecond = load.knownPerSecond ?? (await run(first, 1)).get('rps') ?? 0;
+  const wanted = Math.max(least, Math.ceil(perSecond * seconds));
   const measured = Math.min(wanted, mostCommands - first);
   const figures = await run(measured, seconds);
   return {

@@ -11,14 +11,17 @@ import {
 } from '../../bench/collections/types-report.ts';
 
 describe('the report of commands on collections', () => {
-  const rows = typesRows({
-    set: { kvorum: [20_000, 18_000, 22_000], redis: [100_000] },
-    get: { kvorum: [50_000], redis: [100_000] },
-    lpush: { kvorum: [16_000], redis: [100_000] },
-    saddNew: { kvorum: [10_000], redis: [100_000] },
-    zrank: { kvorum: [40_000], redis: [100_000] },
-    hincrby: { kvorum: [40_000] },
-  });
+  const rows = typesRows(
+    {
+      set: { kvorum: [20_000, 18_000, 22_000], redis: [100_000] },
+      get: { kvorum: [50_000], redis: [100_000] },
+      lpush: { kvorum: [16_000], redis: [100_000] },
+      saddNew: { kvorum: [10_000], redis: [100_000] },
+      zrank: { kvorum: [40_000], redis: [100_000] },
+      hincrby: { kvorum: [40_000] },
+    },
+    true,
+  );
   const row = (measure: string) => rows.find((each) => each.measure === measure)!;
 
   test('holds the ratio of a write against that of SET, of a read against that of GET', () => {
@@ -41,10 +44,10 @@ describe('the report of commands on collections', () => {
     assert.equal(isAsSmall({ ...small, largeMs: [5, 5, 5] }), false);
     assert.equal(answersMeanwhile(read), true);
     assert.equal(answersMeanwhile({ ...read, slowestPingMs: 301 }), false);
-    const nothing = { wakeUps: [], publishing: [], cpu: [] };
+    const nothing = { wakeUps: [], publishing: [], cpu: [], isQuiet: true };
     const text = formatTypes({ rows, wholeKeys: [small], longReads: [read], ...nothing });
     assert.match(text, /^LPUSH, one list +16,000\/s +100,000\/s +0\.16x +0\.80x +>= 0\.7x \(goal 1x\) +pass$/m);
-    const apart = typesRows({ set: { kvorum: [10_000, 20_000] }, lpush: { kvorum: [16_000] } });
+    const apart = typesRows({ set: { kvorum: [10_000, 20_000] }, lpush: { kvorum: [16_000] } }, true);
     assert.equal(
       apart.every(({ isQuiet }) => isQuiet),
       false,
@@ -68,6 +71,7 @@ describe('the report of commands on collections', () => {
       wakeUps: [woken],
       publishing: [published],
       cpu: [],
+      isQuiet: true,
     });
     assert.match(text, /^BLPOP on another node +kvorum +4\.00 ms +2\.00 ms +pass$/m);
     assert.match(text, /^PUBLISH to three nodes +kvorum +60,000\/s +0 +pass$/m);

@@ -19,14 +19,19 @@ function reachOf(path: string, seen = new Map<string, SourceFile>()): ReadonlyMa
   return seen;
 }
 
-/** Programs behind `npm run bench` and `npm run bench:...`, with all that they consist of. */
+/** Programs of this folder behind `npm run`, with all that they consist of. */
 const programs = Object.entries(scripts).flatMap(([name, line]) => {
-  const path = /^bench(:|$)/.test(name) ? /^node (?:--\S+ )*(bench\/\S+\.ts)$/.exec(line)?.[1] : undefined;
-  return path === undefined ? [] : [{ name, reach: [...reachOf(path).values()] }];
+  const path = /^(?:bench|soak)(:|$)/.test(name) ? /^node (?:--\S+ )*(bench\/\S+\.ts)$/.exec(line)?.[1] : undefined;
+  return path === undefined ? [] : [{ name, file: byPath.get(path)!, reach: [...reachOf(path).values()] }];
 });
+/** Two benchmarks one after the other. */
+const FIGURES = 'bench:figures';
+const measuring = programs.filter(({ name }) => name.startsWith('bench') && name !== FIGURES);
 const startsPeer = (reach: readonly SourceFile[]): boolean =>
   reach.some(({ code }) => /\bnew (?:RedisPeer|EtcdPeer)\(/.test(code));
-const withPeers = programs.filter(({ reach }) => startsPeer(reach));
+const withPeers = measuring.filter(({ reach }) => startsPeer(reach));
+/** What they do is one long course with no rounds in it, or a row after another; what others use of the machine says whether it was quiet. */
+const WITHOUT_ROUNDS = ['bench:abuse', 'bench:large-data', 'bench:moves', 'bench:snapshots'];
 
 /** Which of these helpers a benchmark does not import anywhere. */
 const missing = (among: typeof programs, helpers: readonly string[]): string[] =>
@@ -39,17 +44,42 @@ const missing = (among: typeof programs, helpers: readonly string[]): string[] =
 
 describe('a benchmark with other systems beside us', () => {
   test('is known as one', () => {
-    assert.ok(withPeers.length >= 5, withPeers.map(({ name }) => name).join());
+    assert.ok(withPeers.length >= 9, withPeers.map(({ name }) => name).join());
   });
 
-  test('says what to do on a machine that is not quiet, and shows processor time by role and thread', () => {
-    assert.deepEqual(missing(withPeers, ['QUIET_ADVICE', 'formatCpu']), []);
+  test('shows ratios of all rounds', () => {
+    assert.deepEqual(missing(withPeers, ['ratioText', 'rangeOf']), []);
+  });
+});
+
+describe('every benchmark', () => {
+  test('has the options of all, says which systems are beside it, and reads no arguments by itself', () => {
+    assert.ok(programs.length >= 20, programs.map(({ name }) => name).join());
+    const wrong = programs.flatMap(({ name, file }) => {
+      const declared = /\bbenchmark\(\{\s*script: '([^']+)',[^}]*\bpeers:\s/.exec(file.text)?.[1];
+      const readsArguments = /\bparseArgs\b|\bprocess\.argv\b/.test(file.code);
+      return declared !== name || readsArguments ? [`${name}: ${declared ?? 'not declared'}`] : [];
+    });
+    assert.deepEqual(wrong, []);
   });
 
-  test('shows ratios with all rounds, and what became of its bars, by the same helpers', () => {
-    // Pictures judge nothing.
-    const judging = withPeers.filter(({ name }) => name !== 'bench:curves');
-    assert.deepEqual(missing(judging, ['rangeOf|ratioText', 'verdictOf', 'areQuiet']), []);
+  test('watches what others use of the machine, shows processor time by role and thread, and ends in one way', () => {
+    assert.deepEqual(missing(measuring, ['OthersWatch', 'formatCpu|THREAD_KINDS', 'conclude']), []);
+  });
+
+  test('has rounds, unless it is known why not', () => {
+    const without = measuring.filter(({ file }) => !/\bbenchmark\(\{[^}]*\brounds: \d/.test(file.text));
+    assert.deepEqual(without.map(({ name }) => name).sort(), WITHOUT_ROUNDS);
+  });
+
+  test('judges by the spread of its rounds when it has bars', () => {
+    const judging = measuring.filter(
+      ({ name, reach }) =>
+        !WITHOUT_ROUNDS.includes(name) &&
+        reach.some(({ code, path }) => path !== 'bench/ledger.ts' && /\bpassed:/.test(code)),
+    );
+    assert.ok(judging.length >= 5, judging.map(({ name }) => name).join());
+    assert.deepEqual(missing(judging, ['areQuiet']), []);
   });
 });
 
