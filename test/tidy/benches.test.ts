@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { withFigures } from '../../bench/performance-page.ts';
+import { pagesOfFigures } from '../../bench/performance-page.ts';
 import { importsOf, readText, resolveImport, type SourceFile, sources } from './source-tree.ts';
 
 const benches = sources.filter((file) => /^bench\//.test(file.path));
@@ -94,17 +94,18 @@ describe('benchmarks', () => {
     );
   });
 
-  test('fill the page of performance with the figures that are kept beside it', () => {
-    const page = readText('docs/performance.md');
-    assert.equal(page, withFigures(page), 'run npm run docs:performance');
+  test('fill README.md and the page of performance with the figures that are kept beside it', () => {
+    for (const { path, text, made } of pagesOfFigures())
+      assert.equal(text, made, `${path}: run npm run docs:performance`);
   });
 
   test('have measured every rate that README.md tells', () => {
     const rates = (text: string): string[] =>
       [...text.matchAll(/\b(\d[\d,.]*\d)(?:\/s\b| (?:\w+ )?a second)/g)].map((match) => match[1]!);
     const known = new Set(rates(readText('docs/performance.md')));
+    const readme = pagesOfFigures().find(({ path }) => path === 'README.md')!;
     assert.deepEqual(
-      rates(readText('README.md')).filter((rate) => !known.has(rate)),
+      rates(readme.prose).filter((rate) => !known.has(rate)),
       [],
     );
   });
