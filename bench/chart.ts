@@ -32,7 +32,7 @@ const HEIGHT = 300;
 const LEFT = 80;
 const TOP = 44;
 const BOTTOM = 52;
-const RIGHT = 110;
+const RIGHT = 130;
 /** Of a linear axis. */
 const STEPS = 5;
 /** Of a logarithmic one. */

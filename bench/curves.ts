@@ -45,7 +45,7 @@ const SYSTEMS: readonly { readonly name: Peer['name']; readonly program: string;
   { name: 'etcd', program: 'etcd', colour: '#2e7d32' },
 ];
 const OPERATIONS: readonly Operation[] = ['set', 'get'];
-const CLIENTS = [1, 2, 5, 10, 25, 50, 100, 200];
+const CLIENTS = [1, 3, 10, 25, 50, 100, 200];
 const USUAL_CLIENTS = 50;
 const KEY_COUNTS = [1_000, 10_000, MANY_KEYS, 1_000_000];
 const QUICK_KEY_COUNTS = [1_000, MANY_KEYS];
@@ -162,7 +162,7 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
       [
         `${operation}-throughput`,
         {
-          title: `${name}: commands a second by clients`,
+          title: `${name} over ${formatCount(MANY_KEYS)} keys: commands a second by clients`,
           x: { title: 'clients', isLogarithmic: true },
           y: { title: 'commands a second', isLogarithmic: false },
           series: clients,
@@ -171,7 +171,7 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
       [
         `${operation}-latency`,
         {
-          title: `${name}: p99 by load`,
+          title: `${name} over ${formatCount(MANY_KEYS)} keys: p99 by load`,
           x: { title: 'commands a second', isLogarithmic: true },
           y: { title: 'p99, ms', isLogarithmic: true },
           series: latency,
@@ -180,7 +180,7 @@ function charts(samples: readonly Sample[]): [string, Chart][] {
       [
         `${operation}-keys`,
         {
-          title: `${name}: processor time of a command, by keys that are there`,
+          title: `${name} with ${USUAL_CLIENTS} clients: processor time of a command, by keys that are there`,
           x: { title: 'keys', isLogarithmic: true },
           y: { title: 'us of all nodes together', isLogarithmic: false },
           series: byKeys(operation),
