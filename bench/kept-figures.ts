@@ -28,16 +28,8 @@ export interface BenchFile extends Kept {
   }[];
 }
 
-/** What `npm run bench:curves` keeps. */
-export interface CurvesFile extends Kept {
-  readonly samples: readonly {
-    readonly system: System;
-    readonly operation: string;
-    readonly clients: number;
-    readonly keyCount: number;
-    readonly perSecond: readonly number[];
-  }[];
-}
+/** What `npm run bench:curves` keeps, as far as it is looked at. */
+export type CurvesFile = Kept;
 
 export const BENCH_FILE = 'bench.json';
 export const CURVES_FILE = 'curves.json';
@@ -48,8 +40,11 @@ export const readBench = (folder: string): BenchFile => JSON.parse(readFileSync(
 /** @throws the system's error when it is not there */
 export const readCurves = (folder: string): CurvesFile => JSON.parse(readFileSync(join(folder, CURVES_FILE), 'utf8'));
 
-/** Some loads swing by themselves, such as those beside a compaction. When more than this share of all does, it is the machine. */
-const SWINGING_SHARE = 0.25;
+/**
+ * Some loads swing by themselves, such as those beside a compaction. When more than this share of the table's does, it is the machine. Points of the
+ * pictures are short loads, whose rounds the pictures show.
+ */
+const SWINGING_SHARE = 1 / 3;
 
 /** Why these figures are not to be kept; none when they may be. */
 export function doubtsOf(bench: BenchFile, curves: CurvesFile): string[] {
@@ -59,20 +54,11 @@ export function doubtsOf(bench: BenchFile, curves: CurvesFile): string[] {
       doubts.push(`others used ${(100 * othersShare).toFixed(0)} % of the processors during ${name}`);
     if (rounds < 2) doubts.push(`${name} had a single round, which shows nothing of how far rounds lie apart`);
   }
-  const rates = [
-    ...bench.rows.flatMap(({ measure, samples }) =>
-      MEASURES[measure].unit === 'ms'
-        ? []
-        : Object.entries(samples).map(([system, values]) => ({
-            name: `${system}, ${MEASURES[measure].title}`,
-            values,
-          })),
-    ),
-    ...curves.samples.map(({ system, operation, clients, keyCount, perSecond }) => ({
-      name: `${system}, ${operation.toUpperCase()}, ${clients} clients, ${keyCount} keys`,
-      values: perSecond,
-    })),
-  ];
+  const rates = bench.rows.flatMap(({ measure, samples }) =>
+    MEASURES[measure].unit === 'ms'
+      ? []
+      : Object.entries(samples).map(([system, values]) => ({ name: `${system}, ${MEASURES[measure].title}`, values })),
+  );
   const swinging = rates.filter(({ values }) => spreadOf(values) > QUIET_SPREAD);
   if (swinging.length > SWINGING_SHARE * rates.length) {
     const names = swinging.map(({ name, values }) => `  ${spreadOf(values).toFixed(2)}x  ${name}`).join('\n');
