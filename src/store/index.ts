@@ -16,6 +16,7 @@ export type {
   LatestVersion,
   RecentChanges,
   SideRow,
+  SideSource,
   StoreImport,
   StoreLimits,
   StorePressures,

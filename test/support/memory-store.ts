@@ -279,7 +279,7 @@ export class MemoryStore implements GroupStore {
     for (const version of unit.versions) this.addVersion(version, index, unit.ranges.length > 0);
     for (const { key, name, value } of unit.sides) {
       if (value === undefined) image.sides.delete(sideName(key, name));
-      else image.sides.set(sideName(key, name), { key, name, value });
+      else image.sides.set(sideName(key, name), { key, name, value: Buffer.isBuffer(value) ? value : value.encode() });
     }
     for (const { start, end } of unit.drops) this.drop(start, end);
     for (const { name, value } of unit.meta) image.meta.set(name, value);

@@ -10,7 +10,7 @@
  *   groups := count u32, u32*
  */
 import { ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
-import type { SideRow } from '../../store/index.ts';
+import type { SideRow, SideSource } from '../../store/index.ts';
 import { CorruptEntryError, type LockFacts, type LockKind, TXN_ID_BYTES, type TxnStatus } from '../contract/index.ts';
 import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
 
@@ -18,6 +18,9 @@ import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
 const Tag = { Lock: 0x01, RangeLock: 0x02, Status: 0x81 } as const;
 /** Disk values: only ever append. */
 const LOCK_KINDS: readonly (LockKind | 'range')[] = ['read', 'put', 'delete', 'range'];
+
+/** Of a lock's row beside primary and value, about. */
+const LOCK_BYTES = 64;
 
 /** A lock in force. One object for as long as it is, so that it can be waited for. */
 export interface Lock extends LockFacts {
@@ -74,7 +77,7 @@ function readGroups(reader: EntryReader): GroupId[] {
 
 /** Value of a lock's row. */
 export function encodeLock(lock: Lock): Buffer {
-  const writer = new ByteWriter(64 + lock.primary.length + lock.value.length)
+  const writer = new ByteWriter(LOCK_BYTES + lock.primary.length + lock.value.length)
     .u8(lock.end === undefined ? Tag.Lock : Tag.RangeLock)
     .u8(CODEC)
     .u8(LOCK_KINDS.indexOf(lock.kind))
@@ -111,20 +114,23 @@ export function decodeLock({ key, name, value }: SideRow): Lock {
   return lock;
 }
 
-/** A lock in memory of its own, as it is read back from its row. @param name of the row, which stays as it is */
-export const keptLock = (lock: Lock, name: Buffer): Lock => ({
-  txnId: txnIdOf(name),
-  key: Buffer.from(lock.key),
-  end: lock.end === undefined ? undefined : name.subarray(1 + TXN_ID_BYTES),
-  kind: lock.kind,
-  startTs: lock.startTs,
-  minCommitTs: lock.minCommitTs,
-  deadlineTs: lock.deadlineTs,
-  expireTs: lock.expireTs,
-  primary: Buffer.from(lock.primary),
-  value: Buffer.from(lock.value),
-  participants: lock.participants,
-});
+/** The row of a lock for the store: made only when the lock is still there when a batch is written, which few are. */
+export class LockRow implements SideSource {
+  private readonly lock: Lock;
+
+  /** @param lock in memory of its own */
+  constructor(lock: Lock) {
+    this.lock = lock;
+  }
+
+  get sizeBytes(): number {
+    return LOCK_BYTES + this.lock.primary.length + this.lock.value.length;
+  }
+
+  encode(): Buffer {
+    return encodeLock(this.lock);
+  }
+}
 
 /** Value of a status's row. */
 export function encodeStatus({ status, startTs, isPrimary, participants }: TxnStatusRow): Buffer {

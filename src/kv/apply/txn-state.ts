@@ -4,7 +4,7 @@
  */
 
 import { assertNever, END_OF_TIME, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
-import type { GroupStore, StoreWriter } from '../../store/index.ts';
+import type { GroupStore, SideSource, StoreWriter } from '../../store/index.ts';
 import {
   type CommitReply,
   CorruptEntryError,
@@ -37,10 +37,9 @@ import {
 } from '../entry/index.ts';
 import {
   decodeStatus,
-  encodeLock,
   encodeStatus,
-  keptLock,
   type Lock,
+  LockRow,
   lockName,
   nameOf,
   statusName,
@@ -166,18 +165,24 @@ export class TxnState {
     }
   }
 
-  private setSide({ writer, index, ts }: Place, key: Buffer, name: Buffer, value: Buffer | undefined): void {
+  private setSide(
+    { writer, index, ts }: Place,
+    key: Buffer,
+    name: Buffer,
+    value: Buffer | SideSource | undefined,
+  ): void {
     const { spans } = this.host;
     this.touched?.add(nameOf(key));
     writer.setSide(key, name, value);
-    if (spans.isCapturing) spans.captureSide(writer, index, { key, name, value }, ts);
+    if (!spans.isCapturing) return;
+    const bytes = value === undefined || Buffer.isBuffer(value) ? value : value.encode();
+    spans.captureSide(writer, index, { key, name, value: bytes }, ts);
   }
 
+  /** @param lock in memory of its own */
   private addLock(place: Place, lock: Lock): void {
-    const name = lockName(lock);
-    this.setSide(place, lock.key, name, encodeLock(lock));
-    // As it would be read back, in memory of its own.
-    this.host.locks.add(keptLock(lock, name));
+    this.setSide(place, lock.key, lockName(lock), new LockRow(lock));
+    this.host.locks.add(lock);
   }
 
   private endLock(place: Place, lock: Lock): void {
@@ -243,30 +248,34 @@ export class TxnState {
       this.setStatus(place, entry.primary, txnId, { status, startTs, isPrimary: true, participants });
       return status;
     }
+    // Locks outlive the entry, whose memory is that of a whole frame.
+    const kept: PrepareEntry = { ...entry, txnId: Buffer.from(txnId), primary: Buffer.from(entry.primary) };
     let minCommitTs = ts;
     for (const intent of entry.keys) {
       const own = this.host.locks.own(intent.key, txnId);
-      if (own === undefined) this.addLock(place, this.lockOf(entry, intent));
+      if (own === undefined) this.addLock(place, this.lockOf(kept, intent));
       else if (own.minCommitTs > minCommitTs) minCommitTs = own.minCommitTs;
     }
-    for (const range of entry.ranges) this.lockRange(entry, range, place);
+    for (const range of entry.ranges) this.lockRange(kept, range, place);
     return { kind: 'prepared', minCommitTs };
   }
 
+  /** @param entry with id and primary in memory of their own */
   private lockOf(entry: PrepareEntry, { key, kind, value, expireTs }: Omit<KeyIntent, 'expected'>): Lock {
     const { txnId, primary, startTs, deadlineTs, ts } = entry;
     const participants = key.equals(primary) ? entry.participants : [];
+    // In the order of one that is read from its row, so that all locks are objects of one shape.
     return {
       txnId,
-      primary,
-      startTs,
-      key,
-      kind,
+      key: Buffer.from(key),
       end: undefined,
+      kind,
+      startTs,
       minCommitTs: ts,
       deadlineTs,
-      value,
       expireTs,
+      primary,
+      value: Buffer.from(value),
       participants,
     };
   }
@@ -282,7 +291,7 @@ export class TxnState {
         .some((lock) => lock.key.equals(from) && lock.end!.equals(to));
       if (isHeld) continue;
       const lock = this.lockOf(entry, { key: from, kind: 'read', value: NO_BYTES, expireTs: ABSENT });
-      this.addLock(place, { ...lock, kind: 'range', end: to });
+      this.addLock(place, { ...lock, kind: 'range', end: Buffer.from(to) });
     }
   }
 
@@ -429,7 +438,7 @@ export class TxnState {
     if (deadlineTs > lock.deadlineTs) {
       // The same lock as before for whoever waits for it.
       lock.deadlineTs = deadlineTs;
-      this.setSide(place, lock.key, lockName(lock), encodeLock(lock));
+      this.setSide(place, lock.key, lockName(lock), new LockRow(lock));
     }
     return { kind: 'pushed', deadlineTs: lock.deadlineTs };
   }
@@ -495,7 +504,7 @@ export class TxnState {
       for (const span of pieces) {
         const key = Buffer.compare(span.start, lock.key) > 0 ? span.start : lock.key;
         const end = span.end !== undefined && Buffer.compare(span.end, lock.end!) < 0 ? span.end : lock.end;
-        this.addLock(place, { ...lock, key, end });
+        this.addLock(place, { ...lock, key: Buffer.from(key), end: end && Buffer.from(end) });
       }
     }
   }

@@ -19,6 +19,7 @@ export type {
   RecentChanges,
   SidePage,
   SideRow,
+  SideSource,
   StoreImport,
   StoreLimits,
   StorePressures,

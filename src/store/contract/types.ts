@@ -101,6 +101,14 @@ export interface SideRow {
   readonly value: Buffer;
 }
 
+/** The value of a side row that is only made when the row goes to disk, or is read. */
+export interface SideSource {
+  /** About how long it is. */
+  readonly sizeBytes: number;
+  /** What it is now; the same whenever it is asked until the row is set again. */
+  encode(): Buffer;
+}
+
 export interface ExportSidesRequest {
   /** Inclusive. */
   readonly start: Buffer;
@@ -135,8 +143,11 @@ export interface StoreWriter {
    * @param end undefined is the end of the key space
    */
   dropRange(start: Buffer, end: Buffer | undefined): void;
-  /** Sets a side row of a key; undefined removes it. Within a unit the last one wins, and drops come after them. */
-  setSide(key: Buffer, name: Buffer, value: Buffer | undefined): void;
+  /**
+   * Sets a side row of a key; undefined removes it. Within a unit the last one wins, and drops come after them. Buffers are copied; with a
+   * `SideSource` key and name are kept as they are.
+   */
+  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void;
   /** Small named values of the state machine (membership, clocks, thresholds). */
   setMeta(name: string, value: Buffer): void;
   /** Ends the unit: from here on readers see it, and `appliedIndex` is `index`. */

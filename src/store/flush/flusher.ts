@@ -50,6 +50,8 @@ export interface FlushHost {
   maxCommitTs(): HlcTimestamp;
   /** Versions of so many bytes were overwritten and need not be written. */
   leftOut(bytes: number): void;
+  /** A generation collects no more; what has to be part of it joins it now. */
+  freezing(generation: Generation): void;
   /** A version is on disk. */
   flushed(buffered: BufferedKey): void;
   /** Closes the database and opens it again from what is really on disk. */
@@ -177,6 +179,7 @@ export class Flusher {
   /** From here to the end of the call nothing may be applied: generation, state row and index belong together. */
   private freeze(): void {
     const generation = this.active;
+    this.host.freezing(generation);
     this.frozen = { generation, state: this.host.state(), index: this.host.applied() };
     this.flushing = generation;
     this.active = new Generation();

@@ -14,6 +14,6 @@ export {
 export { ChangeNotes, type ChangeNotesLimits } from './change-notes.ts';
 export { Flusher } from './flusher.ts';
 export { hiddenBase } from './hidden-base.ts';
-export { decodeSideRow, exportSides, ResidentSides, readSide } from './side-rows.ts';
+export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';
 export { type PendingVersion, UnitWriter } from './unit-writer.ts';

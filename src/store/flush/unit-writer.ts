@@ -1,6 +1,6 @@
 /** Collects what one Raft entry changes until it is committed as a whole. */
 import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
-import type { StoreWriter } from '../contract/index.ts';
+import type { SideSource, StoreWriter } from '../contract/index.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -20,7 +20,7 @@ export class UnitWriter implements StoreWriter {
   versions: PendingVersion[] = [];
   ranges: { start: Buffer; end: Buffer; ts: HlcTimestamp }[] = [];
   drops: { start: Buffer; end: Buffer | undefined }[] = [];
-  sides: { key: Buffer; name: Buffer; value: Buffer | undefined }[] = [];
+  sides: { key: Buffer; name: Buffer; value: Buffer | SideSource | undefined }[] = [];
   meta: { name: string; value: Buffer }[] = [];
   gcThreshold: HlcTimestamp | undefined;
   private readonly onCommit: (unit: UnitWriter, index: LogIndex) => void;
@@ -45,7 +45,7 @@ export class UnitWriter implements StoreWriter {
     if (end === undefined || Buffer.compare(start, end) < 0) this.drops.push({ start, end });
   }
 
-  setSide(key: Buffer, name: Buffer, value: Buffer | undefined): void {
+  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void {
     this.sides.push({ key, name, value });
   }
 

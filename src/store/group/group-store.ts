@@ -33,9 +33,8 @@ import {
   Flusher,
   hiddenBase,
   type PendingVersion,
-  ResidentSides,
   rangeBytesOnDisk,
-  readSide,
+  SideRows,
   UnitWriter,
 } from '../flush/index.ts';
 import { GarbageCollector, HistoryBytes } from '../gc/index.ts';
@@ -106,7 +105,7 @@ export class MvccGroupStore implements GroupStore {
   private readonly openLevel: OpenLevel;
   private readonly collector: GarbageCollector;
   private readonly drops: RangeDrops;
-  private readonly resident: ResidentSides;
+  private readonly sides: SideRows;
   private readonly exporter: HistoryExporter;
   private readonly copies: StoreCopies;
   private readonly swap: StoreSwap;
@@ -147,6 +146,7 @@ export class MvccGroupStore implements GroupStore {
       maxCommitTs: () => this.maxCommitTs,
       leftOut: (bytes) => this.history.leftOut(bytes),
       flushed: (buffered) => this.newest.flushed(buffered),
+      freezing: (generation) => this.sides.freeze(generation),
       reopen: () => this.reopen(),
     });
     this.swap = new StoreSwap({
@@ -165,7 +165,7 @@ export class MvccGroupStore implements GroupStore {
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
     this.ranges = loaded.ranges;
-    this.resident = new ResidentSides(loaded.sides);
+    this.sides = new SideRows(loaded.sides);
     this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
       view: () => this.view(),
       ranges: () => this.ranges,
@@ -288,11 +288,11 @@ export class MvccGroupStore implements GroupStore {
   side(key: Buffer, name: Buffer): Buffer | undefined {
     this.mutex.assertUsable();
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
-    return readSide(key, name, [this.flusher.active, this.flusher.flushing], this.level);
+    return this.sides.read(key, name, [this.flusher.active, this.flusher.flushing], this.level);
   }
 
   residentSides(): Iterable<SideRow> {
-    return this.resident.list();
+    return this.sides.list();
   }
 
   async exportSides(request: ExportSidesRequest): Promise<SidePage> {
@@ -353,7 +353,7 @@ export class MvccGroupStore implements GroupStore {
     for (const range of unit.ranges) this.applyRange(range, index);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
-    for (const { key, name, value } of unit.sides) this.resident.set(this.flusher.active, key, name, value);
+    for (const { key, name, value } of unit.sides) this.sides.set(this.flusher.active, key, name, value);
     for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, index, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);
@@ -386,7 +386,7 @@ export class MvccGroupStore implements GroupStore {
     const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
     this.flusher.active.setRow(rowKey, encodeDrop(drop));
     this.drops.add(drop);
-    this.resident.drop(drop);
+    this.sides.drop(drop);
     const endName = end === undefined ? BEHIND_ALL_NAMES : nameOf(end);
     this.dead.add({ start: nameOf(start), end: endName, sinceTs: NEVER, index });
     this.counters.drop(drop);
@@ -568,7 +568,7 @@ export class MvccGroupStore implements GroupStore {
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
     this.ranges = loaded.ranges;
-    this.resident.reset(loaded.sides);
+    this.sides.reset(loaded.sides);
     this.drops.reset(loaded.drops);
     this.counters.reset(loaded.state.counters, loaded.uncounted);
     this.drops.resume();

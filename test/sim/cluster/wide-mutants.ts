@@ -24,6 +24,18 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'locks-unsaved',
+    breaks: 'locks that are there when a batch is written are not part of it',
+    test: 'test/store/side-rows.test.ts',
+    mutations: [
+      {
+        file: 'src/store/flush/flusher.ts',
+        find: 'this.host.freezing(generation);',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'locks-unseen',
     breaks: 'reads do not wait for transactions that have their locks and may be committed',
     only: crossing('bank', 'list-append'),
