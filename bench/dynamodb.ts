@@ -180,7 +180,9 @@ async function round(
       await load(options.quick ? 0.2 : WARM_UP_SECONDS);
       const [beforeAsked, beforeBehind] = [asked.map(threadClock), behind.map(threadClock)];
       const beforeClient = cpuSecondsOf(process.pid);
-      const { perSecond, requests, p50Ms, p99Ms, clientBusy = Number.NaN } = await others.during(() => load(seconds));
+      const figures = await others.during(() => load(seconds));
+      const { perSecond, requests, p50Ms, p99Ms, clientBusy = Number.NaN, repeated } = figures;
+      if (repeated > 0) console.error(`  ${repeated} requests were sent again: their outcome was not known`);
       const used = (pids: readonly number[], before: readonly ThreadClock[]): ThreadTimes =>
         totalTimes(pids.map((pid, at) => timesBetween(before[at]!, threadClock(pid), requests)));
       const cpuUs = {

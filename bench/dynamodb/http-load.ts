@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createHistogram, performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LoadFigures } from '../peers/peer.ts';
 import type { Operation } from './ycsb.ts';
 
@@ -9,11 +10,19 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 const NS_PER_MS = 1e6;
 /** What is shown of an answer that is an exception. */
 const SHOWN_CHARACTERS = 200;
+/** How often a request is sent again whose outcome the server does not know, as SDKs do it. */
+const MORE_ATTEMPTS = 5;
+const ATTEMPT_PAUSE_MS = 50;
+
+/** The server does not know what became of a request. */
+class ServerError extends Error {}
 
 /** What a load did. Latencies are those of requests. */
 export interface HttpLoadFigures extends LoadFigures {
   readonly requests: number;
   readonly operationsPerSecond: number;
+  /** Requests that were sent again because the server did not know what became of them. */
+  readonly repeated: number;
 }
 
 export interface HttpLoadOptions {
@@ -67,11 +76,30 @@ class Connection {
     const { waiting } = this;
     this.waiting = undefined;
     if (head.startsWith('HTTP/1.1 200')) waiting?.resolve();
-    else waiting?.reject(new Error(bytes.toString('utf8', 0, SHOWN_CHARACTERS)));
+    else {
+      const [status] = head.split('\r\n', 1);
+      const Kind = head.startsWith('HTTP/1.1 5') ? ServerError : Error;
+      waiting?.reject(
+        new Kind(`${status}: ${bytes.toString('utf8', headEnd + HEAD_END.length, end).slice(0, SHOWN_CHARACTERS)}`),
+      );
+    }
   }
 
   close(): void {
     this.socket.destroy();
+  }
+}
+
+/** Sends a request again while the server does not know what became of it. @returns how often @throws Error with an exception, or when it never knows */
+async function sendUntilKnown(connection: Connection, request: Buffer): Promise<number> {
+  for (let repeated = 0; ; repeated++) {
+    try {
+      await connection.send(request);
+      return repeated;
+    } catch (error) {
+      if (!(error instanceof ServerError) || repeated === MORE_ATTEMPTS) throw error;
+      await delay(ATTEMPT_PAUSE_MS);
+    }
   }
 }
 
@@ -88,13 +116,14 @@ export async function runHttpLoad(options: HttpLoadOptions): Promise<HttpLoadFig
   let next = 0;
   let done = 0;
   let requests = 0;
+  let repeated = 0;
   const drive = async (connection: Connection): Promise<void> => {
     while (performance.now() < endMs) {
       if (seconds === undefined && next >= operations.length) return;
       const operation = operations[next++ % operations.length]!;
       for (const request of operation) {
         const sentMs = performance.now();
-        await connection.send(request);
+        repeated += await sendUntilKnown(connection, request);
         latencies.record(Math.max(1, Math.round((performance.now() - sentMs) * NS_PER_MS)));
         requests++;
       }
@@ -111,6 +140,7 @@ export async function runHttpLoad(options: HttpLoadOptions): Promise<HttpLoadFig
     perSecond: requests / elapsedS,
     operationsPerSecond: done / elapsedS,
     requests,
+    repeated,
     p50Ms: latencies.percentile(50) / NS_PER_MS,
     p99Ms: latencies.percentile(99) / NS_PER_MS,
     clientBusy: performance.eventLoopUtilization(utilization).utilization,
