@@ -12,12 +12,18 @@ const ts = (value: number) => hlcTimestamp(BigInt(value));
 const NEVER = ts(0);
 const KEY = Buffer.from('k');
 const HOLD_MS = 5_000;
+const GATHER_MS = 7_000;
 
 /** Time stands still, but for what a test lets come. */
 class HeldScheduler extends SystemScheduler {
   readonly held: (() => void)[] = [];
+  gathered: () => void = () => {};
 
   override after(ms: number, callback: () => void): () => void {
+    if (ms === GATHER_MS) {
+      this.gathered = callback;
+      return () => {};
+    }
     if (ms !== HOLD_MS) return super.after(ms, callback);
     this.held.push(callback);
     return () => this.held.splice(this.held.indexOf(callback), 1);
@@ -31,10 +37,10 @@ interface Bed {
 }
 
 /** Each unit freezes what was applied when nothing waits. */
-function bed(bufferBytes = 32 << 20, mayLeaveOut = true): Bed {
+function bed(bufferBytes = 32 << 20, mayLeaveOut = true, gatherMs = 0): Bed {
   const levels = new SimulatedLevels();
   const scheduler = new HeldScheduler();
-  const limits = { flushBytes: 1, holdMs: HOLD_MS, bufferBytes };
+  const limits = { flushBytes: 1, gatherMs, holdMs: HOLD_MS, bufferBytes };
   const open = () =>
     openGroupStore({
       location: 'store',
@@ -172,7 +178,7 @@ test('what comes while a large generation is told to the cache waits for the thr
 test('the rows of a batch stay within what the buffer has of its own, however much is lent to it', async () => {
   const { levels } = bed();
   const scheduler = new HeldScheduler();
-  const limits = { flushBytes: 1, holdMs: HOLD_MS, bufferBytes: 1 << 20, lentBytes: (1 << 20) - 4_000 };
+  const limits = { flushBytes: 1, gatherMs: 0, holdMs: HOLD_MS, bufferBytes: 1 << 20, lentBytes: (1 << 20) - 4_000 };
   const disk = new MemoryDisk();
   const store = await openGroupStore({
     location: 'store',
@@ -244,5 +250,59 @@ test('a key that is written while a pass removes what it was before is still the
   assert.equal(store.latest(KEY)?.value.toString(), 'v30');
   await store.flush();
   assert.equal(store.latest(KEY)?.value.toString(), 'v30');
+  await store.close();
+});
+
+test('where the threshold follows closely a generation collects for longer, so that a key is written once', async () => {
+  const { levels, scheduler, open } = bed(undefined, true, GATHER_MS);
+  const store = await open();
+  put(store, 10, 5);
+  for (const commitTs of [20, 30, 40]) put(store, commitTs, commitTs - 5);
+  await store.scan({ start: KEY, end: Buffer.from('l'), readTs: ts(40), limit: 1 });
+  assert.equal(store.durableIndex, 0);
+  assert.equal(scheduler.held.length, 0, 'it collects');
+  scheduler.gathered();
+  assert.equal(scheduler.held.length, 1, 'it waits for the threshold');
+  raise(store, 45);
+  await untilDurable(store, 4);
+  assert.equal(await valueAt(store, 45), 'v40');
+  await store.close();
+  assert.equal(await versionRows(levels), 0);
+});
+
+test('what a generation has collected is bounded by what a crash would apply again', async () => {
+  const { open } = bed(100_000, true, GATHER_MS);
+  const store = await open();
+  let commitTs = 10;
+  for (; store.durableIndex === 0 && commitTs < 100_000; commitTs++) {
+    put(store, commitTs, commitTs - 5);
+    if (commitTs % 100 === 0) for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+  }
+  // 150,000 bytes in rows of about 15, although never more than a dozen of them are kept.
+  assert.ok(commitTs > 5_000 && commitTs < 15_000, `${commitTs}`);
+  await store.close();
+});
+
+test('versions below the threshold do not wait in memory, but for those that a scan under way shows', async () => {
+  const { open } = bed(undefined, true, GATHER_MS);
+  const store = await open();
+  const kept = (): number => store.pressures!().bufferedBytes;
+  let commitTs = 10;
+  const writeMany = (): void => {
+    for (let left = 2_000; left > 0; left--, commitTs++) put(store, commitTs, commitTs - 5);
+  };
+  writeMany();
+  assert.ok(kept() < 10_000, `${kept()}`);
+  // The second sees what is written later by its timestamp, and not by its index.
+  for (const readTs of [commitTs - 4, 1_000_000]) {
+    const scan = store.scan({ start: Buffer.from('a'), end: Buffer.from('z'), readTs: ts(readTs), limit: 10 });
+    const before = ts(commitTs);
+    writeMany();
+    assert.ok(kept() > 300_000, `${kept()}`);
+    const { rows } = await scan;
+    assert.equal(rows.length, 1);
+    assert.ok(rows[0]!.commitTs < before);
+    await store.flush();
+  }
   await store.close();
 });

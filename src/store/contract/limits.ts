@@ -5,6 +5,7 @@ export const DEFAULT_STORE_LIMITS: StoreLimits = {
   inlineBytes: 512,
   flushBytes: 1 << 20,
   flushIntervalMs: 200,
+  gatherMs: 20_000,
   holdMs: 10_000,
   bufferBytes: 32 << 20,
   lentBytes: 0,

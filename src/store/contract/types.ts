@@ -319,6 +319,8 @@ export interface StoreLimits {
   readonly flushBytes: number;
   /** Longest time that applied units wait for a flush. */
   readonly flushIntervalMs: Millis;
+  /** Longest time that they collect where the threshold follows closely: a key that is written often is then written to disk once. */
+  readonly gatherMs: Millis;
   /** Longest time that they wait, beyond that, for the threshold to come by: what it has passed need not be written. */
   readonly holdMs: Millis;
   /** Applied and not yet durable bytes from which on `pressure` asks to wait. */

@@ -6,7 +6,7 @@
  * counted in the order in which they were applied: each looks at what those before it have left.
  */
 import type { HlcTimestamp } from '../../platform/index.ts';
-import type { GroupStoreOptions } from '../contract/index.ts';
+import type { GroupStoreOptions, StoreScanPage } from '../contract/index.ts';
 import type { RangeDrop } from '../ranges/index.ts';
 import { type ReadView, scanPage } from '../reads/index.ts';
 import { type RangeTombstone, type RangeTombstones, RangeTombstones as Tombstones } from '../rows/index.ts';
@@ -25,7 +25,8 @@ export type Uncounted =
 
 /** What counting needs of the store. */
 export interface CounterSource {
-  view(): ReadView;
+  /** Runs a scan of what there is now. */
+  scanning<Result>(readTs: HlcTimestamp, scan: (view: ReadView) => Promise<Result>): Promise<Result>;
   ranges(): RangeTombstones;
   drops(): readonly RangeDrop[];
   /** Called in the same turn in which the counters change: both are for the same flush. */
@@ -170,10 +171,10 @@ export class KeyCounters {
     const found = new Map<number, number>();
     let start: Buffer | undefined = from;
     while (start !== undefined) {
-      const page = await scanPage(
-        { ...this.source.view(), ...state },
-        { start, end, readTs, limit: COUNT_PAGE_ROWS, keysOnly: true },
-        { withExpired: true, pageBytes: this.source.pageBytes, deadRunRows: Number.POSITIVE_INFINITY },
+      const request = { start, end, readTs, limit: COUNT_PAGE_ROWS, keysOnly: true };
+      const options = { withExpired: true, pageBytes: this.source.pageBytes, deadRunRows: Number.POSITIVE_INFINITY };
+      const page: StoreScanPage = await this.source.scanning(readTs, (view) =>
+        scanPage({ ...view, ...state }, request, options),
       );
       for (const { key } of page.rows) {
         const counterClass = this.classOf?.(key);

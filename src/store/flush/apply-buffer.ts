@@ -47,8 +47,8 @@ class KeptVersion implements LatestVersion, BaseVersion {
 export class BufferedVersion extends KeptVersion {
   /** Applied index of the unit that wrote it. */
   readonly index: number;
-  /** The version before it in the same generation. */
-  readonly older: BufferedVersion | undefined;
+  /** The version before it in the same generation; undefined also where nobody can ask for that one any more. */
+  older: BufferedVersion | undefined;
 
   constructor(
     { commitTs, expireTs, isTombstone, value }: Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>,
@@ -101,6 +101,9 @@ export class KnownKey {
   }
 }
 
+/** A key has so many versions before it is looked whether all of them are needed. */
+const FIRST_TRIM = 4;
+
 /** All that one generation holds of a key. */
 export class BufferedKey {
   readonly known: KnownKey;
@@ -110,6 +113,9 @@ export class BufferedKey {
   readonly base: BaseVersion | undefined;
   /** Expiry of the newest version below: its index row has to go. 0n when there is none. */
   readonly indexedExpireTs: HlcTimestamp;
+  private versions = 1;
+  /** Twice as many as were needed the last time: a hot key has thousands, and a look is a walk over them. */
+  private trimAt = FIRST_TRIM;
 
   constructor(
     known: KnownKey,
@@ -128,6 +134,34 @@ export class BufferedKey {
   get key(): Buffer {
     return this.known.key;
   }
+
+  /** Another version of it was written. @returns true when it is worth a look which of them are needed */
+  written(newest: BufferedVersion): boolean {
+    this.newest = newest;
+    return ++this.versions >= this.trimAt;
+  }
+
+  /**
+   * Forgets what only reads below a timestamp could see.
+   * @param readableFrom nobody reads below it
+   * @param seenIndex a scan that is under way may know no version of a later index
+   * @returns how many bytes of rows, in how many versions
+   */
+  trim(readableFrom: HlcTimestamp, seenIndex: number): { readonly bytes: number; readonly versions: number } {
+    let kept = 1;
+    let last = this.newest;
+    for (; last.commitTs > readableFrom || last.index > seenIndex; kept++) {
+      if (last.older === undefined) break;
+      last = last.older;
+    }
+    let bytes = 0;
+    let versions = 0;
+    for (let { older } = last; older !== undefined; older = older.older, versions++) bytes += older.row.length;
+    last.older = undefined;
+    this.versions = kept;
+    this.trimAt = Math.max(FIRST_TRIM, 2 * kept);
+    return { bytes, versions };
+  }
 }
 
 /** A set of applied units on its way to disk as one batch. */
@@ -143,6 +177,8 @@ export class Generation {
   bytes = 0;
   /** Of rows that it may come to: no batch is larger. */
   rowBytes = 0;
+  /** Of rows that were ever written to it: a crash applies as much again. */
+  appliedBytes = 0;
   /** How many versions with an expiry were written. */
   expiringCount = 0;
   private sorted: readonly string[] = [];
@@ -170,7 +206,16 @@ export class Generation {
   account(version: BufferedVersion): void {
     this.bytes += version.row.length + OVERHEAD_BYTES;
     this.rowBytes += version.row.length;
+    this.appliedBytes += version.row.length;
     if (version.expireTs !== 0n) this.expiringCount++;
+  }
+
+  /** Forgets versions of a key, see `BufferedKey.trim`. @returns bytes of their rows */
+  trim(key: BufferedKey, readableFrom: HlcTimestamp, seenIndex: number): number {
+    const { bytes, versions } = key.trim(readableFrom, seenIndex);
+    this.bytes -= bytes + versions * OVERHEAD_BYTES;
+    this.rowBytes -= bytes;
+    return bytes;
   }
 
   /** @param name `nameOf(key)`, where that is known */

@@ -1,7 +1,7 @@
 /**
  * The way of applied units to disk: they collect in one generation, which is frozen, written as one synced batch with the state
- * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a frozen
- * generation waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting: nothing of it
+ * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a generation collects for
+ * longer, and a frozen one waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting: nothing of it
  * is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew,
  * since LevelDB does not say how much of a failed write lies in its files.
  */
@@ -25,8 +25,10 @@ import { flushGeneration } from './flush.ts';
 /** Keys told to the cache before the event loop gets its turn. */
 const KEYS_PER_TURN = 2000;
 /** What is held back may fill so much of the buffer, and the rows of what collects meanwhile so much of the largest batch. */
-const HELD_SHARE = 1 / 2;
+const HELD_SHARE = 2 / 3;
 const HELD_ROW_SHARE = 3 / 4;
+/** What one generation may be of what a crash applies again, as a share of the largest batch. */
+const APPLIED_SHARE = 3 / 2;
 /** Between looks whether a full disk has room again. */
 const SPACE_LOOK_MS: Millis = 500;
 
@@ -76,6 +78,9 @@ export class Flusher {
   private isWriting = false;
   /** How many generations are on disk. */
   flushes = 0;
+  private cancelGather: Cancel | undefined;
+  /** What collects has been collected for `gatherMs`. */
+  private hasGathered = false;
   private cancelHold: Cancel | undefined;
   /** The write of what is frozen; undefined when none is waiting. */
   private nextRelease: Promise<void> | undefined;
@@ -145,16 +150,30 @@ export class Flusher {
     }
   }
 
-  /** What collects has been collected for long enough. */
+  /** What collects has been collected for long enough to be written where nothing is gained by waiting. */
   private due(): void {
     const { limits, scheduler } = this.options;
     if (!this.isNear()) this.inBackground();
-    else if (this.flushing === undefined) {
+    else if (this.flushing !== undefined) {
+      if (this.isLarge(1)) this.release();
+    } else if (this.hasGathered || limits.gatherMs === 0 || this.isLarge(1 / 2)) {
       this.freeze();
       if (this.isPassed()) this.release();
       else this.cancelHold = scheduler.after(limits.holdMs, () => this.release());
-    } else if (this.bufferedBytes >= limits.bufferBytes * HELD_SHARE) this.release();
-    else if (this.active.rowBytes >= this.batchBytes * HELD_ROW_SHARE) this.release();
+    } else {
+      this.cancelGather ??= scheduler.after(limits.gatherMs, () => {
+        this.cancelGather = undefined;
+        this.hasGathered = true;
+        this.due();
+      });
+    }
+  }
+
+  /** What waits takes all that it may. @param share of the memory */
+  private isLarge(share: number): boolean {
+    if (this.bufferedBytes >= this.options.limits.bufferBytes * HELD_SHARE * share) return true;
+    const { rowBytes, appliedBytes } = this.active;
+    return rowBytes >= this.batchBytes * HELD_ROW_SHARE || appliedBytes >= this.batchBytes * APPLIED_SHARE;
   }
 
   /** Whether versions may be left out by a threshold that came after them. */
@@ -182,7 +201,14 @@ export class Flusher {
     this.host.freezing(generation);
     this.frozen = { generation, state: this.host.state(), index: this.host.applied() };
     this.flushing = generation;
+    this.collectAnew();
+  }
+
+  private collectAnew(): void {
     this.active = new Generation();
+    this.hasGathered = false;
+    this.cancelGather?.();
+    this.cancelGather = undefined;
   }
 
   /** Writes what waits. */
@@ -366,7 +392,7 @@ export class Flusher {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
     assert(this.frozen === undefined, 'a copy is installed when everything was written');
-    this.active = new Generation();
+    this.collectAnew();
     this.durable = durable;
   }
 
@@ -384,6 +410,8 @@ export class Flusher {
   stop(): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
+    this.cancelGather?.();
+    this.cancelGather = undefined;
     this.cancelHold?.();
     this.cancelHold = undefined;
     this.isStopped = true;

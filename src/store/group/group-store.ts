@@ -98,6 +98,7 @@ export class MvccGroupStore implements GroupStore {
   private readonly newest: NewestRows;
   private readonly dead = new DeadRanges();
   private openUnit: UnitWriter | undefined;
+  private readonly scans = new Set<{ readonly readTs: HlcTimestamp; readonly view: ReadView }>();
   private readonly history = new HistoryBytes();
   private readonly flusher: Flusher;
   private isClosed = false;
@@ -167,7 +168,7 @@ export class MvccGroupStore implements GroupStore {
     this.ranges = loaded.ranges;
     this.sides = new SideRows(loaded.sides);
     this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
-      view: () => this.view(),
+      scanning: (readTs, scan) => this.scanning(readTs, scan),
       ranges: () => this.ranges,
       drops: () => this.drops.ranges,
       markCounted: (counted) => this.markCounted(counted),
@@ -274,7 +275,19 @@ export class MvccGroupStore implements GroupStore {
     assertReadable(request.readTs, this.readableFrom);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
-    return scanPage(this.view(), request, { pageBytes, deadRunRows, bodies: this.options.bodies });
+    const options = { pageBytes, deadRunRows, bodies: this.options.bodies };
+    return this.scanning(request.readTs, (view) => scanPage(view, request, options));
+  }
+
+  /** Runs what looks at many keys, one after the other: all that its view shows is kept meanwhile. */
+  private async scanning<Result>(readTs: HlcTimestamp, read: (view: ReadView) => Promise<Result>): Promise<Result> {
+    const scan = { readTs, view: this.view() };
+    this.scans.add(scan);
+    try {
+      return await read(scan.view);
+    } finally {
+      this.scans.delete(scan);
+    }
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
@@ -435,9 +448,10 @@ export class MvccGroupStore implements GroupStore {
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
-      buffered.newest = new BufferedVersion(version, index, older, inlineBytes);
-      known.newest = buffered.newest;
-      active.account(buffered.newest);
+      const written = new BufferedVersion(version, index, older, inlineBytes);
+      known.newest = written;
+      active.account(written);
+      if (buffered.written(written)) this.trim(buffered);
     } else {
       const base: BaseVersion | undefined = known.newest;
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
@@ -453,6 +467,18 @@ export class MvccGroupStore implements GroupStore {
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
+  }
+
+  /** Of a key that is written often, versions that nobody can ask for do not wait for the flush that leaves them out. */
+  private trim(buffered: BufferedKey): void {
+    if (!this.drops.isEmpty || this.counters.isCounting) return;
+    let readableFrom = this.threshold;
+    let seenIndex = this.applied;
+    for (const { readTs, view } of this.scans) {
+      if (readTs < readableFrom) readableFrom = readTs;
+      if (view.appliedIndex < seenIndex) seenIndex = view.appliedIndex;
+    }
+    this.history.leftOut(this.flusher.active.trim(buffered, readableFrom, seenIndex));
   }
 
   /**
