@@ -68,6 +68,7 @@ class NothingMachine implements StateMachine {
   durableIndex(): number {
     return this.meta.index;
   }
+  logStable(): void {}
   apply(entries: readonly CommittedEntry[]): unknown[] {
     const last = entries.at(-1)!;
     let { conf } = this.meta;

@@ -92,6 +92,27 @@ test('all nodes lose power at once and nothing that was acknowledged is missing'
   await cluster.until(() => cluster.agreed());
 });
 
+test('a leader whose disk is the slowest answers when both followers have the entry, and loses power right behind that without harm', async () => {
+  const cluster = await SimulatedEngines.found({ seed: 3 });
+  const leader = await cluster.serving();
+  for (const { machine } of cluster.up()) machine.disk.syncMs = 1;
+  const slowMs = 200;
+  leader.machine.disk.syncMs = slowMs;
+  await cluster.proposeAll(leader, 3, 'settling');
+  const startMs = cluster.simulation.nowMs();
+  assert.equal((await cluster.propose(leader, 'quick')).kind, 'applied');
+  const tookMs = cluster.simulation.nowMs() - startMs;
+  assert(tookMs < slowMs / 4, `${tookMs} ms`);
+  assert(leader.list.values.includes('quick'));
+  assert(!leader.durable.get(GROUP)!.values.includes('quick'), 'the state is not ahead of the log on disk');
+  leader.crash();
+  const next = await cluster.serving();
+  assert(next.list.values.includes('quick'));
+  await cluster.restart(leader.id);
+  await cluster.until(() => leader.list.values.length === 4);
+  await cluster.until(() => cluster.agreed());
+});
+
 test('two hundred groups live behind one write a turn and one timer of the wheel', async () => {
   const groups = Array.from({ length: 200 }, (_, at) => groupId(at + 1));
   const cluster = await SimulatedEngines.found({ groups });

@@ -173,6 +173,11 @@ test('a replica whose snapshot could not be installed goes on with what it has, 
   await cluster.until(() => cluster.agreed());
 });
 
+/** Term and vote of the replica that fails to install a snapshot. */
+const STORED = { term: 4, vote: nodeId(1), commitIndex: 10 };
+/** Before its state is flushed and replaced, all of it is in the log. */
+const ALL_IN_LOG = [{ groupId: GROUP, hardState: STORED, entries: [], resetTo: undefined }, { inLog: 9 }];
+
 const ALONE = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const metaAt = (index: number, term: number) => ({ index, term, conf: ALONE });
 
@@ -190,15 +195,15 @@ async function failedInstall(
 ): Promise<FailedInstall> {
   const steps: unknown[] = [];
   const marks: number[] = [];
-  const stored = { term: 4, vote: nodeId(1), commitIndex: 10 };
   let isClosed = false;
   const installer = new SnapshotInstaller(
     {
       groupId: GROUP,
-      log: { hardState: () => stored } as unknown as GroupLog,
+      log: { hardState: () => STORED } as unknown as GroupLog,
       stateMachine: {
         applied: () => metaAt(after.appliedIndex, 3),
         durableIndex: () => after.durableIndex,
+        logStable: (index: number) => steps.push({ inLog: index }),
       } as unknown as StateMachine,
       appliedIndex: () => 9,
       isClosed: () => isClosed,
@@ -257,7 +262,7 @@ test('a replica that goes on without its snapshot keeps the promises of its core
     { begins: 9, isDeaf: false },
   ];
   const old = { appliedIndex: 9, durableIndex: 9 };
-  assert.deepEqual(await failedInstall(old), { steps: goesOn, marks: [] });
+  assert.deepEqual(await failedInstall(old), { steps: [...ALL_IN_LOG, ...goesOn], marks: [] });
   assert.deepEqual(await failedInstall(old, 'mark'), { steps: ['discarded', ...goesOn], marks: [] });
 });
 
@@ -267,7 +272,7 @@ test('a replica goes on without its snapshot only when the state is the old one,
     { appliedIndex: 8, durableIndex: 8 },
     { appliedIndex: 9, durableIndex: 50 },
   ]) {
-    assert.deepEqual(await failedInstall(after), { steps: ['no room'], marks: [50] });
+    assert.deepEqual(await failedInstall(after), { steps: [...ALL_IN_LOG, 'no room'], marks: [50] });
   }
 });
 

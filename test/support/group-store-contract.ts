@@ -210,6 +210,38 @@ export function groupStoreContract(name: string, home: () => Promise<GroupStoreH
       });
     }
 
+    promise('what the log does not hold is not made durable', async (store) => {
+      store.logStable(1);
+      put(store, 'a', '1', 10);
+      await store.flush();
+      put(store, 'a', '2', 11);
+      put(store, 'a', '3', 12);
+      let isFlushed = false;
+      const flushing = store.flush().then(() => {
+        isFlushed = true;
+      });
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+      store.logStable(2);
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+      assert.deepEqual([isFlushed, store.durableIndex, newest(store, 'a')], [false, 1, '3@12']);
+      store.logStable(3);
+      await flushing;
+      assert.equal(store.durableIndex, 3);
+    });
+
+    promise('a store that closes does not wait for a log that has failed', async (store, _, home) => {
+      put(store, 'a', '1', 10);
+      await store.flush();
+      store.logStable(1);
+      put(store, 'a', '2', 11);
+      const flushing = assert.rejects(store.flush());
+      await store.close();
+      await flushing;
+      const again = await home.reopen?.();
+      assert.equal(again?.appliedIndex ?? 1, 1);
+      await again?.close();
+    });
+
     promise(
       'a flush makes what is applied durable, and a store that is opened again holds it',
       async (store, _, home) => {

@@ -39,8 +39,11 @@ export class ListMachine implements StateMachine {
   pressure: Promise<void> | undefined;
   /** Entry after which the machine pushes back, with what it then waits for. */
   pushesBackAfter: { readonly text: string; readonly pressure: Promise<void> } | undefined;
-  /** Everything that is applied is durable at once. */
+  /** Everything that is applied is durable as soon as the log holds it. */
   flushesAlways = true;
+  private logged: LogIndex = Number.POSITIVE_INFINITY;
+  /** States that wait for the log: what they are applied to, and how many values that are. */
+  private waiting: { readonly meta: SnapshotMeta; readonly count: number }[] = [];
   /** Payload that the machine refuses. */
   poison: string | undefined;
   /** Snapshots taken in by this machine. */
@@ -70,8 +73,21 @@ export class ListMachine implements StateMachine {
   }
 
   flush(): void {
-    this.durable.meta = this.meta;
-    this.durable.values = [...this.values];
+    this.waiting.push({ meta: this.meta, count: this.values.length });
+    this.flushLogged();
+  }
+
+  logStable(index: LogIndex): void {
+    this.logged = index;
+    this.flushLogged();
+  }
+
+  private flushLogged(): void {
+    const last = this.waiting.findLast(({ meta }) => meta.index <= this.logged);
+    if (last === undefined) return;
+    this.waiting = this.waiting.filter(({ meta }) => meta.index > last.meta.index);
+    this.durable.meta = last.meta;
+    this.durable.values = this.values.slice(0, last.count);
   }
 
   apply(entries: readonly CommittedEntry[]): unknown[] {
@@ -145,7 +161,9 @@ export class ListMachine implements StateMachine {
         this.meta = meta;
         this.installed += 1;
         segments.clear();
-        this.flush();
+        this.waiting = [];
+        this.durable.meta = meta;
+        this.durable.values = [...this.values];
       },
       discard: async () => {},
     };

@@ -84,6 +84,9 @@ export class MemoryStore implements GroupStore {
   private drops: PendingDrop[] = [];
   private openUnit: UnitWriter | undefined;
   private closed: StoreClosedError | undefined;
+  /** Up to where the log holds what is applied, and who waits for more of it. */
+  private logged: LogIndex = Number.POSITIVE_INFINITY;
+  private logWaits: { readonly index: LogIndex; readonly wake: () => void }[] = [];
   /** Segments that came whole, by hash. */
   private readonly received = new Map<string, Buffer>();
 
@@ -346,7 +349,20 @@ export class MemoryStore implements GroupStore {
 
   async flush(): Promise<void> {
     this.assertOpen();
-    this.durableIndex = this.appliedIndex;
+    const { appliedIndex } = this;
+    if (appliedIndex > this.logged) {
+      await new Promise<void>((wake) => this.logWaits.push({ index: appliedIndex, wake }));
+      this.assertOpen();
+    }
+    this.durableIndex = Math.max(this.durableIndex, appliedIndex);
+  }
+
+  logStable(index: LogIndex): void {
+    this.logged = index;
+    for (const wait of this.logWaits.splice(0)) {
+      if (wait.index <= index) wait.wake();
+      else this.logWaits.push(wait);
+    }
   }
 
   async collectGarbage(): Promise<boolean> {
@@ -391,8 +407,9 @@ export class MemoryStore implements GroupStore {
 
   async close(): Promise<void> {
     if (this.closed !== undefined) return;
-    await this.flush();
+    if (this.appliedIndex <= this.logged) await this.flush();
     this.closed = new StoreClosedError('memory');
+    for (const { wake } of this.logWaits.splice(0)) wake();
     for (const { done } of this.drops.splice(0)) {
       done.promise.catch(() => {});
       done.reject(this.closed);

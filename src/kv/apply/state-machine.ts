@@ -146,6 +146,10 @@ export class GroupStateMachine implements StateMachine {
     return this.store.durableIndex;
   }
 
+  logStable(index: LogIndex): void {
+    this.store.logStable(index);
+  }
+
   /** Largest commit timestamp applied so far; a new leader's clock must be past it before it issues anything. */
   get maxTs(): HlcTimestamp {
     return this.largestTs;

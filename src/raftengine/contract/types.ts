@@ -102,6 +102,11 @@ export interface StateMachine {
   applied(): SnapshotMeta;
   /** Everything up to this index survives a crash; the log may be truncated up to it. */
   durableIndex(): LogIndex;
+  /**
+   * This node's log holds everything up to `index` for good. What is applied may be ahead of that; what is made durable must not be, since a
+   * state that is ahead of its log is taken for a log that was cut. Called before the first entry is applied, and whenever it is further.
+   */
+  logStable(index: LogIndex): void;
   /** Applies entries in order, synchronously; one result per entry. Throwing stops the replica (unknown opcode, broken store). */
   apply(entries: readonly CommittedEntry[]): unknown[];
   /** Undefined when more may be applied now; else settles when it may (the store is behind). */

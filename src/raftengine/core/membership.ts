@@ -6,7 +6,7 @@ import { assert, type LogIndex, type NodeId } from '../../platform/index.ts';
 import { nextConf } from './conf-changer.ts';
 import { decodeConfChange } from './conf-codec.ts';
 import { ConfChangeRefusedError } from './errors.ts';
-import { isSoleVoter, isVoter } from './quorum.ts';
+import { isJoint, isSoleVoter, isVoter } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { Replication } from './replication.ts';
 import { type ConfChange, type ConfState, type Entry, EntryKind, type RaftConfig, type SnapshotMeta } from './types.ts';
@@ -37,6 +37,13 @@ export class Membership {
 
   isPending(): boolean {
     return this.pendingIndex > this.log.appliedIndex;
+  }
+
+  /** True when everything up to `index` is applied and the joint configuration is to be left by itself. */
+  isLeaveDue(index: LogIndex): boolean {
+    const isDue = this.conf.autoLeave && index >= this.pendingIndex;
+    assert(!isDue || isJoint(this.conf), 'only a joint configuration is left');
+    return isDue;
   }
 
   /** A voter whose membership is up to date with what it knows to be committed. */

@@ -3,7 +3,10 @@
  * stored, or stored but not yet handed out for applying (so that the usual entry is never read back). Four cursors move
  * over it, each only forward except where a new leader replaces a suffix:
  *
- *   applied <= applying <= min(commit, stable)      handed <= last      stable <= handed
+ *   applied <= applying <= commit <= last      stable <= handed <= last
+ *
+ * An entry that a quorum holds is applied also before it is stable here: the leader's own disk may be the slowest. Whoever keeps
+ * the state must not make it durable before the log holds what led to it, see `StateMachine.logStable`.
  */
 import { assert, type LogIndex, type Term } from '../../platform/index.ts';
 import type { Entry, HardState, LogView, SnapshotMeta } from './types.ts';
@@ -18,7 +21,10 @@ interface PendingWrite {
   validTo: LogIndex;
 }
 
-/** Stable entries are kept in memory until applied only up to this many bytes. */
+/**
+ * Stable entries are kept in memory until applied only up to this many bytes. With more of them waiting for this node's disk none is
+ * applied before it is stable, so that a leader whose disk stands still does not run ahead of it without end.
+ */
 const MAX_RETAINED_TAIL_BYTES = 16 * 1024 * 1024;
 
 const NO_ENTRIES: readonly Entry[] = [];
@@ -209,14 +215,26 @@ export class RaftLog {
     return true;
   }
 
-  hasCommitted(): boolean {
-    return this.restoring === undefined && this.applyingIndex < Math.min(this.commitIndex, this.stableIndex);
+  /** Up to where what is committed, and so stays as it is, is on this node's stable storage. */
+  get stableCommitIndex(): LogIndex {
+    return Math.min(this.stableIndex, this.commitIndex);
   }
 
-  /** Committed and stable entries that were never handed out for applying, up to `maxBytes` of payload. */
+  hasCommitted(): boolean {
+    return this.restoring === undefined && this.applyingIndex < this.applicableIndex();
+  }
+
+  /** What may be handed out for applying. */
+  private applicableIndex(): LogIndex {
+    const isFarAhead = this.tailBytes > MAX_RETAINED_TAIL_BYTES;
+    return isFarAhead ? this.stableCommitIndex : this.commitIndex;
+  }
+
+  /** Committed entries that were never handed out for applying, up to `maxBytes` of payload; they were handed out to be stored. */
   takeCommitted(maxBytes: number): readonly Entry[] {
     if (!this.hasCommitted()) return NO_ENTRIES;
-    const upTo = Math.min(this.commitIndex, this.stableIndex);
+    const upTo = this.applicableIndex();
+    assert(upTo <= this.handedIndex, 'what is applied is at the disk at least');
     const entries = this.slice(this.applyingIndex + 1, upTo + 1, maxBytes);
     assert(entries !== undefined && entries.length > 0, 'an entry that was not applied yet must still be in the log');
     this.applyingIndex += entries.length;

@@ -20,7 +20,7 @@ import { Membership } from './membership.ts';
 import type { RaftCoreOptions, RaftStatus } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { Quiescence } from './quiescence.ts';
-import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
+import { isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
 import { RaftLog } from './raft-log.ts';
 import { ReadRounds } from './read-index.ts';
 import { ReadyCollector } from './ready-collector.ts';
@@ -548,20 +548,20 @@ export class RaftCore {
     return this.collector.take(this.currentTerm, this.currentVote);
   }
 
-  /** Entries of the write that ended in (`index`, `term`), and of all writes before it, are stable. */
-  persisted(index: LogIndex, term: Term): void {
+  /** Entries of the write that ended in (`index`, `term`), and of all before it, are stable. @returns up to where what is committed is; never falls */
+  persisted(index: LogIndex, term: Term): LogIndex {
     if (this.log.persisted(index, term) && this.currentRole === Role.Leader) this.advanceCommit();
+    return this.log.stableCommitIndex;
   }
 
-  /** Everything up to `index` is applied. */
-  appliedTo(index: LogIndex): void {
+  /** Everything up to `index` is applied. @returns see `persisted` */
+  appliedTo(index: LogIndex): LogIndex {
     this.log.appliedTo(index);
     if (index === this.log.applyingIndex) this.budget.allApplied();
-    const isLeaveDue =
-      this.currentRole === Role.Leader && this.membership.conf.autoLeave && index >= this.membership.pendingIndex;
-    if (!isLeaveDue) return;
-    assert(isJoint(this.membership.conf), 'only a joint configuration is left');
-    this.membership.pendingIndex = this.append(EntryKind.ConfChange, LEAVE_JOINT).index;
+    if (this.currentRole === Role.Leader && this.membership.isLeaveDue(index)) {
+      this.membership.pendingIndex = this.append(EntryKind.ConfChange, LEAVE_JOINT).index;
+    }
+    return this.log.stableCommitIndex;
   }
 
   /** State machine and stored log were replaced by the snapshot that `ready()` handed out. */

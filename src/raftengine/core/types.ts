@@ -164,7 +164,7 @@ export interface Ready {
    * acknowledgements), even when this one has nothing to store: an acknowledgement may speak of an earlier write.
    */
   readonly messagesAfterPersist: readonly Message[];
-  /** Committed and locally stable entries to apply, in order. */
+  /** Committed entries to apply, in order; they may not be stable here yet, and are among those to be stored of this or an earlier `Ready`. */
   readonly committedEntries: readonly Entry[];
   /** Linearizable reads that may be served once `appliedIndex >= index`. */
   readonly readStates: readonly ReadState[];

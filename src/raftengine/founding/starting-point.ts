@@ -55,7 +55,7 @@ export function repairOf(
   }
   // A founder has promised nothing yet: its term stays 0, so that the core does not take this for a restart.
   const isFounding = applied.index === FOUNDING_INDEX && last === 0;
-  // Entries are applied when they are stable in the log: only a snapshot gets ahead of it.
+  // Only what is stable in the log is made durable of what is applied: only a snapshot gets ahead of it.
   if (!isFounding && installing !== applied.index) {
     throw new ReplicaTornError(
       groupId,

@@ -123,11 +123,11 @@ export class Replica implements RaftGroup, Restable {
     );
   }
 
-  /** A core that begins with what is stored. */
+  /** A core that begins with what is stored; everything that is applied is. */
   private coreOf(applied: SnapshotMeta): RaftCore {
     const { log, host, options } = this;
-    const nowMs = host.clock.monotonicMs();
-    return new RaftCore({ ...options, hardState: log.hardState(), applied, log, nowMs });
+    this.stateMachine.logStable(applied.index);
+    return new RaftCore({ ...options, hardState: log.hardState(), applied, log, nowMs: host.clock.monotonicMs() });
   }
 
   // --- the user's side -------------------------------------------------------------------------------------------
@@ -338,8 +338,9 @@ export class Replica implements RaftGroup, Restable {
   /** A write that this replica had a share in is stable. */
   written(write: PendingWrite<Replica>): void {
     if (this.lastWrite === write) this.lastWrite = undefined;
+    // Also when the replica is closed: what it applied is still to be flushed.
+    if (write.lastIndex > 0) this.stateMachine.logStable(this.core.persisted(write.lastIndex, write.lastTerm));
     if (this.closedBy !== undefined) return;
-    if (write.lastIndex > 0) this.core.persisted(write.lastIndex, write.lastTerm);
     for (const message of write.messages) this.host.send(message);
     this.host.markDirty(this);
   }
@@ -545,7 +546,7 @@ export class Replica implements RaftGroup, Restable {
     assert(results.length === chunk.length, 'the state machine answers every entry');
     const last = chunk.at(-1)!;
     this.appliedIndex = last.index;
-    this.core.appliedTo(last.index);
+    this.stateMachine.logStable(this.core.appliedTo(last.index));
     // Before serving is announced: nothing of an earlier leadership is open in the next one.
     this.proposals.applied(chunk, results);
     if (this.leadingTerm !== 0 && this.servingTerm === 0 && last.term === this.leadingTerm) {
@@ -567,6 +568,7 @@ export class Replica implements RaftGroup, Restable {
     this.preparing = undefined;
     this.appliedIndex = meta.index;
     this.core.snapshotInstalled(meta);
+    this.stateMachine.logStable(meta.index);
     this.proposals.restored(meta);
     const last = ready.entries.at(-1);
     if (last !== undefined) this.core.persisted(last.index, last.term);

@@ -79,9 +79,8 @@ export class SnapshotInstaller {
   }
 
   private async carryOut(ready: Ready, meta: SnapshotMeta, stage: SnapshotStage): Promise<boolean> {
-    const { replica, host } = this;
     try {
-      await host.installs.begin(replica.groupId, meta.index).catch(async (error: unknown) => {
+      await this.prepare(meta).catch(async (error: unknown) => {
         await stage.discard().catch(() => {});
         throw error;
       });
@@ -97,6 +96,15 @@ export class SnapshotInstaller {
       this.replica.failed(error);
       throw error;
     }
+  }
+
+  /** What is applied is flushed before it is replaced, and some of it may still be on its way to the log: that comes first. */
+  private async prepare(meta: SnapshotMeta): Promise<void> {
+    const { replica, host } = this;
+    const { groupId, log } = replica;
+    await host.installs.begin(groupId, meta.index);
+    await host.writeNow({ groupId, hardState: log.hardState(), entries: [], resetTo: undefined });
+    replica.stateMachine.logStable(replica.appliedIndex());
   }
 
   private async complete(ready: Ready, meta: SnapshotMeta): Promise<void> {

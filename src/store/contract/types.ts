@@ -204,8 +204,10 @@ export interface GroupStore {
   write(): StoreWriter;
   /** Undefined when the buffer has room; else settles when it has. */
   pressure(): Promise<void> | undefined;
-  /** Makes everything applied so far durable. */
+  /** Makes everything applied so far durable, as soon as the node's log holds it. */
   flush(): Promise<void>;
+  /** The node's log holds everything up to `index`, and no more of what is applied may become durable. Never called where there is no log. */
+  logStable(index: LogIndex): void;
   /** Forgets what it keeps of the disk, which is read again; left out where there is nothing such. */
   forgetCached?(): void;
   /**

@@ -3,7 +3,8 @@
  * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a generation collects for
  * longer, and a frozen one waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting: nothing of it
  * is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew,
- * since LevelDB does not say how much of a failed write lies in its files.
+ * since LevelDB does not say how much of a failed write lies in its files. What the node's log does not hold yet is not written
+ * either: entries are applied when a quorum has them, also before this node's own disk does.
  */
 import {
   assert,
@@ -89,6 +90,10 @@ export class Flusher {
   /** The flush that takes what is applied now; undefined when none is waiting. */
   private nextFlush: Promise<void> | undefined;
   private cancelTimer: Cancel | undefined;
+  /** Up to where the node's log holds what is applied; endless for a store without a log. */
+  private logged: LogIndex = Number.POSITIVE_INFINITY;
+  /** Set while what is frozen waits for the log. */
+  private logWait: { readonly index: LogIndex; readonly wake: () => void } | undefined;
   /** Set while the disk is full. */
   private spaceWait: { readonly wake: () => void } | undefined;
   /** Why the disk is taken for full; undefined while it is not. */
@@ -135,6 +140,17 @@ export class Flusher {
   /** True while a batch waits for room on the disk. */
   get isOutOfSpace(): boolean {
     return this.spaceProblem !== undefined;
+  }
+
+  /** True while the node's log holds everything that is applied. */
+  get isLogged(): boolean {
+    return this.host.applied() <= this.logged;
+  }
+
+  /** The node's log holds everything up to `index`: so far it may be made durable. */
+  logStable(index: LogIndex): void {
+    this.logged = index;
+    if (this.logWait !== undefined && index >= this.logWait.index) this.logWait.wake();
   }
 
   /** Something was applied: it is flushed when there is enough of it, or soon. */
@@ -279,6 +295,7 @@ export class Flusher {
     // Until it is gone: one that is released while it is told to the cache would release the next one too.
     this.isWriting = true;
     try {
+      if (index > this.logged) await this.untilLogged(index);
       await this.write(async () => {
         let readableFrom = this.host.readableFrom();
         if (readableFrom > state.gcThreshold && !this.mayLeaveOut) readableFrom = state.gcThreshold;
@@ -299,6 +316,21 @@ export class Flusher {
       this.isWriting = false;
     }
     if (!this.active.isEmpty) this.schedule();
+  }
+
+  /** Settles when the node's log holds everything up to `index`. @throws StoreClosedError when the store closes before that */
+  private async untilLogged(index: LogIndex): Promise<void> {
+    const { mutex, location } = this.options;
+    if (!this.isStopped) {
+      await new Promise<void>((wake) => {
+        this.logWait = { index, wake };
+      });
+      this.logWait = undefined;
+    }
+    if (index <= this.logged) return;
+    // The log has failed: what is applied is in those of a quorum.
+    mutex.unusable = new StoreClosedError(location);
+    throw mutex.unusable;
   }
 
   /**
@@ -415,6 +447,7 @@ export class Flusher {
     this.cancelHold?.();
     this.cancelHold = undefined;
     this.isStopped = true;
+    this.logWait?.wake();
     this.spaceWait?.wake();
   }
 }

@@ -499,6 +499,8 @@ export class MvccGroupStore implements GroupStore {
     return this.flusher.flush();
   }
 
+  readonly logStable = (index: LogIndex): void => this.flusher.logStable(index);
+
   forgetCached(): void {
     this.newest.clear();
   }
@@ -608,7 +610,7 @@ export class MvccGroupStore implements GroupStore {
       await this.swap.idle();
       await this.drops.pause();
       await this.collector.stop();
-      if (this.mutex.unusable === undefined) {
+      if (this.mutex.unusable === undefined && this.flusher.isLogged) {
         await this.counters.settle();
         await this.flush();
         await this.flusher.seal(NO_ROW);

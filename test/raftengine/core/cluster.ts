@@ -101,6 +101,8 @@ export class CoreNode {
   conf: ConfState;
   applied: Entry[] = [];
   appliedMeta: SnapshotMeta;
+  /** What was applied, entry by entry. */
+  private readonly reached: SnapshotMeta[] = [];
   readStates: ReadState[] = [];
   abortedReads: number[] = [];
   /** While false, writes stay outstanding: nothing is reported stable, nothing that waits for it is sent. */
@@ -120,6 +122,7 @@ export class CoreNode {
     this.log = new MemoryLog();
     this.conf = conf;
     this.appliedMeta = { index: 0, term: 0, conf };
+    this.reached.push(this.appliedMeta);
     this.config = { ...TEST_CONFIG, holdBackTicks: () => this.heldBackTicks, ...overrides, nodeId: id };
     this.core = this.start(nowMs);
   }
@@ -139,9 +142,10 @@ export class CoreNode {
     return this.core;
   }
 
-  /** Power is lost before the outstanding writes are stable; `start` comes next. */
+  /** Power is lost before the outstanding writes are stable, and the store was no further than the log; `start` comes next. */
   loseUnstable(): void {
     this.log = this.stable.clone();
+    this.returnTo(this.reached.findLast(({ index }) => index <= this.stable.lastIndex())!);
   }
 
   /** The store has on disk what it had made of the log up to `meta`; `start` comes next, and the rest of the log is replayed. */
@@ -161,6 +165,7 @@ export class CoreNode {
       if (ready.snapshot !== undefined) {
         this.log.resetTo(ready.snapshot);
         this.appliedMeta = ready.snapshot;
+        this.reached.push(ready.snapshot);
         this.conf = ready.snapshot.conf;
         this.core.snapshotInstalled(ready.snapshot);
       }
@@ -194,6 +199,7 @@ export class CoreNode {
       this.applied.push(entry);
       if (entry.kind === EntryKind.ConfChange) this.conf = this.core.applyConfChange(entry);
       this.appliedMeta = { index: entry.index, term: entry.term, conf: this.conf };
+      this.reached.push(this.appliedMeta);
       this.core.appliedTo(entry.index);
     }
   }

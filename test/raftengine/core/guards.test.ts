@@ -144,6 +144,28 @@ test('the first appends of a term wait for the leader’s own disk', () => {
   assert.equal(cluster.core(2).lastIndex, 0);
 });
 
+test('what the followers hold is applied before the leader’s own disk has it, and the next leader has it when that one loses it', () => {
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
+  const leader = cluster.node(1);
+  const { appliedMeta } = leader;
+  leader.diskAnswers = false;
+  cluster.propose(1, 'x');
+  cluster.settle();
+  assert.deepEqual(leader.texts(), ['x']);
+  assert.equal(cluster.core(1).appliedTo(leader.appliedMeta.index), appliedMeta.index, 'it is not stable here');
+  cluster.isolate(1);
+  cluster.nowMs += 5000;
+  cluster.core(2).campaign(cluster.nowMs);
+  cluster.settle();
+  assert.deepEqual(cluster.node(2).texts(), ['x']);
+  leader.loseUnstable();
+  leader.start(cluster.nowMs);
+  leader.diskAnswers = true;
+  cluster.heal();
+  cluster.tick(1);
+  assert.deepEqual(leader.texts(), ['x']);
+});
+
 test('one membership change at a time, also one that an earlier leader left behind', () => {
   const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.node(1).applies = false;

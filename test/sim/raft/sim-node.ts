@@ -51,6 +51,8 @@ export class SimNode implements Restable {
   appliedHash = 0;
   private applied: SnapshotMeta;
   private durable: SimSnapshot;
+  /** What the core said last: so far the state machine may reach the disk. */
+  private stableCommit = 0;
   private applyQueue: Entry[] = [];
 
   /** What the engine does for groups at rest, here for the only one. */
@@ -150,6 +152,7 @@ export class SimNode implements Restable {
     this.restingGroups.add(this);
     this.resting = false;
     this.checkedCommit = this.applied.index;
+    this.stableCommit = this.applied.index;
     this.checkedConf = this.applied.conf;
     this.lastTickMs = this.localNowMs();
     return this.core;
@@ -372,7 +375,7 @@ export class SimNode implements Restable {
     this.storeStable(write);
     if (write.snapshot !== undefined) this.install(write.snapshot);
     const last = write.entries.at(-1);
-    if (last !== undefined) this.core.persisted(last.index, last.term);
+    if (last !== undefined) this.stableCommit = this.core.persisted(last.index, last.term);
     for (const message of write.messagesAfterPersist) this.simulation.send(this, message);
   }
 
@@ -399,6 +402,7 @@ export class SimNode implements Restable {
     this.durable = { meta, hash };
     this.applyQueue = this.applyQueue.filter((entry) => entry.index > meta.index);
     this.core.snapshotInstalled(meta);
+    this.stableCommit = meta.index;
   }
 
   private applySome(): void {
@@ -407,7 +411,7 @@ export class SimNode implements Restable {
       const conf = entry.kind === EntryKind.ConfChange ? this.core.applyConfChange(entry) : this.applied.conf;
       this.applied = { index: entry.index, term: entry.term, conf };
       this.simulation.checker.onApplied(this, entry, conf);
-      this.core.appliedTo(entry.index);
+      this.stableCommit = this.core.appliedTo(entry.index);
       if (this.proposals.get(entry.index) === entry.term) this.simulation.checker.onAcknowledged(entry.index);
       this.proposals.delete(entry.index);
     }
@@ -425,9 +429,10 @@ export class SimNode implements Restable {
     });
   }
 
-  /** The state machine reaches the disk, and the log gives up what it does not need for that. */
+  /** The state machine reaches the disk, as soon as the log holds what led to it, and the log gives up what it does not need for that. */
   flush(keepEntries: number): void {
     if (!this.isUp || this.core.status().appliedIndex < this.applied.index) return;
+    if (this.stableCommit < this.applied.index) return;
     this.durable = { meta: this.applied, hash: this.appliedHash };
     const upTo = Math.min(this.applied.index - keepEntries, this.stable.lastIndex());
     if (upTo < this.view.firstIndex() || upTo < this.stable.firstIndex()) return;
