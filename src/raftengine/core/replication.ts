@@ -301,6 +301,7 @@ export class Replication {
     assert(message.index <= this.log.lastIndex(), 'a peer acknowledged more than there is');
     const wasPaused = peer.isPaused();
     const isNews = peer.acknowledged(message.index);
+    if (isNews && !peer.isLearner) this.rotation.answered(message.index > this.log.stableIndex);
     if (peer.state === 'probe' && (isNews || peer.matchIndex === message.index)) peer.becomeReplicate();
     else if (peer.state === 'snapshot' && peer.matchIndex + 1 >= this.log.firstIndex()) peer.becomeReplicate();
     if (wasPaused || (!peer.waits && peer.nextIndex <= this.log.lastIndex())) this.dirty = true;

@@ -56,6 +56,22 @@ test('a follower that does not answer holds up a commit for a tick, and nothing 
   }
 });
 
+test('nobody is left out while the followers answer before the leader’s own disk, and somebody is again when it is quick', () => {
+  const cluster = busyCluster([1, 2, 3]);
+  const leader = cluster.node(1);
+  leader.diskAnswers = false;
+  round(cluster, 'first');
+  round(cluster, 'second');
+  cluster.tick(1);
+  assert.equal(round(cluster, 'third').length, 2);
+  assert.deepEqual(leader.texts(), ['first', 'second', 'third'], 'all of it is committed without the own disk');
+  leader.diskAnswers = true;
+  leader.finishWrites();
+  for (const text of ['fourth', 'fifth']) round(cluster, text);
+  cluster.tick(2);
+  assert.equal(round(cluster, 'sixth').length, 1);
+});
+
 test('appends go to every follower when the rotation is off', () => {
   assert.deepEqual(round(busyCluster([1, 2, 3], false), 'first'), ['2:first', '3:first']);
 });

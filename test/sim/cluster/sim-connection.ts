@@ -4,6 +4,8 @@ import type { EventOwner, SeededRandom, Simulation } from '../../../src/platform
 
 const MIN_DELAY_MS = 0.05;
 const MAX_DELAY_MS = 0.4;
+/** What a command and its reply take on the way, in the mean. */
+export const CLIENT_ROUND_TRIP_MS = MIN_DELAY_MS + MAX_DELAY_MS;
 /** Bytes of one direction never overtake each other. */
 const GAP_MS = 0.0001;
 

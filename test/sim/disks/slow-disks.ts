@@ -4,7 +4,12 @@
  */
 import { KEYSPACES } from '../../../src/adapter/redis/keys/index.ts';
 import { type GroupId, groupId, type Millis } from '../../../src/platform/index.ts';
+import { GOOD_LINK } from '../../../src/platform/simulated/index.ts';
 import { SimulatedNodes } from '../../support/simulated-nodes.ts';
+import { CLIENT_ROUND_TRIP_MS } from '../cluster/sim-connection.ts';
+
+/** What a command takes on the network in the mean: from the client to the leader, from there to a follower, and back. */
+export const ROUND_TRIP_MS: Millis = CLIENT_ROUND_TRIP_MS + GOOD_LINK.minDelayMs + GOOD_LINK.maxDelayMs;
 
 const SETTLING_ROUNDS = 20;
 const KEYS_OF_A_CLIENT = 1000;
