@@ -2,7 +2,8 @@
  * Whether a batch that could leave is kept open for more commands. While one is on its way the next one gathers, so clients that wait
  * for their replies fall into two crowds, and everybody waits for two batches. Those who were answered by the last one are just sending
  * their next command: a batch waits for them, a few turns where that is enough, and where batches take long up to half of what one takes, since the
- * wait saves a whole one. Where they do not come in time, because processing takes longer than what a batch waits for, nobody waits.
+ * wait saves a whole one. Where they do not come in time, because processing takes longer than what a batch waits for, nobody waits. One wait in
+ * vain for a few does not say so: they may have sent a command that nobody sends again, as the cluster's own work does.
  */
 import { TurnGathering } from './turn-gathering.ts';
 import type { Millis } from './types.ts';
@@ -11,6 +12,8 @@ import type { Millis } from './types.ts';
 const PATIENCE = 1 / 2;
 /** Below it a timer, which is no finer than a millisecond, would cost more than the wait saves. */
 const LEAST_PATIENCE_MS: Millis = 0.5;
+/** A wait in vain that ends with so much of the crowd was for a few. */
+const MOST_OF_CROWD = 3 / 4;
 /** Batches that leave at once after one waited in vain; twice as many after each further one. */
 const FIRST_REST = 16;
 const LONGEST_REST = 4096;
@@ -26,6 +29,10 @@ export class CrowdGathering {
   private crowd = 0;
   private batchMs: Millis = 0;
   private waitsSinceMs: Millis | undefined;
+  /** The batch that has waited leaves without all that it waited for. */
+  private isInVain = false;
+  /** The last batch that waited did so. */
+  private wasInVain = false;
   /** Batches that still leave at once. */
   private resting = 0;
   private nextRest = FIRST_REST;
@@ -55,15 +62,20 @@ export class CrowdGathering {
     this.waitsSinceMs ??= this.nowMs();
     const leftMs = this.waitsSinceMs + patienceMs - this.nowMs();
     if (leftMs > 0) return leftMs;
-    this.resting = this.nextRest;
-    this.nextRest = Math.min(2 * this.nextRest, LONGEST_REST);
+    if (this.wasInVain || commands < this.crowd * MOST_OF_CROWD) {
+      this.resting = this.nextRest;
+      this.nextRest = Math.min(2 * this.nextRest, LONGEST_REST);
+    }
+    this.isInVain = true;
     return 0;
   }
 
   /** A batch left. @returns when, for `settled` */
   begin(): Millis {
-    if (this.waitsSinceMs !== undefined && this.resting === 0) this.nextRest = FIRST_REST;
-    else if (this.resting > 0) this.resting--;
+    if (this.resting > 0) this.resting--;
+    else if (this.waitsSinceMs !== undefined && !this.isInVain) this.nextRest = FIRST_REST;
+    if (this.waitsSinceMs !== undefined) this.wasInVain = this.isInVain;
+    this.isInVain = false;
     this.waitsSinceMs = undefined;
     this.turns.begin();
     return this.nowMs();

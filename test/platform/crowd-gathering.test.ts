@@ -55,6 +55,24 @@ test('who has waited in vain does not wait again for some entries, and then for 
   assert.ok(inVain() > rest + 10);
 });
 
+test('one wait in vain for a few is no reason to let the others go apart, a second one is', () => {
+  const entries = new Entries();
+  const inVain = (): void => {
+    assert.equal(entries.patience(50), 10);
+    entries.ms += 10;
+    assert.equal(entries.patience(50), 0);
+    entries.commit(50, 1);
+  };
+  entries.commit(50, 1);
+  inVain();
+  assert.equal(entries.patience(20), 10, 'the next entry waits');
+  entries.commit(51, 0);
+  entries.commit(50, 1);
+  inVain();
+  inVain();
+  assert.equal(entries.patience(20), 0);
+});
+
 test('clients that went away are waited for once', () => {
   const entries = new Entries();
   entries.commit(30, 20);
