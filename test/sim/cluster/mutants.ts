@@ -174,6 +174,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
   {
     name: 'store-ahead-of-log',
     breaks: 'the store makes durable what the log of its node does not hold yet',
+    test: 'test/sim/disks/slow-disks.test.ts',
     mutations: [
       {
         file: 'src/store/flush/flusher.ts',
