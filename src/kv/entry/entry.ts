@@ -83,38 +83,28 @@ export const mutationBytes = (key: Buffer, value: Buffer | undefined, expireTs: 
 /** Encoded size of one range delete. */
 export const rangeBytes = (start: Buffer, end: Buffer): number => TAG_BYTES + 8 + start.length + end.length;
 
+/** Where the body of a BATCH begins while it is made: its header, which is not known before the end, may be shorter. */
+const BODY_OFFSET = HEADER_BYTES + CEILING_BYTES;
+
 /**
  * Writes a BATCH into one pre-sized buffer. The counts and the size are promised up front; `finish` asserts that they
- * were kept.
+ * were kept. The timestamp is asked for at the end, so that much can be written before the entry has its place among others.
  */
 export class BatchEncoder {
   private readonly buffer: Buffer;
-  private offset: number;
+  private readonly unitCount: number;
+  private readonly expectCount: number;
+  private readonly mutationCount: number;
+  private offset = BODY_OFFSET;
   private expectsLeft: number;
   private mutationsLeft: number;
 
-  /**
-   * @param bodyBytes sum of `expectBytes`, `mutationBytes` and `rangeBytes` of everything that will be added
-   * @param ceilingMs what the group's ceiling rises to with this entry; 0 for none
-   */
-  constructor(
-    commitTs: HlcTimestamp,
-    unitCount: number,
-    expectCount: number,
-    mutationCount: number,
-    bodyBytes: number,
-    ceilingMs: Millis = 0,
-  ) {
-    const buffer = Buffer.allocUnsafe(HEADER_BYTES + (ceilingMs === 0 ? 0 : CEILING_BYTES) + bodyBytes);
-    buffer[0] = Opcode.Batch;
-    buffer[1] = ceilingMs === 0 ? CODEC : CEILING_CODEC;
-    let offset = 2;
-    if (ceilingMs !== 0) offset = buffer.writeBigUInt64BE(BigInt(ceilingMs), offset);
-    offset = buffer.writeBigUInt64BE(commitTs, offset);
-    offset = buffer.writeUInt32BE(unitCount, offset);
-    offset = buffer.writeUInt32BE(expectCount, offset);
-    this.offset = buffer.writeUInt32BE(mutationCount, offset);
-    this.buffer = buffer;
+  /** @param bodyBytes sum of `expectBytes`, `mutationBytes` and `rangeBytes` of everything that will be added */
+  constructor(unitCount: number, expectCount: number, mutationCount: number, bodyBytes: number) {
+    this.buffer = Buffer.allocUnsafe(BODY_OFFSET + bodyBytes);
+    this.unitCount = unitCount;
+    this.expectCount = expectCount;
+    this.mutationCount = mutationCount;
     this.expectsLeft = expectCount;
     this.mutationsLeft = mutationCount;
   }
@@ -166,11 +156,24 @@ export class BatchEncoder {
     this.bytes(end);
   }
 
-  /** The finished entry. */
-  finish(): Buffer {
-    assert(this.offset === this.buffer.length, 'an entry must have the size it was announced with');
+  /**
+   * The finished entry.
+   * @param ceilingMs what the group's ceiling rises to with this entry; 0 for none
+   */
+  finish(commitTs: HlcTimestamp, ceilingMs: Millis = 0): Buffer {
+    const { buffer } = this;
+    assert(this.offset === buffer.length, 'an entry must have the size it was announced with');
     assert(this.expectsLeft === 0 && this.mutationsLeft === 0, 'an entry must hold what its counts announce');
-    return this.buffer;
+    const start = ceilingMs === 0 ? CEILING_BYTES : 0;
+    buffer[start] = Opcode.Batch;
+    buffer[start + 1] = ceilingMs === 0 ? CODEC : CEILING_CODEC;
+    let offset = start + 2;
+    if (ceilingMs !== 0) offset = buffer.writeBigUInt64BE(BigInt(ceilingMs), offset);
+    offset = buffer.writeBigUInt64BE(commitTs, offset);
+    offset = buffer.writeUInt32BE(this.unitCount, offset);
+    offset = buffer.writeUInt32BE(this.expectCount, offset);
+    buffer.writeUInt32BE(this.mutationCount, offset);
+    return buffer.subarray(start);
   }
 }
 
@@ -311,12 +314,12 @@ export function encodeBatch(
         ? mutationBytes(mutation.key, mutation.value, mutation.expireTs)
         : rangeBytes(mutation.key, mutation.end);
   }
-  const encoder = new BatchEncoder(commitTs, unitCount, expects.length, mutations.length, bytes, ceilingMs);
+  const encoder = new BatchEncoder(unitCount, expects.length, mutations.length, bytes);
   for (const expect of expects) encoder.expect(expect.unit, expect.key, expect.versionTs);
   for (const { unit, key, value, expireTs, end } of mutations) {
     if (end !== undefined) encoder.deleteRange(unit, key, end);
     else if (value === undefined) encoder.delete(unit, key);
     else encoder.put(unit, key, value, expireTs);
   }
-  return encoder.finish();
+  return encoder.finish(commitTs, ceilingMs);
 }

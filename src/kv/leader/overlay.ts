@@ -183,14 +183,7 @@ export class OpenEntry {
     for (const range of this.ranges) numberOf(range.unit);
     const mutationCount = this.writes.length + this.ranges.length;
     const expected = this.distinctExpected();
-    const encoder = new BatchEncoder(
-      this.commitTs,
-      units.length,
-      expected.length,
-      mutationCount,
-      this.bodyBytes,
-      ceilingMs,
-    );
+    const encoder = new BatchEncoder(units.length, expected.length, mutationCount, this.bodyBytes);
     for (const { unit, key, versionTs } of expected) encoder.expect(unit.root().number, key, versionTs);
     for (const range of this.ranges) encoder.deleteRange(range.unit.root().number, range.start, range.end);
     for (const write of this.writes) {
@@ -198,7 +191,7 @@ export class OpenEntry {
       if (write.isDelete) encoder.delete(unit, write.key);
       else encoder.put(unit, write.key, write.value, write.expireTs);
     }
-    return { payload: encoder.finish(), units };
+    return { payload: encoder.finish(this.commitTs, ceilingMs), units };
   }
 }
 
