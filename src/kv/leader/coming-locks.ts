@@ -3,19 +3,9 @@
  * not applied yet. An operation that is proposed behind them and writes a key of theirs, or relies on one that they write, would be refused at
  * apply and run again, behind operations that were asked for later. So it waits until they are applied, and then sees whether there is a lock.
  */
-import { BusyError } from '../../raftengine/index.ts';
 import { nameOf } from '../apply/index.ts';
 import type { KeyIntent, Operation, RangeIntent } from '../contract/index.ts';
-
-/** Operations that wait at one time; more are refused. */
-const MAX_WAITERS = 100_000;
-
-export interface ComingLocksOptions {
-  /** Evaluates an operation that has waited. */
-  readonly again: (operation: Operation<unknown>, tries: number) => void;
-  /** Completes one that cannot wait. */
-  readonly refuse: (operation: Operation<unknown>, error: Error) => void;
-}
+import { Parked, type ParkedOptions } from './parked.ts';
 
 /** What an operation is about to have proposed. */
 export interface Effects {
@@ -30,16 +20,15 @@ type Coming = (typeof Coming)[keyof typeof Coming];
 
 /** See the top of the file. */
 export class ComingLocks {
-  private readonly options: ComingLocksOptions;
   /** Parts of the entry on its way. */
   private parts = 0;
   private readonly keys = new Map<string, Coming>();
   private readonly keyBytes: Buffer[] = [];
   private ranges: RangeIntent[] = [];
-  private waiting: { readonly operation: Operation<unknown>; readonly tries: number }[] = [];
+  private readonly parked: Parked;
 
-  constructor(options: ComingLocksOptions) {
-    this.options = options;
+  constructor(options: ParkedOptions) {
+    this.parked = new Parked(options);
   }
 
   /** While it is 0 nothing needs to be asked here. */
@@ -66,9 +55,7 @@ export class ComingLocks {
     this.keys.clear();
     this.keyBytes.length = 0;
     this.ranges = [];
-    const { waiting } = this;
-    this.waiting = [];
-    for (const { operation, tries } of waiting) this.options.again(operation, tries);
+    this.parked.release();
   }
 
   /** True when what an operation does may be refused for something that is coming. */
@@ -91,15 +78,12 @@ export class ComingLocks {
 
   /** An operation comes again when everything that is on its way now has been applied. */
   park(operation: Operation<unknown>, tries: number): void {
-    if (this.waiting.length < MAX_WAITERS) this.waiting.push({ operation, tries });
-    else this.options.refuse(operation, new BusyError('too many operations wait for transactions; try again later'));
+    this.parked.add(operation, tries, 'transactions');
   }
 
   /** Leadership is over. */
   failAll(error: Error): void {
-    const { waiting } = this;
-    this.waiting = [];
-    for (const { operation } of waiting) this.options.refuse(operation, error);
+    this.parked.failAll(error);
   }
 }
 
