@@ -42,6 +42,7 @@ export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';
 export { sleep } from './sleep.ts';
+export { finish } from './steps.ts';
 export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';
 export {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
+import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
 import { bytes, LoneGroup, type Outcome } from '../support/lone-group.ts';
@@ -32,11 +33,14 @@ export class SpanGroup extends LoneGroup {
       owned?: readonly [string, string | undefined] | 'all';
       maxInflightEntries?: number;
       maxRangeWaitMs?: number;
+      limits?: Partial<ExecutorLimits>;
     } = {},
   ) {
     const memory = new MemoryStore();
     const { owned = ['a', 'z'], maxInflightEntries = 100, maxRangeWaitMs = 0 } = options;
-    super({ pipelineDepth: 8, maxInflightEntries, maxRangeWaitMs }, memory, { ownsEverything: owned === 'all' });
+    super({ pipelineDepth: 8, maxInflightEntries, maxRangeWaitMs, ...options.limits }, memory, {
+      ownsEverything: owned === 'all',
+    });
     this.memory = memory;
     if (owned === 'all') return;
     this.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', ...range(...owned), epoch: 1 }));

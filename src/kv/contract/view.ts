@@ -79,6 +79,13 @@ export interface Operation<Reply> {
   readonly readsPart?: boolean;
   /** True: no number of rows bounds its evaluation, only time. */
   readonly takesAnyTime?: boolean;
+  /**
+   * It may be evaluated in parts, which is done when it names so much that no turn has time for it: `evaluateInParts` is called instead of `evaluate`,
+   * and others have their turns in between. What it has read and written meanwhile nobody else may write.
+   */
+  readonly mayComeInParts?: boolean;
+  /** Does the same as `evaluate`, and stops wherever others may have their turn. The view's time stands still from the first part to the last. */
+  evaluateInParts?(view: KeyView): Generator<void, Reply>;
   /** Of an operation that may answer `AwaitedKeys`. */
   readonly wait?: WaitState;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */

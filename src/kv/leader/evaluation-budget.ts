@@ -37,7 +37,8 @@ const MOST_BYTES_A_TURN = 16 * 1024 * 1024;
 /** What the budget looks at. */
 export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys' | 'hasOtherWay'>;
 
-const namedBy = (operation: BudgetedOperation): number =>
+/** How many things an operation names. */
+export const namedBy = (operation: BudgetedOperation): number =>
   operation.namedCount?.() ?? operation.storageKeys?.().length ?? 0;
 
 /** The budget of the evaluation under way; one for all of a group, one after the other. */
@@ -77,6 +78,11 @@ export class EvaluationBudget {
     this.left = this.step();
     this.bytesLeft = this.isSoft ? this.limits.softBytes : Number.POSITIVE_INFINITY;
     this.wholeBytesLeft = this.isSoft ? MOST_BYTES_A_TURN : Number.POSITIVE_INFINITY;
+  }
+
+  /** The evaluation goes on in another turn: time that others have had does not count. */
+  resume(): void {
+    this.sinceMs = undefined;
   }
 
   /** Rows that it has read and written so far. */

@@ -38,6 +38,11 @@ export interface ExecutorLimits {
    */
   readonly maxRowsPerTurn: number;
   readonly maxTurnMs: Millis;
+  /** An operation that names more than this comes in parts, if it may. So much takes some 15 ms, of elements of collections 50. */
+  readonly mostNamedAtOnce: number;
+  /** Rows and time of such a part: the next one begins in another turn, beside what others do in it. */
+  readonly partRows: number;
+  readonly partMs: Millis;
   /** Rows of an entry, beside those of its last command: each replica applies an entry in one turn. */
   readonly maxEntryRows: number;
   /** An operation that only reads, and more rows than this, goes on over rows that are read beforehand, a page a turn. */
@@ -72,6 +77,9 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxRowsPerCommand: 65_536,
   maxRowsPerTurn: 8_192,
   maxTurnMs: 40,
+  mostNamedAtOnce: 4_096,
+  partRows: 2_048,
+  partMs: 10,
   maxEntryRows: 8_192,
   softRows: 20_000,
   softBytes: 2 * 1024 * 1024,

@@ -8,16 +8,14 @@ import {
   BusyError,
   type LeadershipEvent,
   NotLeaderError,
-  OutcomeUnknownError,
   type RaftGroup,
   TooLargeError,
 } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
-import type { BatchResult, GroupStateMachine } from '../apply/index.ts';
+import type { GroupStateMachine } from '../apply/index.ts';
 import {
   AwaitedKeys,
   type ChangeListener,
-  ConflictError,
   EvaluationTooLongError,
   type Operation,
   OvertakenError,
@@ -46,13 +44,15 @@ import {
 import { GroupReads } from './group-reads.ts';
 import { LongReads } from './long-reads.ts';
 import { OpenReads } from './open-reads.ts';
-import { Overlay, type Unit } from './overlay.ts';
+import { Overlay } from './overlay.ts';
+import { PartedOperations } from './parted-operations.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { Sequencer } from './sequencer.ts';
+import { Settlements } from './settlements.ts';
 import { comesAfter, Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
-import { isStale, NO_SOURCES, newestOf, type Pending, type Source, type TurnEntry } from './turn-entry.ts';
+import { NO_SOURCES, newestOf, type Source } from './turn-entry.ts';
 import { TurnLoad } from './turn-load.ts';
 import { LeaderTxns } from './txn-participant.ts';
 import { CommandView } from './view.ts';
@@ -80,9 +80,10 @@ export class GroupExecutor {
   /** Operations that must not take effect any more: later ones of their source have run. */
   private readonly overtaken = new Overtaken();
   private operationCount = 0;
-  private conflictCount = 0;
   readonly reads: GroupReads;
   private readonly longReads: LongReads;
+  private readonly parted: PartedOperations;
+  private readonly settlements: Settlements;
   private readonly waits: OperationWaits;
   private readonly changes: ChangeListener | undefined;
   /** What coordinators of transactions ask of this group. */
@@ -123,9 +124,12 @@ export class GroupExecutor {
       limits: this.limits,
       overlay: this.overlay,
       refusal: () => (this.serving ? undefined : this.notLeader()),
-      onApplied: (entry, units, refusals) => this.settleApplied(entry, units, refusals),
-      onAbandoned: (entry, error) => this.settleAbandoned(entry, error),
-      onRoom: () => this.drainWaiting(),
+      onApplied: (entry, units, refusals) => this.settlements.applied(entry, units, refusals),
+      onAbandoned: (entry, error) => this.settlements.abandoned(entry, error),
+      onRoom: () => {
+        this.parted.room();
+        this.drainWaiting();
+      },
       onTurnEnd: () => this.load.end(),
     });
     const shared = {
@@ -153,6 +157,29 @@ export class GroupExecutor {
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
     });
+    const { sequencer, waits, confirmer } = this;
+    this.parted = new PartedOperations({
+      ...shared,
+      limits,
+      nowMs,
+      sequencer,
+      waits,
+      confirmer,
+      newBudget: () => new EvaluationBudget(limits, nowMs),
+      newView: (budget) => new CommandView(this.store, this.overlay, this.gate, locks, budget, options.onAccess),
+      onRepeated: () => this.settlements.repeated(),
+    });
+    this.settlements = new Settlements({
+      waits,
+      confirmer,
+      sequencer,
+      overtaken: this.overtaken,
+      parted: this.parted,
+      maxTries: limits.maxTries,
+      isServing: () => this.serving,
+      notLeader: () => this.notLeader(),
+      evaluate: (operation, tries) => this.evaluate(operation, tries),
+    });
     this.longReads = new LongReads({
       ...shared,
       onAccess: options.onAccess,
@@ -172,6 +199,7 @@ export class GroupExecutor {
       reads: this.reads,
       waits: this.waits.locks,
       coming: this.waits.coming,
+      parted: this.parted,
       now: () => options.hlc.peek(),
       propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),
@@ -215,7 +243,7 @@ export class GroupExecutor {
     return {
       operations: this.operationCount,
       entries: this.sequencer.entries,
-      conflicts: this.conflictCount,
+      conflicts: this.settlements.conflicts,
       inflightEntries: this.sequencer.inflightEntries,
       inflightBytes: this.sequencer.inflightBytes,
       waitingOperations: this.waits.queue.size,
@@ -280,6 +308,10 @@ export class GroupExecutor {
     }
     if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;
     this.operationCount++;
+    if (this.parted.takes(operation, tries)) {
+      this.parted.start(operation, tries);
+      return;
+    }
     const view = this.view;
     view.begin(this.sequencer.turnTimestamp(), this.sequencer.open);
     this.budget.begin(operation);
@@ -314,6 +346,8 @@ export class GroupExecutor {
       return;
     } else if (view.lock !== undefined) {
       this.waits.forLock(operation, tries, view.lock);
+      return;
+    } else if (this.parted.heldCount > 0 && this.parted.bars(operation, tries, view, isWriter)) {
       return;
     } else if (isWriter && this.waits.coming.size > 0 && this.waits.coming.meets(view)) {
       this.waits.forComing(operation, tries);
@@ -385,74 +419,6 @@ export class GroupExecutor {
     );
   }
 
-  private settleApplied(entry: TurnEntry, units: readonly Unit[], refusals: BatchResult): void {
-    if (refusals !== undefined) for (const number of refusals.keys()) units[number]!.isConflicted = true;
-    // Replies leave in the order in which a serial execution would give them: what runs again comes after the entry.
-    let stale: Set<Pending> | undefined;
-    for (const pending of entry.pending) {
-      const { unit, operation, error, reply } = pending;
-      if ((refusals !== undefined || unit === undefined) && isStale(pending)) {
-        stale ??= new Set();
-        stale.add(pending);
-      } else if (unit !== undefined) complete(operation, undefined, reply);
-      else this.confirmer.confirm(operation, error, reply);
-    }
-    if (stale === undefined) return;
-    const settled = entry.pending.filter((pending) => !stale.has(pending));
-    this.retryAll(stale, settled);
-    this.lookAgain(entry, (unit) => unit.root().isConflicted);
-  }
-
-  /** Those that waited for keys stand in line again before what woke them is evaluated. */
-  private retryAll(stale: Iterable<Pending>, settled: readonly Pending[]): void {
-    const { keys } = this.waits;
-    keys.quietly(() => {
-      const others = [...stale].filter(({ operation }) => !(this.serving && keys.putBack(operation)));
-      for (const pending of others) this.retry(pending, settled);
-    });
-  }
-
-  /** Somebody may have found nothing because of writes that did not come to pass. */
-  private lookAgain(entry: TurnEntry, isLost: (unit: Unit) => boolean): void {
-    const { keys } = this.waits;
-    if (!this.serving || keys.size === 0) return;
-    const writes = entry.writes.filter(({ unit }) => isLost(unit!));
-    const ranges = entry.ranges.filter(({ unit }) => isLost(unit));
-    keys.written(writes, ranges);
-    if (keys.hasReady) keys.serve();
-  }
-
-  /**
-   * Evaluates again what was computed from something that did not come to pass. Nothing of it happened.
-   * @param settled what of the same entry took effect
-   */
-  private retry(pending: Pending, settled: readonly Pending[]): void {
-    this.conflictCount++;
-    if (!this.serving) complete(pending.operation, this.notLeader(), undefined);
-    else if (pending.tries >= this.limits.maxTries) {
-      const message = `the operation lost ${pending.tries} times against concurrent writes; nothing happened`;
-      complete(pending.operation, new ConflictError(message), undefined);
-    } else {
-      this.overtaken.look(pending.operation, settled, ...this.sequencer.underWay());
-      this.evaluate(pending.operation, pending.tries + 1);
-    }
-  }
-
-  /** Writers get the entry's error; those that only read may run again, because nothing of theirs was proposed. */
-  private settleAbandoned(entry: TurnEntry, error: Error): void {
-    entry.isAbandoned = true;
-    const isCertain = !(error instanceof OutcomeUnknownError);
-    const again: Pending[] = [];
-    for (const pending of entry.pending) {
-      const { operation, unit } = pending;
-      // What waited goes on waiting when nothing of it has happened.
-      if (unit === undefined || (isCertain && this.serving && this.waits.keys.knows(operation))) again.push(pending);
-      else complete(operation, error, undefined);
-    }
-    this.retryAll(again, []);
-    this.lookAgain(entry, () => true);
-  }
-
   private drainWaiting(): void {
     const { keys } = this.waits;
     if (this.serving && keys.hasReady) {
@@ -494,7 +460,8 @@ export class GroupExecutor {
     this.serving = false;
     this.clock.end();
     const entry = this.sequencer.end();
-    if (entry !== undefined) this.settleAbandoned(entry, this.notLeader());
+    if (entry !== undefined) this.settlements.abandoned(entry, this.notLeader());
+    this.parted.failAll(this.notLeader());
     this.waits.failAll(this.notLeader());
     this.confirmer.failAll(this.notLeader());
   }

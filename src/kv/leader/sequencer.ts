@@ -184,6 +184,21 @@ export class Sequencer {
     this.turnTs = undefined;
   }
 
+  /**
+   * Proposes an entry that was not gathered in a turn, behind everything that was evaluated. Only after `mayDraw`.
+   * @param make gets the entry's timestamp and ordinal, and answers undefined when there shall be none
+   * @returns whether there is one
+   */
+  proposeWhole(make: (commitTs: HlcTimestamp, ordinal: number) => TurnEntry | undefined): boolean {
+    this.closeEntry();
+    const entry = make(this.draw(), this.entryCount);
+    if (entry === undefined) return false;
+    this.entryCount++;
+    this.entry = entry;
+    this.propose();
+    return true;
+  }
+
   private propose(): void {
     const entry = this.entry!;
     this.entry = undefined;

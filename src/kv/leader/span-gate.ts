@@ -35,6 +35,8 @@ export class SpanGate {
   /** The table that `predicted` and `isPlain` were made from. */
   private seen: SpanTable | undefined;
   private isPlainTable = true;
+  /** Rises with every change of what may be served. */
+  private changes = 0;
 
   /** @param applied gives the span table as of the applied index */
   constructor(applied: () => SpanTable, admission?: GroupAdmission) {
@@ -64,7 +66,14 @@ export class SpanGate {
     return this.predicted === undefined;
   }
 
+  /** Another number than before says that keys may be served, or may not, that were not, or were, before. */
+  get revision(): number {
+    this.follow();
+    return this.changes;
+  }
+
   private refresh(table: SpanTable): void {
+    this.changes++;
     this.seen = table;
     this.isPlainTable = table.spans.every((span) => span.state !== 'FENCED');
     let predicted: SpanTable | undefined;

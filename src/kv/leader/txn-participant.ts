@@ -47,6 +47,7 @@ import type { GroupClock } from '../time/index.ts';
 import type { ComingLocks } from './coming-locks.ts';
 import type { GroupReads, GroupReadsOptions } from './group-reads.ts';
 import type { LockWaits } from './lock-waits.ts';
+import type { PartedOperations } from './parted-operations.ts';
 import { TxnBatcher } from './txn-batcher.ts';
 
 /** A PREPARE of a transaction that began longer ago is refused. */
@@ -66,6 +67,7 @@ export interface LeaderTxnsOptions extends GroupReadsOptions {
   readonly reads: GroupReads;
   readonly waits: LockWaits;
   readonly coming: ComingLocks;
+  readonly parted: PartedOperations;
   readonly scheduler: Scheduler;
   /** The present time. */
   readonly now: () => HlcTimestamp;
@@ -216,11 +218,14 @@ export class LeaderTxns implements TxnGroup {
     isOnePhase: boolean,
   ): Promise<PrepareReply> {
     const { txns } = this.options.stateMachine;
-    const { clock, waits, readTimestamp } = this.options;
+    const { clock, waits, parted, readTimestamp } = this.options;
     const untilMs = waits.deadlineMs();
     // The entry has to be above the snapshot that its writes come from; apply sees to it, and this makes it so at the first try.
     for (const { notAboveTs } of request.keys) if (notAboveTs !== undefined) readTimestamp(notAboveTs);
     for (let draws = 1; ; ) {
+      if (parted.heldCount > 0) {
+        await parted.settle({ writes: request.keys.map(({ key }) => ({ name: nameOf(key) })), ranges, readNames: [] });
+      }
       this.checkAdmission(request.keys);
       this.checkOwnership(
         request.keys.map(({ key }) => key),

@@ -53,6 +53,8 @@ export class CommandView implements KeyView {
   floorTs: HlcTimestamp = ABSENT;
   /** The open entry has a value already of which this command's has to be told apart by its timestamp. */
   needsLaterEntry = false;
+  /** When the first of the values expires that were read from the state before the open entry; absent: none does. */
+  soonestExpireTs: HlcTimestamp = ABSENT;
 
   constructor(
     store: GroupStore,
@@ -80,6 +82,7 @@ export class CommandView implements KeyView {
     this.lock = undefined;
     this.floorTs = ABSENT;
     this.needsLaterEntry = false;
+    this.soonestExpireTs = ABSENT;
     if (this.writes.length > 0) this.writes = [];
     if (this.ranges.length > 0) this.ranges = [];
     if (this.readKeys.length > 0) {
@@ -197,6 +200,8 @@ export class CommandView implements KeyView {
     this.readKeys.push(key);
     this.readNames.push(name);
     this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
+    if (value === undefined || value.expireTs === ABSENT) return;
+    if (this.soonestExpireTs === ABSENT || value.expireTs < this.soonestExpireTs) this.soonestExpireTs = value.expireTs;
   }
 
   deletedAt(key: Buffer): HlcTimestamp {

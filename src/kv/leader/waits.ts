@@ -10,6 +10,7 @@ import { complete } from './completion.ts';
 import { KeyWaits } from './key-waits.ts';
 import { LockWaits } from './lock-waits.ts';
 import { OperationQueue, type QueueExits } from './operation-queue.ts';
+import type { ParkedOptions } from './parked.ts';
 import { RangeWaits } from './range-waits.ts';
 import { SourceOrder } from './source-order.ts';
 
@@ -35,6 +36,8 @@ export class OperationWaits {
   readonly order: SourceOrder;
   /** For keys to be written. */
   readonly keys: KeyWaits;
+  /** What becomes of those that wait for anything else. */
+  readonly parking: ParkedOptions;
   private readonly ranges: RangeWaits;
   private readonly onReady: () => void;
 
@@ -54,6 +57,7 @@ export class OperationWaits {
       evaluate: (operation, tries) => options.evaluate(operation, tries),
       refuse,
     });
+    this.parking = { again, refuse };
     const patience = { scheduler: options.scheduler, nowMs: options.nowMs, again, refuse };
     this.keys = new KeyWaits({
       scheduler: options.scheduler,

@@ -100,6 +100,24 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
     mutations: [{ file: STREAM_GROUP, find: 'consumer.pending.insert(Buffer.from(id));', replace: '' }],
   },
   {
+    name: 'unheld-parts',
+    breaks:
+      'what an operation in parts has read may be changed by others before it ends, and apply does not look at it',
+    test: 'test/kv/parted-operations.test.ts',
+    mutations: [
+      {
+        file: 'src/kv/leader/held-keys.ts',
+        find: 'if (!this.isProposed) return writes.some(({ name }) => uses.has(name));',
+        replace: 'if (!this.isProposed) return false;',
+      },
+      {
+        file: 'src/kv/leader/parted-evaluation.ts',
+        find: 'if (held.addRead(name)) expected.push(this.seenReads + at);',
+        replace: 'held.addRead(name);',
+      },
+    ],
+  },
+  {
     name: 'expected-once',
     breaks: 'what one unit of an entry expects of a key is not expected for another unit of the entry',
     test: 'test/kv/expectations.test.ts',

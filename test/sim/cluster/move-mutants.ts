@@ -5,7 +5,6 @@ const DRIVER = 'src/cluster/moves/driver.ts';
 const SPAN_STATE = 'src/kv/apply/span-state.ts';
 const TRANSITIONS = 'src/distribution/ownership/span-transitions.ts';
 const VIEW = 'src/kv/leader/view.ts';
-const EXECUTOR = 'src/kv/leader/executor.ts';
 const BATCH = 'src/kv/apply/batch.ts';
 const SPAN_EXECUTOR = 'src/kv/leader/span-executor.ts';
 
@@ -102,7 +101,7 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
         replace: "if (access === 'read') this.refuse(this.gate.refuse(key, access));",
       },
       {
-        file: EXECUTOR,
+        file: 'src/kv/leader/settlements.ts',
         find: 'for (const number of refusals.keys()) units[number]!.isConflicted = true;',
         replace: "for (const [number, why] of refusals) if (why !== 'notOwned') units[number]!.isConflicted = true;",
       },

@@ -246,7 +246,16 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const isDrawn = routes.next() < 0.5;
   const placed = (options.routes ?? (isDrawn && options.dataGroups !== 0)) ? withRoutes(drawn, options, routes) : drawn;
   const collected = withCollections(placed, options, new SeededRandom(seed).fork(81));
-  return withMore(collected, options, new SeededRandom(seed).fork(79));
+  return withParts(withMore(collected, options, new SeededRandom(seed).fork(79)), new SeededRandom(seed).fork(83));
+}
+
+/** The same plan, perhaps with commands that come in parts although they name little, a row or two a turn. */
+function withParts(plan: Plan, random: SeededRandom): Plan {
+  const draws = { takes: random.next(), mostNamedAtOnce: random.int(4), partRows: 1 + random.int(2) };
+  if (draws.takes < 0.5) return plan;
+  const { mostNamedAtOnce, partRows } = draws;
+  const executor = { ...plan.kv.limits?.executor, mostNamedAtOnce, partRows };
+  return { ...plan, kv: { ...plan.kv, limits: { ...plan.kv.limits, executor } } };
 }
 
 /** Collections have a thousand rows: with one in a page, and a rest behind each, a move would outlast every patience. */
