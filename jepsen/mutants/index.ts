@@ -159,7 +159,7 @@ export const mutants: readonly Mutant[] = [
     description: 'EXEC runs although a watched key has changed',
     mutations: [
       {
-        file: 'src/adapter/redis/request/group-request.ts',
+        file: 'src/adapter/redis/request/transaction-requests.ts',
         find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
         replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },

@@ -13,6 +13,7 @@ import { AwaitedKeys, WaitEndedError } from '../../src/kv/contract/waiting.ts';
 import { KeyWaits } from '../../src/kv/leader/key-waits.ts';
 import {
   type Clock,
+  finish,
   type GroupId,
   groupId,
   type HlcTimestamp,
@@ -273,7 +274,7 @@ export class FakeKv implements KvService {
   failNext: Error | undefined;
   /** When set, the next forward fails with this error instead of arriving. */
   failNextForward: Error | undefined;
-  /** When set, every operation is evaluated twice, as after a conflict; the first result is dropped. */
+  /** When set, every operation is evaluated twice, as after a conflict; the first result is dropped. The second time it comes in parts, if it may. */
   evaluateTwice = false;
   /** When set, timestamps stand still, as they do for all operations of one entry. */
   frozenTs: HlcTimestamp | undefined;
@@ -433,7 +434,8 @@ export class FakeKv implements KvService {
     const view = new FakeView(this.state, this.frozenTs, group);
     let reply: unknown;
     try {
-      reply = operation.evaluate(view);
+      const comesInParts = this.evaluateTwice && operation.mayComeInParts === true;
+      reply = comesInParts ? finish(operation.evaluateInParts!(view)) : operation.evaluate(view);
       if (view.refusal !== undefined) throw view.refusal;
     } catch (error) {
       this.waits.leave(operation);

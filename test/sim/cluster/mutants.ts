@@ -234,7 +234,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'EXEC runs although a watched key has changed',
     mutations: [
       {
-        file: 'src/adapter/redis/request/group-request.ts',
+        file: 'src/adapter/redis/request/transaction-requests.ts',
         find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
         replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },

@@ -5,7 +5,7 @@
  */
 
 import type { KeyView } from '../../../kv/index.ts';
-import { assert } from '../../../platform/index.ts';
+import { assert, finish } from '../../../platform/index.ts';
 import type { BodyAccess } from '../bodies/index.ts';
 import type { Keyspace } from '../keys/index.ts';
 import type { Reply } from '../protocol/index.ts';
@@ -75,9 +75,24 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, M
  * - `connection`: answers from the connection and the node, or drives them.
  */
 export type CommandHandler =
-  | { readonly kind: 'data'; run(ctx: CommandContext, args: readonly Buffer[]): Reply }
+  | {
+      readonly kind: 'data';
+      run(ctx: CommandContext, args: readonly Buffer[]): Reply;
+      /** The same with stops, for calls that name so much that others must have their turns in between; left out: there are no such calls. */
+      readonly runInParts?: StepsOfCommand;
+    }
   | { readonly kind: 'scan'; run(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> }
   | { readonly kind: 'connection'; run(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> };
+
+/** What a command does, with a stop wherever others may have their turn. */
+export type StepsOfCommand = (ctx: CommandContext, args: readonly Buffer[]) => Generator<void, Reply>;
+
+/** The handler of a command of which a call may name very many things. It takes effect as a whole all the same. */
+export const inParts = (steps: StepsOfCommand): CommandHandler => ({
+  kind: 'data',
+  run: (ctx, args) => finish(steps(ctx, args)),
+  runInParts: steps,
+});
 
 /** How a call that names very many things is run in pieces: it does with each of them the same, whatever becomes of the others. */
 export interface PieceRule {

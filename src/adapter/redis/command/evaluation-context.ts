@@ -219,6 +219,15 @@ export class EvaluationContext implements CommandContext {
     return handler.run(this, args);
   }
 
+  /** As `call`, with a stop wherever others may have their turn, if the command has any. */
+  *callInParts(spec: CommandSpec, args: readonly Buffer[]): Generator<void, Reply> {
+    const { handler } = spec;
+    if (handler?.kind !== 'data' || handler.runInParts === undefined) return this.call(spec, args);
+    this.begin(spec, args);
+    if (this.hears('missed')) this.noteMisses(spec, args);
+    return yield* handler.runInParts(this, args);
+  }
+
   frequencyOf(userKey: Buffer): number | undefined {
     return this.settings.frequencies?.of(this.storageKey(userKey), this.nowMs);
   }

@@ -21,7 +21,14 @@ export type {
 } from './client-session.ts';
 export { type ClusterSettings, ownSettings } from './cluster-settings.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
-export { type CommandContext, type CommandSpec, defineCommands, type FillRule, type PieceRule } from './command.ts';
+export {
+  type CommandContext,
+  type CommandSpec,
+  defineCommands,
+  type FillRule,
+  inParts,
+  type PieceRule,
+} from './command.ts';
 export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 export type { ConnectedClient, TrackingView } from './connected-client.ts';

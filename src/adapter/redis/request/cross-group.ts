@@ -9,7 +9,8 @@ import type { Millis } from '../../../platform/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { CrossGroupRunner } from '../state/index.ts';
 import { setDeadline } from './group-pipeline.ts';
-import { type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
+import type { GroupRequest, RequestOwner } from './group-request.ts';
+import { TransactionRequest } from './transaction-requests.ts';
 
 /** Nobody else waits for a request that runs alone: its outcome is the promise's. */
 export const alone = (): RequestOwner => ({ firstRefused: Number.POSITIVE_INFINITY, settled: () => undefined });

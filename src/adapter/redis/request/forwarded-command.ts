@@ -26,10 +26,9 @@ import {
   type RequestOwner,
   RowsRequest,
   type SlowEvaluation,
-  TransactionRequest,
-  WatchRequest,
 } from './group-request.ts';
 import type { QueuedData } from './storage-keys.ts';
+import { TransactionRequest, WatchRequest } from './transaction-requests.ts';
 
 /** The service name under which the adapter forwards. */
 export const FORWARD_SERVICE = 'redis';

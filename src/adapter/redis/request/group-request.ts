@@ -10,23 +10,17 @@ import {
   RangeBusyError,
   WriteBackpressureError,
 } from '../../../kv/index.ts';
-import {
-  assert,
-  type GroupId,
-  type HlcTimestamp,
-  hlcTimestamp,
-  type KvorumError,
-  type Millis,
-} from '../../../platform/index.ts';
+import type { GroupId, KvorumError, Millis } from '../../../platform/index.ts';
 import { TooLargeError } from '../../../raftengine/index.ts';
 import { BuildAsideError, type FreshRow, isBuildAside } from '../aside/index.ts';
-import { armBody, type CopyRows } from '../bodies/index.ts';
+import type { CopyRows } from '../bodies/index.ts';
 import {
   type CommandSpec,
   type Effect,
   type EffectKeeper,
   Effects,
   EvaluationContext,
+  type EvaluationMeter,
   type EvaluationSettings,
   LibrariesLentError,
   LibrariesUnknownError,
@@ -35,18 +29,7 @@ import {
   type WaitingCommand,
 } from '../command/index.ts';
 import { KEYSPACES, type KeyRange, type Keyspace } from '../keys/index.ts';
-import {
-  BEHIND,
-  bulkIn,
-  ErrorReply,
-  errorText,
-  FeatureInactiveError,
-  isUnexpected,
-  NIL_ARRAY,
-  OK,
-  RedisError,
-  type Reply,
-} from '../protocol/index.ts';
+import { BEHIND, FeatureInactiveError, OK, RedisError, type Reply } from '../protocol/index.ts';
 import { NOBODY } from '../tracking/index.ts';
 import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
@@ -206,16 +189,44 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   evaluate(view: KeyView): Reply {
     this.takeTurn();
-    const { owner } = this;
     this.beginEvaluation();
     try {
       const reply = this.run(this.outside?.begin(view) ?? this.noting(view));
       this.checkEffects();
       return reply;
     } catch (error) {
-      if (isRefusal(error)) owner.firstRefused = Math.min(owner.firstRefused, this.order);
+      this.noteRefusal(error);
       throw error;
     }
+  }
+
+  /** Whether it has stops. What runs alone is a transaction of this node, which has all that it reads beforehand. */
+  get mayComeInParts(): boolean {
+    return false;
+  }
+
+  *evaluateInParts(view: KeyView): Generator<void, Reply> {
+    this.takeTurn();
+    this.beginEvaluation();
+    try {
+      const reply = yield* this.runInParts(this.noting(view));
+      this.checkEffects();
+      return reply;
+    } catch (error) {
+      this.noteRefusal(error);
+      throw error;
+    }
+  }
+
+  /** As `run`, with a stop wherever others may have their turn. */
+  protected *runInParts(view: KeyView): Generator<void, Reply> {
+    yield;
+    return this.run(view);
+  }
+
+  private noteRefusal(error: unknown): void {
+    const { owner } = this;
+    if (isRefusal(error)) owner.firstRefused = Math.min(owner.firstRefused, this.order);
   }
 
   private noting(view: KeyView): KeyView {
@@ -281,10 +292,36 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     try {
       return ctx.call(spec, args);
     } finally {
-      const tookMs = meter.nowMs() - beganMs;
-      meter.evaluated(spec, tookMs);
-      if (tookMs >= (this.tellFromMs ?? meter.leastMs)) this.noteSlow({ at, tookMs });
+      this.measured(meter, spec, at, meter.nowMs() - beganMs);
     }
+  }
+
+  /** The same with stops, which are not counted. */
+  protected *runCommandInParts(at: number, { spec, args }: QueuedData, ctx: EvaluationContext): Generator<void, Reply> {
+    const { meter } = this.settings;
+    const steps = ctx.callInParts(spec, args);
+    let tookMs = 0;
+    const next = (): IteratorResult<void, Reply> => {
+      const beganMs = meter?.nowMs() ?? 0;
+      try {
+        return steps.next();
+      } finally {
+        tookMs += (meter?.nowMs() ?? 0) - beganMs;
+      }
+    };
+    try {
+      for (let step = next(); ; step = next()) {
+        if (step.done === true) return step.value;
+        yield;
+      }
+    } finally {
+      if (meter !== undefined) this.measured(meter, spec, at, tookMs);
+    }
+  }
+
+  private measured(meter: EvaluationMeter, spec: CommandSpec, at: number, tookMs: Millis): void {
+    meter.evaluated(spec, tookMs);
+    if (tookMs >= (this.tellFromMs ?? meter.leastMs)) this.noteSlow({ at, tookMs });
   }
 
   /** Says of a command of the last attempt that it took long. */
@@ -365,6 +402,15 @@ export class CommandRequest extends GroupRequest {
     }
   }
 
+  override get mayComeInParts(): boolean {
+    const { handler } = this.spec;
+    return handler?.kind === 'data' && handler.runInParts !== undefined;
+  }
+
+  protected override *runInParts(view: KeyView): Generator<void, Reply> {
+    return yield* this.runCommandInParts(0, this, this.contextOver(view));
+  }
+
   private contextOver(view: KeyView, copyRows?: CopyRows): EvaluationContext {
     const { db, resp, settings, firstKey, firstStorageKey } = this;
     const ctx = new EvaluationContext(view, db, resp, settings, this, firstKey, firstStorageKey, copyRows);
@@ -400,132 +446,6 @@ export class CommandRequest extends GroupRequest {
   override complete(error: Error | undefined, reply: Reply | undefined): void {
     super.complete(this.needsAside(error) ? new BuildAsideError() : error, reply);
   }
-}
-
-/** A key under WATCH: its storage key and the version that was read, 0n when it was absent. */
-export interface WatchedKey {
-  readonly storageKey: Buffer;
-  readonly version: HlcTimestamp;
-}
-
-/** Marks the version of a key that was deleted; timestamps do not reach it before the year 6429. */
-const GONE = 1n << 63n;
-
-/**
- * What WATCH remembers of a key and EXEC compares: a key that came and went since is another than one that never was, as in
- * Redis. The commit timestamp of the value, that of the delete with `GONE`, or 0n.
- */
-function watchedVersion(view: KeyView, key: Buffer): HlcTimestamp {
-  const live = view.get(key);
-  if (live !== undefined) return live.commitTs;
-  const deletedTs = view.deletedAt?.(key) ?? 0n;
-  return hlcTimestamp(deletedTs === 0n ? 0n : deletedTs | GONE);
-}
-
-/** EXEC: all queued commands over one view, if no watched key changed. */
-export class TransactionRequest extends GroupRequest {
-  readonly watched: readonly WatchedKey[];
-  private readonly queue: readonly QueuedData[];
-
-  constructor(watched: readonly WatchedKey[], commands: readonly QueuedData[], options: RequestOptions) {
-    super(options);
-    this.watched = watched;
-    this.queue = commands;
-  }
-
-  override get commands(): readonly QueuedData[] {
-    return this.queue;
-  }
-
-  get isWrite(): boolean {
-    return this.commands.some(({ spec, args }) => mayWrite(spec, args));
-  }
-
-  storageKeys(): Buffer[] {
-    return [...this.watched.map(({ storageKey }) => storageKey), ...storageKeysOf(this.commands)];
-  }
-
-  namedCount(): number {
-    return this.commands.reduce((count, { args }) => count + args.length, this.watched.length);
-  }
-
-  /**
-   * The commands' replies in order, or a nil array when a watched key changed. A command that fails does not stop the
-   * others, but a key that the group may not serve refuses the transaction as a whole.
-   */
-  protected run(view: KeyView): Reply {
-    for (const { storageKey, version } of this.watched) {
-      const now = watchedVersion(view, storageKey);
-      // What took an absent key away a second time is not known of every absent key.
-      const isAbsentStill = now === 0n && (version === 0n || (version & GONE) !== 0n);
-      if (now !== version && !isAbsentStill) return NIL_ARRAY;
-    }
-    return this.commands.map((command, at): Reply => {
-      try {
-        return this.runCommand(at, command, new EvaluationContext(view, command.db, this.resp, this.settings, this));
-      } catch (error) {
-        if (isRefusal(error) || isUnexpected(error)) throw error;
-        return new ErrorReply(errorText(error, true));
-      }
-    });
-  }
-}
-
-/** What a WATCH read. */
-export interface WatchedVersions {
-  /** True when a version is the view's own timestamp: a later write of the same entry could leave the same one. */
-  readonly ambiguous: boolean;
-  /** One a key, as `watchedVersion` tells them. */
-  readonly versions: readonly HlcTimestamp[];
-}
-
-/**
- * WATCH: reads the versions of keys; its reply is read with `decodeVersions`. Changes of a large collection in place leave the version of its head
- * alone, so the head is armed; a version that comes from that is the turn's own, and is read again in a later turn like any other.
- */
-export class WatchRequest extends GroupRequest {
-  readonly keys: readonly Buffer[];
-  readonly isWrite = true;
-
-  constructor(keys: readonly Buffer[], options: RequestOptions) {
-    super(options);
-    this.keys = keys;
-  }
-
-  override get isRepeatable(): boolean {
-    return true;
-  }
-
-  storageKeys(): Buffer[] {
-    return [...this.keys];
-  }
-
-  namedCount(): number {
-    return this.keys.length;
-  }
-
-  protected run(view: KeyView): Reply {
-    const access = { view, storageKey: (key: Buffer) => key };
-    const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
-    let ambiguous = false;
-    this.keys.forEach((key, index) => {
-      armBody(access, key);
-      const version = watchedVersion(view, key);
-      ambiguous ||= (version & ~GONE) === view.ts;
-      versions.writeBigUInt64BE(version, 1 + index * 8);
-    });
-    versions[0] = ambiguous ? 1 : 0;
-    return versions;
-  }
-}
-
-/** Reads a `WatchRequest`'s reply, whether it was evaluated here or comes encoded from the leader. */
-export function decodeVersions(reply: Reply): WatchedVersions {
-  const bytes = bulkIn(reply);
-  assert(bytes !== undefined, 'versions are bytes');
-  const versions: HlcTimestamp[] = [];
-  for (let offset = 1; offset < bytes.length; offset += 8) versions.push(hlcTimestamp(bytes.readBigUInt64BE(offset)));
-  return { ambiguous: bytes[0] === 1, versions };
 }
 
 /** Rows of a value that is built aside: nobody comes to them before the head is written, and writing them again does no harm. */

@@ -11,16 +11,7 @@ export { alone } from './cross-group.ts';
 export { serveForwarded } from './forward-endpoint.ts';
 export { decodeMessage, encodeBatch, isReturnable } from './forwarded-command.ts';
 export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';
-export {
-  CommandRequest,
-  decodeVersions,
-  GroupRequest,
-  type RequestOwner,
-  type SlowEvaluation,
-  TransactionRequest,
-  type WatchedKey,
-  WatchRequest,
-} from './group-request.ts';
+export { CommandRequest, GroupRequest, type RequestOwner, type SlowEvaluation } from './group-request.ts';
 export { LibraryLending } from './library-lending.ts';
 export type { AskOutside } from './outside-calls.ts';
 export {
@@ -34,4 +25,5 @@ export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
 export { anyGroup, commonGroup, crossGroup, NO_ROUTE, type Route, routeOf } from './routing.ts';
 export { type QueuedData, storageKeysOf } from './storage-keys.ts';
+export { decodeVersions, TransactionRequest, type WatchedKey, WatchRequest } from './transaction-requests.ts';
 export { fillsAside } from './written-whole.ts';

@@ -11,12 +11,9 @@ import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { encodeReply } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
 import { alone } from '../../../../src/adapter/redis/request/cross-group.ts';
 import { decodeMessage, encodeBatch } from '../../../../src/adapter/redis/request/forwarded-command.ts';
-import {
-  CommandRequest,
-  type GroupRequest,
-  TransactionRequest,
-} from '../../../../src/adapter/redis/request/group-request.ts';
+import { CommandRequest, type GroupRequest } from '../../../../src/adapter/redis/request/group-request.ts';
 import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
+import { TransactionRequest } from '../../../../src/adapter/redis/request/transaction-requests.ts';
 import { ScriptRuntime } from '../../../../src/adapter/redis/scripts/index.ts';
 import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluation-thread.ts';
 import { type Clock, hlcTimestamp, SeededRandom, SystemScheduler } from '../../../../src/platform/index.ts';

@@ -4,8 +4,9 @@ import { CommandTable } from '../../../../src/adapter/redis/command/command-tabl
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { alone } from '../../../../src/adapter/redis/request/cross-group.ts';
 import { setDeadline } from '../../../../src/adapter/redis/request/group-pipeline.ts';
-import { CommandRequest, TransactionRequest } from '../../../../src/adapter/redis/request/group-request.ts';
+import { CommandRequest } from '../../../../src/adapter/redis/request/group-request.ts';
 import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
+import { TransactionRequest } from '../../../../src/adapter/redis/request/transaction-requests.ts';
 import { SeededRandom } from '../../../../src/platform/index.ts';
 
 const table = new CommandTable(ALL_COMMANDS);

@@ -6,12 +6,9 @@ import { CommandTable } from '../../../../src/adapter/redis/command/command-tabl
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { EncodedReply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { alone } from '../../../../src/adapter/redis/request/cross-group.ts';
-import {
-  CommandRequest,
-  type RequestOptions,
-  TransactionRequest,
-} from '../../../../src/adapter/redis/request/group-request.ts';
+import { CommandRequest, type RequestOptions } from '../../../../src/adapter/redis/request/group-request.ts';
 import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
+import { TransactionRequest } from '../../../../src/adapter/redis/request/transaction-requests.ts';
 import { packRows, unpackRows } from '../../../../src/adapter/redis/server/evaluation-messages.ts';
 import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluation-thread.ts';
 import type { LongEvaluation, LongOutcome } from '../../../../src/kv/index.ts';

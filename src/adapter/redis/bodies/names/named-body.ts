@@ -1,5 +1,5 @@
 /** What hashes and sets have in common, whichever form they have. */
-import { assert } from '../../../../platform/index.ts';
+import { assert, finish } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import type { ValueType } from '../../values/index.ts';
 import { type BodyAccess, type EncodingThresholds, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
@@ -113,25 +113,39 @@ export abstract class NamedBody {
    * @returns how many were there
    */
   protected deleteAll(names: readonly Buffer[], areThere = false): number {
+    return finish(this.deleteInParts(names, areThere));
+  }
+
+  /** The same, with a stop wherever others may have their turn. The body is saved afterwards. */
+  *deleteInParts(names: readonly Buffer[], areThere = false): Generator<void, number> {
     const { size, form } = this;
     const isMost = (deleted: number): boolean =>
       deleted >= size || (deleted * 2 > size && deleted > this.place.access.bodyLimits.rebuildAbove);
     if (form instanceof LargeNames && isMost(names.length)) {
       if (!areThere) this.prefetch(names);
       const present = new Set<string>();
-      for (const name of names) if (areThere || form.get(name) !== undefined) present.add(name.toString('latin1'));
+      for (const name of names) {
+        if (areThere || form.get(name) !== undefined) present.add(name.toString('latin1'));
+        yield;
+      }
       if (isMost(present.size)) {
         const kept = new PackedNames(this.place, form.bits);
-        if (present.size < size)
-          for (const { name, value, expireMs } of form.entries())
+        if (present.size < size) {
+          for (const { name, value, expireMs } of form.entries()) {
             if (!present.has(name.toString('latin1'))) kept.set(name, value, expireMs);
+            yield;
+          }
+        }
         this.form = kept;
         return present.size;
       }
     }
     if (form instanceof LargeNames) form.prefetchDeletes(names);
     let deleted = 0;
-    for (const name of names) if (form.delete(name)) deleted++;
+    for (const name of names) {
+      if (form.delete(name)) deleted++;
+      yield;
+    }
     return deleted;
   }
 

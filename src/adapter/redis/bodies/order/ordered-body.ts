@@ -1,4 +1,5 @@
 /** Sorted sets. */
+import { finish } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import { ValueType } from '../../values/index.ts';
 import { type BodyAccess, BodyBit, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
@@ -117,8 +118,17 @@ export class OrderedBody {
 
   /** @returns how many of the members were there */
   delete(members: readonly Buffer[]): number {
+    return finish(this.deleteInParts(members));
+  }
+
+  /** The same, with a stop wherever others may have their turn. The body is saved afterwards. */
+  *deleteInParts(members: readonly Buffer[]): Generator<void, number> {
     if (this.isMost(members.length)) {
-      const present = new Set(members.filter((each) => this.form.keyOf(each) !== undefined).map(latin1));
+      const present = new Set<string>();
+      for (const member of members) {
+        if (this.form.keyOf(member) !== undefined) present.add(latin1(member));
+        yield;
+      }
       if (this.isMost(present.size)) {
         const { size } = this;
         this.replace(present.size === size ? [] : this.keysWithout(present));
@@ -128,9 +138,11 @@ export class OrderedBody {
     let deleted = 0;
     for (const member of members) {
       const key = this.form.keyOf(member);
-      if (key === undefined) continue;
-      this.form.remove(member, key);
-      deleted++;
+      if (key !== undefined) {
+        this.form.remove(member, key);
+        deleted++;
+      }
+      yield;
     }
     return deleted;
   }

@@ -1,7 +1,7 @@
 /** Commands over keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE. */
 
 import { copyValue } from '../../bodies/index.ts';
-import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands, inParts } from '../../command/index.ts';
 import { DATABASE_COUNT, KEYSPACES } from '../../keys/index.ts';
 import { errors, OK, optionName, type Reply, requireInt32, SimpleString } from '../../protocol/index.ts';
 import { deleteKey, typeNameOf } from '../../values/index.ts';
@@ -12,12 +12,14 @@ const ALL_KEYS = { first: 1, last: -1, step: 1 } as const;
 
 const NO_TYPE = new SimpleString('none');
 
-function deleteAll(ctx: CommandContext, args: readonly Buffer[]): Reply {
+function* deleteAll(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   let deleted = 0;
   for (let index = 1; index < args.length; index++) {
-    if (!deleteKey(ctx, args[index]!)) continue;
-    deleted++;
-    ctx.event('generic', 'del', args[index]!);
+    if (deleteKey(ctx, args[index]!)) {
+      deleted++;
+      ctx.event('generic', 'del', args[index]!);
+    }
+    yield;
   }
   return deleted;
 }
@@ -118,7 +120,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Deletes keys.',
     complexity: 'O(N) in the number of keys',
-    handler: { kind: 'data', run: deleteAll },
+    handler: inParts(deleteAll),
   },
   {
     name: 'unlink',
@@ -130,7 +132,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
     summary: 'Deletes keys; the space is always reclaimed later.',
     differences: 'Is DEL: deletion of anything is one small write, and space comes back later in any case.',
     complexity: 'O(N) in the number of keys',
-    handler: { kind: 'data', run: deleteAll },
+    handler: inParts(deleteAll),
   },
   {
     name: 'exists',

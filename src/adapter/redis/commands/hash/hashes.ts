@@ -1,6 +1,6 @@
 /** Commands over fields of hashes: HSET, HGET and their kin, HGETALL, HDEL, HLEN. */
 import { openHash } from '../../bodies/index.ts';
-import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands, inParts } from '../../command/index.ts';
 import { errors, MapReply, OK, type Reply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { MANY_ELEMENTS, MANY_ELEMENTS_DIFFER } from '../fills.ts';
@@ -28,9 +28,9 @@ function setIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
   return 1;
 }
 
-function deleteFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
+function* deleteFields(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   const hash = openHash(ctx, args[1]!);
-  const deleted = hash.delete(args.slice(2));
+  const deleted = yield* hash.deleteInParts(args.slice(2));
   hash.save();
   if (deleted > 0) ctx.tookFrom('hash', 'hdel', args[1]!);
   return deleted;
@@ -161,6 +161,6 @@ export const hashFieldCommands: readonly CommandSpec[] = defineCommands([
     since: '2.0.0',
     summary: 'Deletes fields of a hash, and the hash with its last field.',
     complexity: 'O(N) in the number of fields given',
-    handler: { kind: 'data', run: deleteFields },
+    handler: inParts(deleteFields),
   }),
 ]);

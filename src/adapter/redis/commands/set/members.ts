@@ -18,10 +18,10 @@ export function add(ctx: CommandContext, args: readonly Buffer[]): Reply {
 }
 
 /** SREM. */
-export function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
+export function* remove(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   const set = openSet(ctx, args[1]!);
   if (set.size === 0) return 0;
-  const removed = set.delete(args.slice(2));
+  const removed = yield* set.deleteInParts(args.slice(2));
   set.save();
   if (removed > 0) ctx.tookFrom('set', 'srem', args[1]!);
   return removed;

@@ -1,5 +1,5 @@
 /** Declarations of the commands over sets. */
-import { type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandSpec, defineCommands, inParts } from '../../command/index.ts';
 import { countedKeys } from '../declare.ts';
 import { MANY_ELEMENTS, MANY_ELEMENTS_DIFFER } from '../fills.ts';
 import {
@@ -39,7 +39,7 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.0',
     summary: 'Removes members from a set.',
     complexity: 'O(N) in the number of members',
-    handler: { kind: 'data', run: remove },
+    handler: inParts(remove),
   },
   {
     name: 'scard',

@@ -1,17 +1,17 @@
 /** Commands that look at members by name, or remove them by name, and counts. */
 import { openOrdered } from '../../bodies/index.ts';
-import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands, inParts } from '../../command/index.ts';
 import { DoubleReply, errors, NIL_ARRAY, optionName, type Reply } from '../../protocol/index.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 import { lexRange, scoreRange } from './range-bounds.ts';
 
 const scoreOrNil = (score: number | undefined): Reply => (score === undefined ? null : new DoubleReply(score));
 
-function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
+function* remove(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   const set = openOrdered(ctx, args[1]!);
   const members = args.slice(2);
   set.prefetchRemovals(members);
-  const removed = set.delete(members);
+  const removed = yield* set.deleteInParts(members);
   set.save();
   if (removed > 0) ctx.tookFrom('zset', 'zrem', args[1]!);
   return removed;
@@ -35,15 +35,17 @@ function rank(ctx: CommandContext, args: readonly Buffer[], isReverse: boolean):
 }
 
 export const memberCommands: readonly CommandSpec[] = defineCommands([
-  declareSortedSet({
+  {
     name: 'zrem',
     arity: -3,
     flags: ['write', 'fast'],
     since: '1.2.0',
     summary: 'Removes members.',
     complexity: 'O(log(N)) for each member',
-    run: remove,
-  }),
+    keys: { first: 1, last: 1, step: 1 },
+    group: 'sorted-set',
+    handler: inParts(remove),
+  },
   declareSortedSet({
     name: 'zcard',
     arity: 2,

@@ -1,7 +1,7 @@
 /** Commands over whole strings: SET and GET in all their forms, and their plural MSET and MGET. */
 import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
 import { readString, wholeOf, writeWhole } from '../../bodies/index.ts';
-import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands, inParts } from '../../command/index.ts';
 import { errors, OK, type Reply } from '../../protocol/index.ts';
 import {
   deleteKey,
@@ -111,25 +111,27 @@ function getMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
 }
 
 /** Writes keys and values in turns. */
-function writeAll(ctx: CommandContext, args: readonly Buffer[]): void {
+function* writeAll(ctx: CommandContext, args: readonly Buffer[]): Generator<void, void> {
   for (let index = 1; index < args.length; index += 2) {
     writeWhole(ctx, args[index]!, args[index + 1]!, NEVER);
     ctx.event('string', 'set', args[index]!);
+    yield;
   }
 }
 
-function setMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
+function* setMany(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   if (args.length % 2 === 0) throw errors.wrongArity('mset');
-  writeAll(ctx, args);
+  yield* writeAll(ctx, args);
   return OK;
 }
 
-function setManyIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
+function* setManyIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Generator<void, Reply> {
   if (args.length % 2 === 0) throw errors.wrongArity('msetnx');
   for (let index = 1; index < args.length; index += 2) {
     if (readValue(ctx, args[index]!) !== undefined) return 0;
+    yield;
   }
-  writeAll(ctx, args);
+  yield* writeAll(ctx, args);
   return 1;
 }
 
@@ -252,7 +254,7 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.1',
     summary: 'Writes several strings at once.',
     complexity: 'O(N) in the number of keys',
-    handler: { kind: 'data', run: setMany },
+    handler: inParts(setMany),
   },
   {
     name: 'msetnx',
@@ -263,6 +265,6 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
     since: '1.0.1',
     summary: 'Writes several strings if none of the keys exists.',
     complexity: 'O(N) in the number of keys',
-    handler: { kind: 'data', run: setManyIfAbsent },
+    handler: inParts(setManyIfAbsent),
   },
 ]);
