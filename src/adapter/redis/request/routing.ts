@@ -41,10 +41,16 @@ export function commonGroup(
   commands: readonly QueuedData[] = [],
 ): GroupId | 'several' | undefined {
   let group: GroupId | undefined;
+  // Keys that are named together mostly lie together: the directory is asked once a stretch.
+  let [start, end]: readonly (Buffer | undefined)[] = [];
   for (const key of storageKeys) {
-    const one = kv.groupOf(key);
-    if (group !== undefined && one !== group) return 'several';
-    group = one;
+    if (start !== undefined && Buffer.compare(key, start) >= 0) {
+      if (end === undefined || Buffer.compare(key, end) < 0) continue;
+    }
+    const stretch = kv.stretchAt(key);
+    if (group !== undefined && stretch.group !== group) return 'several';
+    group = stretch.group;
+    [start, end] = [key, stretch.end];
   }
   return commands.some((command) => findsBeyond(kv, command, group)) ? 'several' : group;
 }

@@ -217,11 +217,11 @@ export class ClientTracking implements TrackingControl, TrackingClient {
    * A transaction is about to be sent on. Commands among those that it has queued may say CLIENT CACHING.
    * @param place of EXEC's reply
    */
-  readsAll(commands: readonly TrackedCommand[], place: number): void {
+  readsAll(commands: () => readonly TrackedCommand[], place: number): void {
     if (this.options === undefined) return;
     const saidBefore = this.isCachingSaid;
     const word = { optin: 'yes', optout: 'no' }[this.options.choice ?? 'optin'];
-    for (const command of commands) {
+    for (const command of commands()) {
       const { spec, args } = command;
       if (spec.name !== 'caching') this.reads(command, args, place);
       else if (wordOf(args[2]!) === word) this.isCachingSaid = true;

@@ -205,12 +205,12 @@ export class TransactionSession implements TransactionControl {
         if (crosses && !this.client.mayCross(keys)) throw crossGroup();
         transaction.firstStorageKey ??= route.firstStorageKey;
       }
-      transaction.queue.push({
+      transaction.add({
         kind: 'data',
         data: { ...this.client.server.atIngress(spec, args), given: args, db: transaction.db },
       });
     } else {
-      transaction.queue.push({ kind: 'connection', command, args });
+      transaction.add({ kind: 'connection', command, args });
       if (spec.name === 'select') transaction.db = databaseIn(args[1]!) ?? transaction.db;
     }
   }
@@ -228,8 +228,9 @@ export class TransactionSession implements TransactionControl {
     return commonGroup(kv, storageKeys, this.open.data()) === 'several' && this.client.mayCross(() => storageKeys);
   }
 
-  private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): Buffer[] {
-    return [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(transaction.data())];
+  private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): readonly Buffer[] {
+    if (watched.length === 0) return transaction.storageKeys();
+    return [...watched.map(({ storageKey }) => storageKey), ...transaction.storageKeys()];
   }
 
   exec(): Reply | Promise<Reply> {
@@ -273,7 +274,7 @@ export class TransactionSession implements TransactionControl {
     const requestOf = (owner: RequestOwner, token: number) =>
       new TransactionRequest(watched, commands, { resp, settings, owner, token });
     if (group === 'several' && !this.client.mayCross(() => storageKeys)) throw crossGroup();
-    tracking.readsAll(transaction.all(), this.host.newestReply);
+    tracking.readsAll(() => transaction.all(), this.host.newestReply);
     const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     const replies = this.execute(this.openedAt, asked);
     if (commands.length < transaction.queue.length) {
@@ -297,7 +298,7 @@ export class TransactionSession implements TransactionControl {
       const { args } = queued.kind === 'data' ? queued.data : queued;
       const command = this.client.server.table.resolve(args);
       const refusal = command && this.client.access.refusalOf(command, args, 'multi');
-      if (refusal !== undefined) transaction.queue[at] = { kind: 'refused', text: refusedAtExec(refusal.reason) };
+      if (refusal !== undefined) transaction.deny(at, refusedAtExec(refusal.reason));
     }
   }
 

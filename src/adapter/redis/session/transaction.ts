@@ -1,6 +1,6 @@
 /** The state of MULTI: commands that were queued, and whether one of them was refused. */
 import type { CommandSpec, ResolvedCommand } from '../command/index.ts';
-import type { QueuedData } from '../request/index.ts';
+import { type QueuedData, storageKeysOf } from '../request/index.ts';
 
 /** A queued command: runs on the group, or on the connection once the group's part has succeeded. */
 export type QueuedCommand =
@@ -10,7 +10,10 @@ export type QueuedCommand =
   | { readonly kind: 'refused'; readonly text: string };
 
 export class Transaction {
-  readonly queue: QueuedCommand[] = [];
+  private readonly queued: QueuedCommand[] = [];
+  /** The data commands among them that may run, in order, and all of their storage keys: EXEC asks for them several times, and there may be very many. */
+  private commands: QueuedData[] = [];
+  private keys: Buffer[] = [];
   /** A command was refused when it was queued, so EXEC must abort. */
   refused = false;
   /** A key whose group all others must have; undefined while there is none. */
@@ -20,6 +23,24 @@ export class Transaction {
 
   constructor(db: number) {
     this.db = db;
+  }
+
+  get queue(): readonly QueuedCommand[] {
+    return this.queued;
+  }
+
+  add(command: QueuedCommand): void {
+    this.queued.push(command);
+    if (command.kind !== 'data') return;
+    this.commands.push(command.data);
+    for (const key of storageKeysOf([command.data])) this.keys.push(key);
+  }
+
+  /** Has a command answered by an error when the others run. */
+  deny(at: number, text: string): void {
+    this.queued[at] = { kind: 'refused', text };
+    this.commands = this.queued.flatMap((command) => (command.kind === 'data' ? [command.data] : []));
+    this.keys = storageKeysOf(this.commands);
   }
 
   /** All commands that may run, in order, with their arguments as the client has sent them. */
@@ -32,9 +53,12 @@ export class Transaction {
   }
 
   /** The data commands in order. */
-  data(): QueuedData[] {
-    const commands: QueuedData[] = [];
-    for (const queued of this.queue) if (queued.kind === 'data') commands.push(queued.data);
-    return commands;
+  data(): readonly QueuedData[] {
+    return this.commands;
+  }
+
+  /** The storage keys of the data commands. */
+  storageKeys(): readonly Buffer[] {
+    return this.keys;
   }
 }
