@@ -70,8 +70,8 @@ export const MESSAGE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/request/group-request.ts',
-        find: 'this.noting(view));\n      this.checkEffects();\n      return reply;\n',
-        replace: 'this.noting(view));\n      this.checkEffects();\n      this.emitEffects();\n      return reply;\n',
+        find: '?? this.noting(view));\n      this.checkEffects();\n',
+        replace: '?? this.noting(view));\n      this.checkEffects();\n      this.emitEffects();\n',
       },
     ],
   },
