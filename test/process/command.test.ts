@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { freePortRange } from '../../bench/scratch.ts';
+import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { clusterSettings, formatFlags, loadConfig } from '../../src/config/index.ts';
 import { clusterFlags, connectOnce, temporaryFolder } from '../support/process-nodes.ts';
 import { until } from '../support/until.ts';
@@ -53,6 +54,13 @@ describe('kvorum cluster', () => {
     await withClient(port + 1, (client) => client.set('greeting', 'hello'));
     assert.equal(await withClient(port + 2, (client) => client.get('greeting')), 'hello');
     assert.equal(await withClient(port, (client) => client.incr('visits')), 1);
+    // Until then each node has looked for work of the cluster, and done some or found it done.
+    const admin = new AdminClient(`127.0.0.1:${values['grpc.port']}`);
+    await until('the past is let go of for the first time', async () => {
+      const { roundAtMs } = await admin.call('Gc', {}, 5_000);
+      return roundAtMs > 0;
+    }).finally(() => admin.close());
+    assert.doesNotMatch(first.output, /^n\d \| /m, 'nodes have nothing to complain of');
     assert.equal(await first.end('SIGINT'), 0);
     assert.match(first.output, /All nodes stopped\./);
 

@@ -3,7 +3,7 @@
  * leases: it renews the lease while it works, and gives the unit back with its notes when it is through. A node that dies is
  * not asked for anything: its lease runs out, and whoever takes the unit next goes on from the last notes.
  */
-import { CatalogError, MAX_LEASE_MS, type WorkRow } from '../../distribution/index.ts';
+import { CatalogError, type ClusterState, MAX_LEASE_MS, type WorkRow } from '../../distribution/index.ts';
 import {
   assert,
   type Cancel,
@@ -143,14 +143,17 @@ export class WorkRunner {
 
   private async look(): Promise<void> {
     if (this.options.mayLook?.() === false) return;
-    let rows: readonly WorkRow[];
+    let clusterState: ClusterState;
     try {
       // Leases are not news that nodes are told, so the catalog is asked.
-      ({ work: rows } = await this.options.catalog.clusterState(REQUEST_MS));
+      clusterState = await this.options.catalog.clusterState(REQUEST_MS);
     } catch {
       // Nobody leads the catalog: nobody could be given a lease either.
       return;
     }
+    // Before its first heartbeat is taken a node is given nothing; one that is refused hears why from its heartbeat.
+    if (!this.isMember(clusterState)) return;
+    const rows = clusterState.work;
     for (const unit of this.options.units()) {
       if (this.isStopped) return;
       const row = rows.find(({ name }) => name === unit.name);
@@ -161,6 +164,11 @@ export class WorkRunner {
         if (wasLeased || error instanceof CatalogError) this.options.onError(unit.name, error);
       });
     }
+  }
+
+  private isMember({ nodes }: ClusterState): boolean {
+    const { nodeId: self, incarnation } = this.options;
+    return nodes.some((row) => row.nodeId === self && row.incarnation.equals(incarnation));
   }
 
   private isOwn({ holder, incarnation }: WorkRow): boolean {

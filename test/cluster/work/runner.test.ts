@@ -34,9 +34,10 @@ class WorkingNodes {
   mostAtOnce = 0;
   private readonly runners = new Map<number, WorkRunner>();
 
-  constructor(ids: readonly number[], unit: (id: number, cluster: WorkingNodes) => WorkUnit) {
+  /** @param areKnown the catalog has heard of them already */
+  constructor(ids: readonly number[], unit: (id: number, cluster: WorkingNodes) => WorkUnit, areKnown = true) {
     for (const id of ids) {
-      this.model.run({ kind: 'putNode', node: nodeReport(id), expectedRevision: undefined });
+      if (areKnown) this.hear(id);
       const runner = new WorkRunner({
         nodeId: nodeId(id),
         incarnation: Buffer.alloc(16, id),
@@ -51,6 +52,11 @@ class WorkingNodes {
       this.runners.set(id, runner);
       runner.start();
     }
+  }
+
+  /** The catalog takes a node's first heartbeat. */
+  hear(id: number): void {
+    this.model.run({ kind: 'putNode', node: nodeReport(id), expectedRevision: undefined });
   }
 
   runner(id: number): WorkRunner {
@@ -123,6 +129,16 @@ describe('background work', () => {
     assert.equal(cluster.finished.length, 1);
     assert.equal(cluster.mostAtOnce, 1);
     assert.deepEqual([cluster.row?.holder, cluster.row?.progress.toString()], [undefined, 'done']);
+    await cluster.stop();
+    assert.deepEqual(cluster.errors, []);
+  });
+
+  test('is not asked for, and not complained of, by a node that the catalog has not heard of yet', async () => {
+    const cluster = new WorkingNodes([1], once, false);
+    await cluster.time.pass(5 * LOOK_MS);
+    assert.deepEqual([cluster.finished, cluster.errors], [[], []]);
+    cluster.hear(1);
+    await cluster.time.until('it is done', () => cluster.finished.length === 1);
     await cluster.stop();
     assert.deepEqual(cluster.errors, []);
   });
