@@ -147,6 +147,8 @@ export async function startNode(options: NodeOptions, version: string, start: No
   const startedMs = clock.monotonicMs();
   const background = new BackgroundLog(logger, clock);
   let clients: RedisServer | undefined;
+  /** The same from when it is made, before it takes clients. */
+  let front: RedisServer | undefined;
   const onFatal = (error: Error): void => {
     const code = error instanceof KvorumError ? error.code : 'INTERNAL';
     logger.fatal({ code, err: error }, `the node stops: ${error.message}`);
@@ -247,6 +249,7 @@ export async function startNode(options: NodeOptions, version: string, start: No
       record: folder.record,
       version,
       address,
+      unknownToClients: () => (front?.users.areKnown === false ? 'who may come in is not known yet' : undefined),
       endpoints,
       limits: {
         ...options.raft,
@@ -371,6 +374,7 @@ export async function startNode(options: NodeOptions, version: string, start: No
         debugCommands: options.redis.enableDebugCommand ?? false,
       },
     });
+    front = redis;
     logDisk.onWrite = (tookMs) => redis.logWritten(tookMs);
     opened.push(() => redis.stop());
     const dynamodb = openDynamodb(options, security, node, { clock, scheduler, random, logger, background });

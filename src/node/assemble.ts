@@ -105,7 +105,11 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const { watch, admin, archive, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   const { self } = parts.network;
-  const readinessFacts = () => ({ self, routes, clusterState: clusterState(), host, clock, standing, admissionOf });
+  const readinessFacts = () => ({
+    ...{ self, routes, host, clock, standing, admissionOf },
+    clusterState: clusterState(),
+    unknownToClients: parts.unknownToClients?.(),
+  });
   return {
     ...{ clock, engine, fitness, messages, tracking },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },

@@ -44,6 +44,8 @@ export interface NodeParts extends StoragePressureParts {
   readonly record: StandingOptions['record'] & Pick<NodeRecord, 'peer' | 'installs'>;
   /** Where other nodes reach this one. */
   readonly address: string;
+  /** What servers of clients do not know yet without which they serve nobody; left out, and undefined: nothing. */
+  readonly unknownToClients?: () => string | undefined;
   /** Where clients reach it now, for clients that choose the node themselves; left out: nobody is told. */
   readonly endpoints?: () => readonly Endpoint[];
   /** Of the program, for operators. */

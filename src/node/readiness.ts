@@ -17,9 +17,14 @@ export interface ReadinessFacts {
   readonly host: GroupHost;
   readonly clock: Pick<NodeClock, 'status'>;
   readonly standing: FolderStanding;
+  /** See `NodeParts`. */
+  readonly unknownToClients: string | undefined;
   /** Whether writes of a group are let in, and why not. */
   readonly admissionOf: (group: GroupId) => { readonly level: string; readonly reason: string };
 }
+
+/** What says whether the node knows what it needs for serving clients. */
+type KnowledgeFacts = Pick<ReadinessFacts, 'self' | 'routes' | 'clusterState' | 'host' | 'unknownToClients'>;
 
 const MOST_NAMED = 5;
 /** Between two looks whether a node that starts can serve. */
@@ -28,8 +33,8 @@ const LOOK_MS: Millis = 10;
 const MOST_MS: Millis = 5_000;
 
 /**
- * Ready means: this node knows who owns what, has the replicas that it should have, each of them knows its leader, and its
- * disk takes what is written.
+ * Ready means: this node knows who owns what, has the replicas that it should have, each of them knows its leader, it knows who
+ * may come in, and its disk takes what is written.
  */
 export function readinessOf(facts: ReadinessFacts): Readiness {
   const { host, standing } = facts;
@@ -48,7 +53,7 @@ export function readinessOf(facts: ReadinessFacts): Readiness {
  * @param signal ends the waiting
  */
 export async function untilServing(
-  facts: () => Pick<ReadinessFacts, 'self' | 'routes' | 'clusterState' | 'host' | 'standing'>,
+  facts: () => KnowledgeFacts & Pick<ReadinessFacts, 'standing'>,
   clock: Pick<Clock, 'monotonicMs'>,
   scheduler: Scheduler,
   signal: AbortSignal | undefined,
@@ -63,12 +68,7 @@ export async function untilServing(
 }
 
 /** What a node does not know yet without which it cannot serve. */
-function unknownYet({
-  self,
-  routes,
-  clusterState,
-  host,
-}: Pick<ReadinessFacts, 'self' | 'routes' | 'clusterState' | 'host'>): string | undefined {
+function unknownYet({ self, routes, clusterState, host, unknownToClients }: KnowledgeFacts): string | undefined {
   if (routes.current.version === 0) return 'the directory of ranges is not known yet';
   const missing = (clusterState?.groups ?? []).filter(
     ({ id, state, founders }) => state === 'ACTIVE' && founders.includes(self) && host.get(id) === undefined,
@@ -76,7 +76,7 @@ function unknownYet({
   if (missing.length > 0) return `no replica is open yet of ${named(missing.map(({ id }) => id))}`;
   const leaderless = host.all().filter(({ raft }) => raft.leader() === undefined);
   if (leaderless.length > 0) return `no leader is known of ${named(leaderless.map(({ groupId }) => groupId))}`;
-  return undefined;
+  return unknownToClients;
 }
 
 function verdictOf(facts: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {

@@ -13,6 +13,7 @@ class StartingNode {
   readonly hurry = new AbortController();
   routesVersion = 0;
   leader: number | undefined;
+  unknownToClients: string | undefined;
   isRefused = false;
   isSettled = false;
 
@@ -24,6 +25,7 @@ class StartingNode {
         clusterState: undefined,
         host: { all: () => [{ groupId: groupId(1), raft: { leader: () => this.leader } }] },
         standing: { isOver: this.isRefused },
+        unknownToClients: this.unknownToClients,
       }) as unknown as Facts;
     void untilServing(facts, this.clock, this.scheduler, this.hurry.signal).then(() => {
       this.isSettled = true;
@@ -40,8 +42,9 @@ class StartingNode {
 }
 
 describe('a node that starts takes clients', () => {
-  test('when it knows who owns what, and who leads each of its groups', async () => {
+  test('when it knows who owns what, who leads each of its groups, and who may come in', async () => {
     const node = new StartingNode();
+    node.unknownToClients = 'who may come in is not known yet';
     node.wait();
     await node.pass(100);
     node.leader = 2;
@@ -51,6 +54,9 @@ describe('a node that starts takes clients', () => {
     await node.pass(100);
     assert.equal(node.isSettled, false);
     node.leader = 2;
+    await node.pass(100);
+    assert.equal(node.isSettled, false);
+    node.unknownToClients = undefined;
     await node.pass(20);
     assert.equal(node.isSettled, true);
   });

@@ -21,6 +21,8 @@ export const OPERATOR = 'kvorum-operator';
 const HOLD_MS: Millis = 1_000;
 /** An answer that has not come by then is lost. */
 const PATIENCE_MS: Millis = 1_500;
+/** The first one: nobody is let in before it is answered, and on a loaded machine a late answer is still worth more than another question. */
+const FIRST_PATIENCE_MS: Millis = 3_000;
 /** Between questions that were not answered, and looks at a feature that is not active. */
 const PAUSE_MS: Millis = 100;
 /** All users together, bytes: they travel as one message. */
@@ -156,7 +158,7 @@ export class UserDirectory {
       if (users.length > MAX_BYTES) {
         throw new RedisError(`ERR all users together have at most ${MAX_BYTES} bytes`);
       }
-      const { answer } = await this.send({ kind: 'change', revision: before.revision, users }, LEASE_MS);
+      const { answer } = await this.send({ kind: 'change', revision: before.revision, users }, LEASE_MS + PATIENCE_MS);
       if (answer.kind !== 'stored') continue;
       // The first users of a cluster: a node that does not know that there are any goes on without.
       if (before.revision === 0 && answer.unheard.length > 0) {
@@ -197,7 +199,8 @@ export class UserDirectory {
   private async ask(holdMs: Millis): Promise<void> {
     const { table, isHeard } = this;
     const revision = isHeard ? table.revision : 0;
-    const { answer, sentMs } = await this.send({ kind: 'watch', revision, holdMs }, holdMs);
+    const patienceMs = isHeard ? holdMs + PATIENCE_MS : FIRST_PATIENCE_MS;
+    const { answer, sentMs } = await this.send({ kind: 'watch', revision, holdMs }, patienceMs);
     // Answers may overtake each other.
     if (sentMs < this.askedMs) return;
     if (answer.kind === 'users') {
@@ -211,11 +214,11 @@ export class UserDirectory {
 
   private async send(
     question: UserQuestion,
-    heldMs: Millis,
+    patienceMs: Millis,
   ): Promise<{ readonly answer: UserAnswer; readonly sentMs: Millis }> {
     const { kv, clock } = this.options;
     const isRead = question.kind === 'watch';
-    const deadlineMs = this.router.deadline(heldMs + PATIENCE_MS);
+    const deadlineMs = this.router.deadline(patienceMs);
     return this.router.at([STORAGE_KEY], { deadlineMs, isRead }, async (group) => {
       const sentMs = clock.monotonicMs();
       const payload = encodeUserRequest({ ...question, group, node: kv.nodeId });

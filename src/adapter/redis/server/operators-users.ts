@@ -22,6 +22,11 @@ export class OperatorsUsers {
     this.state = state;
   }
 
+  /** False while nobody is let in but the operator of the configuration: users may be stored that this node does not know. */
+  get areKnown(): boolean {
+    return this.state.users.areKnown;
+  }
+
   /** In order of their names. */
   async list(): Promise<readonly UserRules[]> {
     return this.state.users.all().map((user) => ({ name: outward(user.name), rules: outward(user.describe()) }));
