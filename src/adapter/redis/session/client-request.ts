@@ -24,7 +24,6 @@ export function requestOf(
   const { spec, args } = server.atIngress(command.spec, given);
   const options = { spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey };
   const request = new CommandRequest(options);
-  request.isAside = beginsAside(server, spec, args);
   request.isPointRead = readsUnnoticed && readsLittle(spec);
   return request;
 }

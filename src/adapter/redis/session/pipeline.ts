@@ -275,7 +275,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || isAcross || beginsAside(server, spec, args) || session.readsHere(spec, route);
+    const isAside = route !== undefined && beginsAside(server, spec, args);
+    const isAlone = isWide || isAcross || isAside || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -284,7 +285,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     session.began(command);
     if (queued) this.enqueue(command, args);
     else if (patienceMs !== undefined) this.startWaiting(command, args, route!, patienceMs);
-    else if (route !== undefined) this.startData(command, args, route);
+    else if (route !== undefined) this.startData(command, args, route, isAside);
     else this.startOther(command, args);
     session.passed(command);
   }
@@ -335,15 +336,21 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     return true;
   }
 
-  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {
+  /** @param isAside see `beginsAside` */
+  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route, isAside: boolean): void {
     const { session } = this;
     const slot = this.reserve(command);
     try {
       checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
-      if (route.crosses || beginsAside(this.server, command.spec, args)) this.startAcross(command, args, route, slot);
-      else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
+      if (route.crosses || isAside) {
+        // On several groups, or aside; nothing else is under way but others of this kind.
+        const request = requestOf(session, command, args, route, alone(), slot);
+        request.isAside = isAside;
+        const inLine = this.across.enter(request);
+        this.occupySlot(slot, inLine ?? this.runAcross(request), request.isWrite, inLine !== undefined);
+      } else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroups(command, args, route, slot);
     } catch (error) {
       this.settleError(slot, error, false);
@@ -401,13 +408,6 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     } catch (error) {
       this.settleError(slot, error, false);
     }
-  }
-
-  /** Runs a command on several groups, or aside; nothing else is under way but others of this kind. */
-  private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
-    const request = requestOf(this.session, command, args, route, alone(), slot);
-    const inLine = this.across.enter(request);
-    this.occupySlot(slot, inLine ?? this.runAcross(request), request.isWrite, inLine !== undefined);
   }
 
   /** Runs a command, or its pieces one after the other; then nothing that comes behind it is begun before its last piece has ended. */
