@@ -110,6 +110,40 @@ describe('a node that is drained', () => {
   });
 });
 
+describe('a replica that is being filled for a drain', () => {
+  const learnersOf = (cluster: SimulatedNodes): number[] =>
+    GROUPS.flatMap((group) => {
+      const leader = cluster.leaderOf(group);
+      return leader === undefined ? [] : [...cluster.node(leader).raft(group)!.status().conf.learners];
+    });
+
+  /** A new replica can never be filled: its node has just died, and nobody has noticed yet. */
+  async function filling(): Promise<SimulatedNodes> {
+    const cluster = await started(4);
+    cluster.node(4).crash(false);
+    await drain(cluster, 3, 'drain');
+    await cluster.until('a replica is being filled', () => learnersOf(cluster).length > 0);
+    return cluster;
+  }
+
+  test('is given up when nobody is drained any more', async () => {
+    const cluster = await filling();
+    await drain(cluster, 3, 'undrain');
+    await cluster.until('the replica has gone', () => learnersOf(cluster).length === 0);
+    const { reports } = await cluster.run(cluster.running(1).admin.balance(5_000));
+    assert.match(reports.map(({ text }) => text).join('\n'), /node 3 is back in service; its new replica is given up/);
+    for (const group of GROUPS) assert.deepEqual(votersOf(cluster, group), [1, 2, 3]);
+  });
+
+  test('is given up when its node is known to be gone, and another place is looked for', async () => {
+    const cluster = await filling();
+    await cluster.simulation.runFor(7_000);
+    assert.deepEqual(learnersOf(cluster), []);
+    cluster.node(4).start();
+    await cluster.until('a replica has gone', () => GROUPS.some((group) => votersOf(cluster, group).includes(4)));
+  });
+});
+
 describe('a decommission', () => {
   test('is refused while a group would be left with fewer replicas', async () => {
     const cluster = await started(3);

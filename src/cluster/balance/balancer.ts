@@ -77,25 +77,29 @@ export class Balancer implements BalanceDoor {
       isTaken: () => isFeatureActive(features() ?? { features: [] }, BALANCE_FEATURE),
       send: (report) => catalog.reportLoad(report, times.reportMs),
     });
+    const isLeading = (): boolean => leader.state?.meta !== undefined;
+    const clusterState = () => options.heartbeats.clusterState(this.state());
+    const liveNodes = () => options.heartbeats.liveNodes(this.state(), LIVE_MS);
     this.rules = new BalanceScheduler({
       clock,
       scheduler,
       catalogGroup: options.catalogGroup,
       keyRules: options.keyRules,
-      isLeading: () => leader.state?.meta !== undefined,
+      isLeading,
       times: options.times?.rules ?? DEFAULT_BALANCE_TIMES,
       inputs: {
-        clusterState: () => options.heartbeats.clusterState(this.state()),
+        clusterState,
         routes: () => this.state().routes,
         windows: () => this.collector.windows(),
         groupStatus: () => this.collector.placements(this.state()),
-        liveNodes: () => options.heartbeats.liveNodes(this.state(), LIVE_MS),
+        liveNodes,
         unfitNodes: () => new Set([...this.state().nodes.values()].map((row) => row.nodeId).filter(options.isUnfit)),
         rangeBytes: () => this.collector.rangeBytes(),
       },
       outputs: new BalanceActions({
         catalog: leader,
         admin: options.admin,
+        ...{ isLeading, clusterState, liveNodes },
         routes: () => this.state().routes,
         nowTs: options.nowTs,
         clock,

@@ -137,7 +137,8 @@ export class LoadCollector {
         continue;
       }
       const leader = heardMs >= sinceMs ? nodeId : undefined;
-      placements.push({ id, voters, leader, isBusy: isBusy || inJobs.has(id), bytes });
+      const isInJob = inJobs.has(id);
+      placements.push({ id, voters, leader, isBusy: isBusy || isInJob, isUnfinished: isBusy && !isInJob, bytes });
     }
     return placements;
   }

@@ -230,7 +230,9 @@ export class BalanceScheduler {
       clusterState: inputs.clusterState(),
       routes: inputs.routes(),
       windows: inputs.windows().filter((window) => window.startMs >= sinceMs),
-      groups: inputs.groupStatus().map((group) => (busy.has(group.id) ? { ...group, isBusy: true } : group)),
+      groups: inputs
+        .groupStatus()
+        .map((group) => (busy.has(group.id) ? { ...group, isBusy: true, isUnfinished: false } : group)),
       liveNodes: inputs.liveNodes(),
       unfitNodes: inputs.unfitNodes?.() ?? new Set(),
       rangeBytes: inputs.rangeBytes(),

@@ -60,6 +60,8 @@ export interface GroupPlacement {
   readonly leader: NodeId | undefined;
   /** A membership change, a transfer or a job is under way: nothing is planned for the group meanwhile. */
   readonly isBusy: boolean;
+  /** It is busy for nothing else than a change of its members, which may have been left by somebody who is gone. */
+  readonly isUnfinished?: boolean;
   /** Stored bytes of one replica; undefined when not known. */
   readonly bytes: number | undefined;
 }

@@ -37,7 +37,7 @@ export function roomFor(
 /** A replacement that was interrupted leaves an even number of voters: the successor has its vote, and who is to go has one still. */
 export const hasSuccessor = (voters: readonly NodeId[]): boolean => voters.length > 2 && voters.length % 2 === 0;
 
-/** At most one replacement; the catalog's own group is the last. */
+/** At most one replacement; one that was begun and left by another leader of the catalog goes on. The catalog's own group is the last. */
 export function planDrains(view: BalanceView, catalogGroup: number): BalancePlan {
   const { clusterState, groups, liveNodes } = view;
   const withdrawn = new Set((clusterState.withdrawals ?? []).map(({ nodeId }) => nodeId));
@@ -48,7 +48,7 @@ export function planDrains(view: BalanceView, catalogGroup: number): BalancePlan
     (a, b) => Number(a.id === catalogGroup) - Number(b.id === catalogGroup) || a.id - b.id,
   );
   let waiting = 0;
-  for (const { id, voters, leader, isBusy } of inOrder) {
+  for (const { id, voters, leader, isBusy, isUnfinished } of inOrder) {
     const remove = voters.find((node) => withdrawn.has(node));
     if (remove === undefined) continue;
     const add = hasSuccessor(voters)
@@ -56,7 +56,7 @@ export function planDrains(view: BalanceView, catalogGroup: number): BalancePlan
       : roomFor(clusterState, voters, remove, (node) => liveNodes.has(node));
     if (add === undefined) {
       stuck.push(id);
-    } else if (isBusy || leader === undefined) {
+    } else if (leader === undefined || (isBusy && isUnfinished !== true)) {
       waiting++;
     } else {
       const reason = `the replica of group ${id} goes from node ${remove}, which is taken out of service, to node ${add}`;
