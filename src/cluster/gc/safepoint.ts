@@ -51,7 +51,7 @@ export interface SafepointTimes {
   readonly stepMs?: Millis;
   /** The same while nothing waits for it; undefined: `stepMs` where that is given, else 10 min. */
   readonly restMs?: Millis;
-  /** Before another round when somebody held the last one back. */
+  /** Before another round when somebody held the last one back, at most; sooner where rounds are close to each other anyway. */
   readonly retryMs: Millis;
   /** One question to a group or a node. */
   readonly askMs: Millis;
@@ -59,6 +59,8 @@ export interface SafepointTimes {
 
 export const DEFAULT_SAFEPOINT_TIMES: SafepointTimes = { retryMs: 10_000, askMs: 3_000 };
 
+/** Before a round behind one that was held back, in distances between rounds. */
+const RETRY_STEPS = 2;
 /** Groups that are asked at a time. */
 const ASKED_AT_ONCE = 32;
 /** Longest distance between two safepoints. */
@@ -119,7 +121,8 @@ export function safepointWork(options: SafepointOptions): WorkUnit {
       const { atMs, holders, pending, publishedTs } = decodeNotes(stored);
       let afterMs = restMs();
       if (options.isWorth?.(publishedTs) !== false) {
-        afterMs = holders.length > 0 || pending.length > 0 ? times.retryMs : stepMs();
+        const isHeldBack = holders.length > 0 || pending.length > 0;
+        afterMs = isHeldBack ? Math.min(times.retryMs, RETRY_STEPS * stepMs()) : stepMs();
       }
       // A wall clock that was set back must not stop it for long.
       return Math.abs(clock.nowMs() - atMs) >= afterMs;

@@ -12,6 +12,7 @@ import {
 import type { GcChannel } from '../../../src/cluster/gc/endpoint.ts';
 import { handedOver, retentionOf, safepointWork } from '../../../src/cluster/gc/safepoint.ts';
 import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/cluster/gc/types.ts';
+import type { WorkUnit } from '../../../src/cluster/work/runner.ts';
 import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { FEATURES } from '../../../src/distribution/catalog/features.ts';
 import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
@@ -107,8 +108,8 @@ class Stage implements GcChannel {
   }
 
   /** One round. @returns what it leaves behind */
-  async round(before: SafepointNotes = NO_NOTES): Promise<SafepointNotes> {
-    const left = await this.unit().run({
+  async round(before: SafepointNotes = NO_NOTES, unit = this.unit()): Promise<SafepointNotes> {
+    const left = await unit.run({
       signal: new AbortController().signal,
       notes: encodeNotes(before),
       save: async (notes) => {
@@ -263,6 +264,24 @@ describe('the safepoint of the cluster', () => {
     assert.deepEqual([5_999, 6_000].map(isDueAfter), [false, true]);
     stage.isWorth = false;
     assert.deepEqual([599_999, 600_000].map(isDueAfter), [false, true]);
+  });
+
+  test('comes again after two such distances, and 10 s at most, where somebody held it back', async () => {
+    const stage = new Stage();
+    const holders = [{ who: 'node 2', why: 'a backup' }];
+    const isDueAfter = (unit: WorkUnit, ms: number) =>
+      unit.isDue(encodeNotes({ ...NO_NOTES, holders, atMs: NOW_MS - ms }));
+    assert.deepEqual(
+      [9_999, 10_000].map((ms) => isDueAfter(stage.unit(), ms)),
+      [false, true],
+    );
+    stage.model.run({ kind: 'setSetting', name: 'gc.retentionMs', value: '5000' });
+    const unit = stage.unit();
+    await stage.round(NO_NOTES, unit);
+    assert.deepEqual(
+      [1_999, 2_000].map((ms) => isDueAfter(unit, ms)),
+      [false, true],
+    );
   });
 
   test('is the present of the clock that is furthest behind, less the retention: what is read there without a pin is younger', async () => {
