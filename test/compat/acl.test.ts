@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
 import { ourCommands, redisCommands } from './redis-page.ts';
 import type { CommandLine, RawReply, RespConnection } from './resp-connection.ts';
+import { SEED, seeded } from './seed.ts';
 import { type ComparedTargets, comparedTargets, connected } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_ACL_RUNS ?? 60);
@@ -123,7 +124,7 @@ describe('users beside redis-server', { skip: skipWithout('redis-server') }, () 
 
   after(() => pair?.close());
 
-  test('take the same rules and show the same', async () => {
+  test(seeded('take the same rules and show the same'), async () => {
     const rule = fc.constantFrom(...RULES);
     const change = fc.array(rule, { minLength: 1, maxLength: 4 });
     await fc.assert(
@@ -134,7 +135,7 @@ describe('users beside redis-server', { skip: skipWithout('redis-server') }, () 
         }
         await pair.same(...CALLS.map((call): CommandLine => ['ACL', 'DRYRUN', 'u', ...call]));
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
 import { type CommandLine, callAll, RespConnection } from './resp-connection.ts';
+import { SEED, seeded } from './seed.ts';
 import { comparedTargets, type Target } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 40);
@@ -239,10 +240,10 @@ describe('clients that wait, compared with redis-server', { skip: skipWithout('r
       .map(([commands, isAtOnce]) => (isAtOnce ? [['MULTI'], ...commands, ['EXEC']] : commands)),
   });
 
-  test('random waiters and random writes', async () => {
+  test(seeded('random waiters and random writes'), async () => {
     await fc.assert(
       fc.asyncProperty(cases, fc.constantFrom<2 | 3>(2, 3), (one, resp) => same(one, resp)),
-      { numRuns: RUNS },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 });

@@ -2,7 +2,7 @@
  * Random command sequences must get the same replies from kvorum as from a real redis-server, byte by byte: group by group, with
  * collections as they usually lie and with all of them in rows and small pages.
  * `KVORUM_DIFFERENTIAL_RUNS` sets the number of sequences a group, `KVORUM_DIFFERENTIAL_GROUP` picks one, `KVORUM_DIFFERENTIAL_SEED`
- * replays; a failure prints the seed and the shortest sequence found that still differs.
+ * replays; a failed test has its seed in its name, and prints the shortest sequence found that still differs.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -10,12 +10,12 @@ import fc from 'fast-check';
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
+import { SEED, seeded } from './seed.ts';
 import { GROUPS, sequencesOf } from './sequences/index.ts';
 import { comparedTargets, LARGE_FROM_THE_FIRST } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
 const ONLY = process.env.KVORUM_DIFFERENTIAL_GROUP;
-const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 40;
 
 /** What OBJECT ENCODING goes by: as it comes, and so low that a few elements are many. */
@@ -46,7 +46,7 @@ for (const [layout, bodyLimits] of LAYOUTS) {
     const targets = comparedTargets(bodyLimits);
 
     for (const group of GROUPS.filter(({ name }) => ONLY === undefined || ONLY === name)) {
-      test(`gives the replies that Redis gives: ${group.name}`, async () => {
+      test(seeded(`gives the replies that Redis gives: ${group.name}`), async () => {
         const comparison = await Comparison.open(targets.reference, targets.tested);
         const settings = fc.record({ resp: fc.constantFrom<2 | 3>(2, 3), thresholds: fc.constantFrom(USUAL, LOW) });
         try {
@@ -55,7 +55,7 @@ for (const [layout, bodyLimits] of LAYOUTS) {
               const difference = await comparison.firstDifference(steps, resp, thresholds);
               assert.equal(difference, undefined, `the replies differ over RESP${resp}:\n${difference}`);
             }),
-            { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+            { numRuns: RUNS, seed: SEED },
           );
         } finally {
           comparison.close();

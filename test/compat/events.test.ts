@@ -8,12 +8,12 @@ import fc from 'fast-check';
 import { DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { type CommandLine, callAll, RespConnection } from './resp-connection.ts';
+import { SEED, seeded } from './seed.ts';
 import { GROUPS, type Step, sequencesOf } from './sequences/index.ts';
 import { comparedTargets, LARGE_FROM_THE_FIRST, type Target } from './targets.ts';
 
 const RUNS = Math.ceil(Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200) / 10);
 const ONLY = process.env.KVORUM_DIFFERENTIAL_GROUP;
-const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 30;
 const MARKER = 'marker';
 
@@ -102,11 +102,11 @@ for (const [layout, bodyLimits] of [
     }
 
     for (const group of GROUPS.filter(({ name }) => ONLY === undefined || ONLY === name)) {
-      test(`are those of Redis: ${group.name}`, async () => {
+      test(seeded(`are those of Redis: ${group.name}`), async () => {
         const sequences = sequencesOf(group, MAX_STEPS).map(commandsOf);
         await fc.assert(
           fc.asyncProperty(sequences, (commands) => compare('AKEn', commands)),
-          { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+          { numRuns: RUNS, seed: SEED },
         );
       });
     }

@@ -8,10 +8,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
 import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
+import { SEED, seeded } from './seed.ts';
 import { comparedTargets, type Target } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 60);
-const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const CLIENTS = 3;
 const MAX_STEPS = 25;
 
@@ -149,7 +149,7 @@ function comparable(replies: readonly RawReply[], commands: readonly CommandLine
 describe('clients that listen and publish', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
-  test('see what they see with Redis', async () => {
+  test(seeded('see what they see with Redis'), async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: MAX_STEPS }), async (steps) => {
         const [expected, actual] = [await Listeners.open(targets.reference), await Listeners.open(targets.tested)];
@@ -163,7 +163,7 @@ describe('clients that listen and publish', { skip: skipWithout('redis-server') 
           await actual.close();
         }
       }),
-      { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 });

@@ -7,10 +7,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
 import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
+import { SEED, seeded } from './seed.ts';
 import { comparedTargets, type Target } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 60);
-const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const CLIENTS = 3;
 const MAX_STEPS = 30;
 const FIRST_ID = 100;
@@ -306,7 +306,7 @@ function toldBy({ kind, items }: RawReply): readonly string[] | undefined {
 describe('clients that keep keys', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
-  test('are told what they are told by Redis', async () => {
+  test(seeded('are told what they are told by Redis'), async () => {
     await fc.assert(
       fc.asyncProperty(story, async (steps) => {
         const [expected, actual] = [await Keepers.open(targets.reference), await Keepers.open(targets.tested)];
@@ -320,7 +320,7 @@ describe('clients that keep keys', { skip: skipWithout('redis-server') }, () => 
           await actual.close();
         }
       }),
-      { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 });

@@ -7,10 +7,10 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../../support/programs.ts';
 import type { CommandLine, RespConnection } from '../resp-connection.ts';
+import { SEED, seeded } from '../seed.ts';
 import { comparedTargets, connected } from '../targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
-const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 /** Expressions that go with one script. */
 const BATCH = 20;
 
@@ -119,7 +119,7 @@ describe('libraries of scripts beside redis-server', { skip: skipWithout('redis-
     for (const connection of both) connection.close();
   });
 
-  test('give the same bytes for random values', async () => {
+  test(seeded('give the same bytes for random values'), async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(expression, { minLength: 1, maxLength: BATCH }), async (expressions) => {
         const call: CommandLine = ['EVAL', scriptOf(expressions), '0'];
@@ -132,7 +132,7 @@ describe('libraries of scripts beside redis-server', { skip: skipWithout('redis-
         const differing = expressions.filter((_, index) => expected![index] !== actual![index]);
         assert.deepEqual(actual, expected, `these differ:\n${differing.join('\n')}`);
       }),
-      { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 });
