@@ -55,6 +55,8 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
   keepHeapWithin(options.memoryBytes);
   const endsNoMore = endFirstProcessAtSignals();
   const hurry = new AbortController();
+  let hasJoined = false;
+  const isLaunched = endWithLauncher(() => (hasJoined ? stop() : process.exit(1)));
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
   const stop = (): void => {
@@ -73,6 +75,7 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
     );
   };
   const onJoined = (): void => {
+    hasJoined = true;
     endsNoMore();
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
@@ -89,9 +92,7 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
   const node = await started;
   if (hurry.signal.aborted) return;
 
-  if (process.connected) {
-    // A launcher that was killed must not leave nodes behind.
-    process.on('disconnect', stop);
+  if (isLaunched) {
     process.on('message', (message) => {
       if (!isToNode(message)) return;
       const groups = node.status().groups.map(
@@ -120,6 +121,19 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
       console.log('DynamoDB clients are not served: --dynamodb-credentials-file gives them keys, and a port.');
     }
   }
+}
+
+/**
+ * A launcher that was killed must not leave nodes behind, at whatever moment of theirs.
+ * @returns whether there is one
+ */
+function endWithLauncher(end: () => void): boolean {
+  if (process.send === undefined) return false;
+  if (!process.connected) end();
+  process.once('disconnect', end);
+  // A start that fails ends the process, whoever listens.
+  process.channel?.unref();
+  return true;
 }
 
 /** Exit codes of shells for a process that was ended by a signal. */
