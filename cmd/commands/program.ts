@@ -8,6 +8,9 @@ import { packageVersion } from '../cli/version.ts';
 /** Adds one command to the program. */
 type AddCommand = (program: Command) => void;
 
+/** Exit code for wrong settings and a command line that says nothing. */
+const WRONG_USE = 2;
+
 /** Every command, in the order of the help; its code is loaded when it is added. */
 const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   server: async () => (await import('./server.ts')).addServerCommand,
@@ -26,7 +29,9 @@ export async function runKvorum(): Promise<void> {
   const program = new Command('kvorum')
     .description('A replicated, transactional key-value cluster that speaks Redis.')
     .version(packageVersion(), '-v, --version', 'print the version')
-    .showHelpAfterError('(--help shows what there is)');
+    .showHelpAfterError('(--help shows what there is)')
+    // A misspelled flag of a node is no reason to start it again and again.
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : WRONG_USE));
 
   // A node that starts does not wait for the code of the other commands.
   const [, , named = ''] = process.argv;
@@ -45,7 +50,7 @@ export async function runKvorum(): Promise<void> {
       process.exitCode = error.exitCode;
     } else if (error instanceof KvorumError) {
       console.error(`kvorum: ${error.message}`);
-      process.exitCode = error instanceof ConfigError ? 2 : 1;
+      process.exitCode = error instanceof ConfigError ? WRONG_USE : 1;
     } else {
       console.error('kvorum: unexpected error');
       console.error(error);
