@@ -9,8 +9,6 @@ import {
   type ClientStream,
   type EncodedReply,
   ErrorReply,
-  errorText,
-  errorTextIn,
   ProtocolError,
   QUEUED,
   RedisError,
@@ -44,9 +42,9 @@ import { Leaving } from './leaving.ts';
 import { piecesOf, runPieces } from './pieces.ts';
 import { checkPlace } from './places.ts';
 import { ReplyRing } from './reply-ring.ts';
+import { ReplySlots, type ReplySlotsHost } from './reply-slots.ts';
 import { ScriptWait } from './script-search.ts';
 import { addressesOf, Session, type SessionHost } from './session.ts';
-import { repliesByMessage } from './subscriptions.ts';
 import { Transport, type TransportOwner } from './transport.ts';
 import { WaitingSlot } from './waiting-slot.ts';
 
@@ -54,11 +52,14 @@ const NOTHING = (): void => undefined;
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
-export class CommandPipeline implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, Flushed {
+export class CommandPipeline
+  implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, ReplySlotsHost, Flushed
+{
   readonly server: ServerState;
   readonly session: Session;
   private readonly transport: Transport;
   private readonly ring = new ReplyRing();
+  private readonly slots = new ReplySlots(this, this.ring);
   readonly afterReplies = new AfterReplies(this.ring);
   private readonly groupPipelines = new Map<GroupId, GroupPipeline>();
   /** What came back because its keys have moved, or its group's leader is another. */
@@ -96,6 +97,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   get isTrusted(): boolean {
     return this.session.isAuthenticated;
+  }
+
+  get lastCommandBytes(): number {
+    return this.transport.lastCommandBytes;
   }
 
   get queryBufferBytes(): number {
@@ -244,7 +249,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */
   private refuse(reply: ErrorReply | EncodedReply, command?: ResolvedCommand): void {
     this.session.multi.refuse();
-    this.settleHere(this.reserve(), reply);
+    this.slots.settleHere(this.slots.reserve(), reply);
     this.session.passed(command);
   }
 
@@ -252,7 +257,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private abortTransaction(text: string): void {
     this.session.multi.discard();
     const reason = text.replace(/^ERR /, '');
-    this.settleHere(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
+    this.slots.settleHere(
+      this.slots.reserve(),
+      new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`),
+    );
     this.session.passed();
   }
 
@@ -339,7 +347,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** @param isAside see `beginsAside` */
   private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route, isAside: boolean): void {
     const { session } = this;
-    const slot = this.reserve(command);
+    const slot = this.slots.reserve(command);
     try {
       checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
@@ -353,7 +361,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       } else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroups(command, args, route, slot);
     } catch (error) {
-      this.settleError(slot, error, false);
+      this.slots.settleError(slot, error, false);
     }
   }
 
@@ -361,7 +369,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private startWaiting(command: ResolvedCommand, args: readonly Buffer[], route: Route, patienceMs: Millis): void {
     const { session } = this;
     const { spec } = command;
-    const slot = this.reserve(command);
+    const slot = this.slots.reserve(command);
     try {
       checkPlace(session, spec, args, route, () => this.mayRunAcross(spec, args));
       session.show(spec, args);
@@ -369,7 +377,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       const run = (): Promise<Reply> => this.waiting.run(this, spec, args, patienceMs, make);
       this.occupySlot(slot, session.tracking.waits(command, args, slot, run), mayWrite(spec, args));
     } catch (error) {
-      this.settleError(slot, error, false);
+      this.slots.settleError(slot, error, false);
     }
   }
 
@@ -380,20 +388,20 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const request = requestOf(this.session, command, args, route, alone(), slot);
     const now = replicaReads.answerNow(group, request);
     if (now !== undefined) {
-      this.settleHere(slot, now.reply);
+      this.slots.settleHere(slot, now.reply);
       return;
     }
     this.occupyWith(
       replicaReads.answer(group, request, lastCommandMs + this.server.commandTimeoutMs),
       (reply) => {
         if (reply === undefined) this.startInGroup(command, args, route, slot);
-        else this.settleHere(slot, reply);
+        else this.slots.settleHere(slot, reply);
       },
       (error) => {
         // Whoever has the keys now, and whether it can be asked: the usual way finds out.
         if (error instanceof KvorumError && error.disposition !== 'final')
           this.startInGroup(command, args, route, slot);
-        else this.settleError(slot, error, false);
+        else this.slots.settleError(slot, error, false);
       },
     );
   }
@@ -406,7 +414,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       request.startedMs = this.session.lastCommandMs;
       pipeline.submit(request);
     } catch (error) {
-      this.settleError(slot, error, false);
+      this.slots.settleError(slot, error, false);
     }
   }
 
@@ -427,8 +435,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** @param isInLine others may be started meanwhile */
   private occupySlot(slot: number, work: Promise<Reply>, isWrite: boolean, isInLine = false): void {
-    const answered = (reply: Reply): void => this.settle(slot, reply);
-    const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
+    const answered = (reply: Reply): void => this.slots.settle(slot, reply);
+    const failed = (error: unknown): void => this.slots.settleError(slot, error, isWrite);
     if (isInLine) work.then(answered, failed).finally(() => this.scheduleFlush());
     else this.occupyWith(work, answered, failed);
   }
@@ -449,14 +457,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {
     const { session } = this;
-    const slot = this.reserve(command);
+    const slot = this.slots.reserve(command);
     this.detached = false;
     let result: Reply | Promise<Reply>;
     try {
       result = this.runOther(command, args);
     } catch (error) {
       session.ran(command.spec, args);
-      this.settleError(slot, error, false);
+      this.slots.settleError(slot, error, false);
       return;
     } finally {
       // Behind what it has selected.
@@ -464,14 +472,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     }
     if (!(result instanceof Promise)) {
       session.ran(command.spec, args);
-      this.ring.setVersion(slot, session.resp, this.isSilent(command));
-      this.settleHere(slot, result);
+      this.slots.rewritten(slot, command);
+      this.slots.settleHere(slot, result);
       return;
     }
     result = session.timed(command.spec, args, result);
     const isWrite = mayWrite(command.spec, args) || command.spec.name === 'exec';
-    const succeeded = (reply: Reply): void => this.settle(slot, reply);
-    const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
+    const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);
+    const failed = (error: unknown): void => this.slots.settleError(slot, error, isWrite);
     if (this.detached) result.then(succeeded, failed);
     else this.occupyWith(result, succeeded, failed);
   }
@@ -498,9 +506,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     if (request.token < 0) {
       this.asked.settle(request.token, error, reply);
     } else if (error !== undefined) {
-      this.settleError(request.token, error, request.isWrite);
+      this.slots.settleError(request.token, error, request.isWrite);
     } else {
-      this.settle(request.token, reply ?? null);
+      this.slots.settle(request.token, reply ?? null);
     }
     this.rerouting.requestSettled(request, error);
   }
@@ -531,38 +539,6 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     });
   }
 
-  private reserve(command?: ResolvedCommand): number {
-    const { resp, lastCommandMs } = this.session;
-    const bytes = this.transport.lastCommandBytes;
-    return this.ring.reserve(resp, this.isSilent(command), command?.counters, lastCommandMs, bytes);
-  }
-
-  /** The reply of the present command is not written. */
-  private isSilent(command: ResolvedCommand | undefined): boolean {
-    return this.session.isSilent && (command === undefined || !repliesByMessage(command.spec.name));
-  }
-
-  private settleError(slot: number, error: unknown, isWrite: boolean): void {
-    this.server.unexpected(error);
-    this.settle(slot, new ErrorReply(errorText(error, isWrite)));
-  }
-
-  /** A reply that leaders have a part in: reads by replicas that follow may not contradict it. */
-  private settle(slot: number, reply: Reply): void {
-    this.session.replicaReads.acted();
-    this.settleHere(slot, reply);
-  }
-
-  /** A reply that no leader has a part in: about the connection itself, or a replica's. */
-  private settleHere(slot: number, reply: Reply): void {
-    const failure = errorTextIn(reply);
-    if (failure !== undefined) {
-      this.server.stats.countError(failure);
-      this.ring.noteError(slot);
-    }
-    if (this.ring.settle(slot, reply)) this.scheduleFlush();
-  }
-
   scheduleFlush(): void {
     if (this.flushScheduled || this.transport.isClosed) return;
     this.flushScheduled = true;
@@ -587,10 +563,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
     try {
       this.session.multi.enqueue(command, args);
-      this.settleHere(this.reserve(command), QUEUED);
+      this.slots.settleHere(this.slots.reserve(command), QUEUED);
     } catch (error) {
       this.session.multi.refuse();
-      this.settleError(this.reserve(), error, false);
+      this.slots.settleError(this.slots.reserve(), error, false);
     }
   }
 
