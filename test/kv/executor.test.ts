@@ -556,6 +556,63 @@ describe('limits', () => {
     );
   });
 
+  test('let reads and writes that wait for a turn have one in turns, and each source its own in order', () => {
+    const bed = new LoneGroup({ maxRowsPerTurn: 2_000 });
+    const source = {};
+    const done: string[] = [];
+    const readRows = (name: string, own: object = {}, complete = (): void => undefined): void =>
+      bed.executor.submit({
+        isWrite: false,
+        source: own,
+        evaluate: (view) => {
+          for (let at = 0; at < 300; at++) view.get(bytes(`k${at}`));
+          done.push(name);
+        },
+        complete,
+      });
+    const write = (name: string, own: object): void =>
+      bed.executor.submit({
+        source: own,
+        evaluate: (view) => {
+          for (let at = 0; at < 300; at++) view.put(bytes(`${name} ${at}`), bytes('x'), NEVER);
+          done.push(name);
+        },
+        complete: () => undefined,
+      });
+    const turn = (): string[] => {
+      done.length = 0;
+      bed.scheduler.passTurn();
+      return [...done];
+    };
+    for (let nth = 0; nth < 30; nth++) write('write', source);
+    readRows('own read', source);
+    assert.equal(done.length, 7);
+    for (let nth = 0; nth < 10; nth++) readRows('read');
+    assert.deepEqual(turn(), new Array(7).fill('read'));
+    assert.deepEqual(turn(), new Array(7).fill('write'));
+    assert.deepEqual(turn(), [...new Array(3).fill('read'), ...new Array(4).fill('write')]);
+    const pair = {};
+    readRows('first', pair);
+    write('second', pair);
+    readRows('third', pair);
+    const rest = [...turn(), ...turn(), ...turn()];
+    assert.deepEqual(
+      rest.filter((name) => name !== 'write'),
+      ['first', 'own read', 'second', 'third'],
+    );
+    for (let nth = 0; nth < 7; nth++) write('write', source);
+    readRows('before', pair, () => write('behind', pair));
+    readRows('also before', pair);
+    assert.deepEqual(turn(), ['before', 'also before', 'behind']);
+    // It is the turn of those that write, and the only one of them is behind a read that has not had its own.
+    for (let nth = 0; nth < 7; nth++) write('write', source);
+    for (let nth = 0; nth < 10; nth++) readRows('read');
+    readRows('read before', pair);
+    write('write behind', pair);
+    turn();
+    assert.deepEqual(turn(), ['read', 'read', 'read', 'read before', 'write behind']);
+  });
+
   test('end a turn that has taken long, but not one of few rows', () => {
     const bed = new LoneGroup();
     const large = Array.from({ length: 20 }, () => writeRows(bed, 300, 20));

@@ -153,7 +153,7 @@ export class GroupExecutor {
       maxRangeWaitMs: this.limits.maxRangeWaitMs,
       maxWaiters: this.limits.maxWaiters,
       mayRetry: () => this.serving && this.sequencer.mayDraw(),
-      mayStart: () => this.mayStart(),
+      mayStart: (isReader) => this.mayStart(isReader),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
     });
@@ -258,11 +258,12 @@ export class GroupExecutor {
       return;
     }
     const isReader = this.waits.mayPass(operation);
-    if ((!isReader && this.waits.queue.size > 0) || !this.mayStart(isReader)) {
-      if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
+    const { queue } = this.waits;
+    if ((isReader ? queue.passingCount : queue.size) > 0 || !this.mayStart(isReader)) {
+      if (queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
-        this.waits.queue.add(operation);
+        queue.add(operation, isReader);
         if (!this.sequencer.mayDraw()) this.clock.request();
       }
       return;

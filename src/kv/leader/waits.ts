@@ -53,7 +53,7 @@ export class OperationWaits {
     };
     this.queue = new OperationQueue({
       mayRetry: () => options.mayRetry(),
-      mayStart: () => options.mayStart(),
+      mayStart: (isPassing) => options.mayStart(isPassing),
       evaluate: (operation, tries) => options.evaluate(operation, tries),
       refuse,
     });
