@@ -284,6 +284,29 @@ describe('a command that only reads and reads many rows', () => {
     assert.equal(read(bed, 'b').reply, '10 v', 'a short one at once');
   });
 
+  test('goes that way by its time too, once it has read some thousand rows', async () => {
+    const bed = bedOf({ softRows: 20_000 });
+    fill(bed, 'a', 1, 100, 'v');
+    const readFor = (rows: number, tookMs: number): Outcome<number> =>
+      ask(bed, {
+        keys: ['oa'],
+        isWrite: false,
+        evaluate: (view) => {
+          for (let at = 0; at < rows; at++) {
+            view.get(rowKey('a', 1, at % 100));
+            if (at % 1_000 === 999) bed.clock.advance(tookMs);
+          }
+          return rows;
+        },
+      });
+    assert.equal(readFor(6_000, 3).evaluations, 1, 'eighteen milliseconds');
+    assert.equal(readFor(3_500, 20).evaluations, 1, 'few rows on a busy machine');
+    const long = readFor(6_000, 6);
+    assert.equal(long.isDone, false);
+    await until(bed, [long]);
+    assert.deepEqual([long.evaluations, long.reply], [2, 6_000]);
+  });
+
   test('goes that way by its bytes too, unless it has named as many rows', async () => {
     const bed = bedOf({ softRows: 1_000, softBytes: 20_000 });
     fill(bed, 'a', 1, 40, 'v'.repeat(400));

@@ -14,12 +14,15 @@ export interface EvaluationLimits {
   readonly maxRowsPerCommand: number;
   readonly softRows: number;
   readonly softBytes: number;
+  readonly softMs: Millis;
   readonly maxEvaluationMs: Millis;
 }
 
 /** Stops an evaluation that goes on elsewhere. Not an error that anybody declares, so nobody keeps it. */
 class StoppedEvaluation extends Error {}
 
+/** Rows that an operation may read in its turn, however long they take, before it goes on elsewhere: that costs more than they do. */
+const SOFT_LOOK_ROWS = 4_096;
 /** Rows between looks at the clock. A command that reads fewer is never refused for its time, however busy the machine is. */
 const LOOK_ROWS = 1_024;
 /**
@@ -92,7 +95,7 @@ export class EvaluationBudget {
 
   private step(): number {
     const { softRows, maxRowsPerCommand } = this.limits;
-    if (this.isSoft) return softRows - this.rows;
+    if (this.isSoft) return Math.min(LOOK_ROWS, softRows - this.rows);
     return Math.min(LOOK_ROWS, maxRowsPerCommand + (this.namedRows ?? 0) - this.rows);
   }
 
@@ -120,7 +123,11 @@ export class EvaluationBudget {
     this.left = 0;
     const { maxRowsPerCommand } = this.limits;
     this.rows += this.step();
-    if (this.isSoft) this.goOnElsewhere();
+    if (this.isSoft) {
+      if (this.wholeBytesLeft < 0 || this.isTooMuch()) this.goOnElsewhere();
+      this.left = this.step() - 1;
+      return;
+    }
     this.namedRows ??= ROWS_PER_NAMED * namedBy(this.operation);
     if (this.rows >= maxRowsPerCommand + this.namedRows) {
       const message = `the command touches more than ${maxRowsPerCommand} rows beside those that it names`;
@@ -128,6 +135,16 @@ export class EvaluationBudget {
     }
     if (this.rows >= this.namedRows) this.lookAtTime();
     this.left = this.step() - 1;
+  }
+
+  /** Whether one that may go on elsewhere has had enough of the turn. Only what reads is stopped for its time: to build a value aside is much more work. */
+  private isTooMuch(): boolean {
+    const { softRows, softMs } = this.limits;
+    if (this.rows >= softRows) return true;
+    if (!this.isReadOnly) return false;
+    const nowMs = this.nowMs();
+    this.sinceMs ??= nowMs;
+    return this.rows >= SOFT_LOOK_ROWS && nowMs - this.sinceMs > softMs;
   }
 
   private goOnElsewhere(): never {

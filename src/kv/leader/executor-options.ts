@@ -49,6 +49,8 @@ export interface ExecutorLimits {
   readonly softRows: number;
   /** The same by the bytes of the rows, those that it names not among them: a page has up to a few hundred elements. */
   readonly softBytes: number;
+  /** And by its time, from the first thousand rows on, once it has read some thousand. */
+  readonly softMs: Millis;
   /** What may be read beforehand for one operation: rows, and the bytes of their keys and values. All of it lies in memory at once. */
   readonly maxReadRows: number;
   readonly maxReadBytes: number;
@@ -83,6 +85,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxEntryRows: 8_192,
   softRows: 20_000,
   softBytes: 2 * 1024 * 1024,
+  softMs: 20,
   maxReadRows: 2_000_000,
   maxReadBytes: 512 * 1024 * 1024,
   maxEvaluationMs: 250,
