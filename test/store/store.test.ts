@@ -352,3 +352,44 @@ test('a large flush is put together over many turns of the event loop, and is st
   assert.equal((await store.get(bytes('key 7'), ts(19_999)))?.commitTs, 5n);
   await store.close();
 });
+
+test('names of a full buffer are sorted over many turns, and a scan shows the keys of its moment in order', async () => {
+  let turns = 0;
+  class CountedTurns extends SystemScheduler {
+    override nextTurn(callback: () => void): void {
+      turns++;
+      super.nextTurn(callback);
+    }
+  }
+  // Nothing is flushed: all keys are in the buffer.
+  const limits = { flushBytes: 64 << 20, flushIntervalMs: 600_000 };
+  const store = await openGroupStore({ ...simulated(), scheduler: new CountedTurns(), limits });
+  const name = (nth: number): string => `k${String((nth * 7919) % 20_000).padStart(5, '0')}`;
+  const writer = store.write();
+  for (let nth = 0; nth < 20_000; nth++) writer.put(bytes(name(nth)), bytes('v'), ts(1), NEVER);
+  writer.commit(1);
+  const all = async (readTs: number, reverse: boolean): Promise<string[]> => {
+    const keys: string[] = [];
+    let [start, end]: [Buffer | undefined, Buffer] = [bytes('k'), bytes('l')];
+    while (start !== undefined) {
+      const page = await store.scan({ start, end, readTs: ts(readTs), limit: 3_000, reverse });
+      for (const { key } of page.rows) keys.push(key.toString('latin1'));
+      if (page.next === undefined) break;
+      if (reverse) end = page.next;
+      else start = page.next;
+    }
+    return keys;
+  };
+  const expected = Array.from({ length: 20_000 }, (_, nth) => `k${String(nth).padStart(5, '0')}`);
+  const before = turns;
+  const first = all(1, false);
+  // Written while the names of before are being sorted: of a later moment.
+  putOne(store, 'k00000x', 'v', 2);
+  assert.deepEqual(await first, expected);
+  assert.ok(turns - before >= 4, `${turns - before} turns`);
+  assert.deepEqual(await all(1, true), expected.toReversed());
+  for (let nth = 0; nth < 50; nth++) putOne(store, `k1${nth}`, 'v', 3 + nth);
+  const later = [...expected, 'k00000x', ...Array.from({ length: 50 }, (_, nth) => `k1${nth}`)];
+  assert.deepEqual(await all(100, false), [...new Set(later)].sort());
+  await store.close();
+});

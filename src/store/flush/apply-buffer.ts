@@ -9,6 +9,10 @@ import { encodeVersion, headerBytesOf, nameOf } from '../rows/index.ts';
 
 /** Rough cost of a buffered version beside its bytes: objects, map slot, encoded keys of the batch. */
 const OVERHEAD_BYTES = 200;
+/** Names that are sorted in one turn, some five milliseconds. */
+const SORTED_AT_ONCE = 4_096;
+/** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
+const MAX_RUN = 65_536;
 
 /** One version in memory; it is its own `LatestVersion`, so a read allocates nothing. */
 class KeptVersion implements LatestVersion, BaseVersion {
@@ -181,7 +185,8 @@ export class Generation {
   appliedBytes = 0;
   /** How many versions with an expiry were written. */
   expiringCount = 0;
-  private sorted: readonly string[] = [];
+  /** Of the first `sortedCount` names, each sorted. */
+  private runs: (readonly string[])[] = [];
   private sortedCount = 0;
 
   add(key: BufferedKey): void {
@@ -194,12 +199,16 @@ export class Generation {
 
   /** @param name the latin-1 text of a key: one character a byte, so text order is byte order */
   find(name: string): BufferedKey | undefined {
-    // Only reads of the past ask, and writes go on without a map as long as nobody does.
-    for (; this.named < this.list.length; this.named++) {
+    this.nameUpTo(this.list.length);
+    return this.byName.get(name);
+  }
+
+  /** Only reads of the past ask for names, and writes go on without a map as long as nobody does. */
+  private nameUpTo(count: number): void {
+    for (; this.named < count; this.named++) {
       const key = this.list[this.named]!;
       this.byName.set(key.known.name, key);
     }
-    return this.byName.get(name);
   }
 
   /** Books the cost of a version that was chained to a key. */
@@ -235,27 +244,45 @@ export class Generation {
     return this.list.length === 0 && this.rows.size === 0;
   }
 
-  /** Names in order. The array is never changed afterwards; only names added since the last call are sorted. */
-  sortedNames(): readonly string[] {
-    if (this.sortedCount === this.list.length) return this.sorted;
-    const added: string[] = [];
-    for (; this.sortedCount < this.list.length; this.sortedCount++) added.push(this.list[this.sortedCount]!.known.name);
-    added.sort((a, b) => (a < b ? -1 : 1));
-    const old = this.sorted;
-    if (old.length === 0) {
-      this.sorted = added;
-      return added;
+  /**
+   * Sorts names that were added since, as many as a turn has time for, and makes them known to `find`.
+   * @param count of the list's keys that are to be sorted in the end
+   * @returns false when there is none left
+   */
+  sortSome(count: number): boolean {
+    const from = this.sortedCount;
+    if (from >= count) return false;
+    this.sortedCount = Math.min(count, from + SORTED_AT_ONCE);
+    let names = this.list.slice(from, this.sortedCount).map(({ known }) => known.name);
+    names.sort((a, b) => (a < b ? -1 : 1));
+    // A run is merged with those that are no longer than it, so that a name is merged a few times only.
+    while (this.runs.length > 0) {
+      const last = this.runs.at(-1)!;
+      if (last.length > names.length || last.length + names.length > MAX_RUN) break;
+      this.runs.pop();
+      names = merged(last, names);
     }
-    const merged: string[] = new Array(old.length + added.length);
-    let fromOld = 0;
-    let fromAdded = 0;
-    for (let at = 0; at < merged.length; at++) {
-      const takeOld = fromAdded === added.length || (fromOld < old.length && old[fromOld]! < added[fromAdded]!);
-      merged[at] = takeOld ? old[fromOld++]! : added[fromAdded++]!;
-    }
-    this.sorted = merged;
-    return merged;
+    this.runs.push(names);
+    this.nameUpTo(this.sortedCount);
+    return this.sortedCount < count;
   }
+
+  /** All names that were sorted, in runs of which each is in order. The runs are never changed afterwards. */
+  sortedRuns(): (readonly string[])[] {
+    return [...this.runs];
+  }
+}
+
+/** Names of two sorted lists, in order. */
+function merged(one: readonly string[], other: readonly string[]): string[] {
+  const names = new Array<string>(one.length + other.length);
+  let fromOne = 0;
+  let fromOther = 0;
+  for (let at = 0; at < names.length; at++) {
+    const takesOne = fromOther === other.length || (fromOne < one.length && one[fromOne]! < other[fromOther]!);
+    names[at] = takesOne ? one[fromOne++]! : other[fromOther++]!;
+  }
+  return names;
 }
 
 /** First position in sorted names that is not before `name`. */

@@ -274,7 +274,8 @@ export class Flusher {
     return this.nextFlush;
   }
 
-  private readonly nextTurn = (): Promise<void> => new Promise((resolve) => this.options.scheduler.nextTurn(resolve));
+  /** Lets the event loop go on. */
+  readonly nextTurn = (): Promise<void> => new Promise((resolve) => this.options.scheduler.nextTurn(resolve));
 
   private async flushNow(): Promise<void> {
     this.cancelTimer?.();

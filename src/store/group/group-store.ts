@@ -262,6 +262,7 @@ export class MvccGroupStore implements GroupStore {
       ranges: this.ranges,
       dropped: this.drops.ranges,
       appliedIndex: this.applied,
+      nextTurn: this.flusher.nextTurn,
       dead: this.dead,
     };
   }

@@ -46,7 +46,7 @@ export interface WalkOptions {
   readonly deadRunRows: number;
 }
 
-/** Names of one generation inside the range, consumed from one end. */
+/** Names of a run of one generation inside the range, consumed from one end. */
 interface NameCursor {
   readonly names: readonly string[];
   at: number;
@@ -111,14 +111,21 @@ class PageScan {
     this.snapshot = view.level.snapshot();
     this.from = nameOf(request.start);
     this.to = request.end === undefined ? BEHIND_ALL_NAMES : nameOf(request.end);
-    for (const generation of view.generations) {
-      const names = generation.sortedNames();
-      const at = lowerBound(names, this.from);
-      const end = lowerBound(names, this.to);
-      if (at < end) this.cursors.push(this.isReverse ? { names, at: end - 1, end: at - 1 } : { names, at, end });
-    }
     this.run = new DeadRun(this.isReverse ? this.to : this.from);
     this.watch = options.withExpired === true ? undefined : view.dead.watch();
+  }
+
+  /** Finds the buffered names of the range. What is buffered while they are sorted lies above the view's applied index. */
+  private async openCursors(): Promise<void> {
+    const counted = this.view.generations.map((generation) => ({ generation, count: generation.list.length }));
+    for (const { generation, count } of counted) {
+      while (generation.sortSome(count)) await this.view.nextTurn();
+      for (const names of generation.sortedRuns()) {
+        const at = lowerBound(names, this.from);
+        const end = lowerBound(names, this.to);
+        if (at < end) this.cursors.push(this.isReverse ? { names, at: end - 1, end: at - 1 } : { names, at, end });
+      }
+    }
   }
 
   async page(): Promise<StoreScanPage> {
@@ -126,6 +133,7 @@ class PageScan {
     let iterator: LevelIterator | undefined;
     let pageRows = Math.min(MAX_PAGE_ROWS, Math.max(MIN_PAGE_ROWS, this.request.limit + 1));
     try {
+      await this.openCursors();
       for (;;) {
         if (this.jump()) {
           await iterator?.close();

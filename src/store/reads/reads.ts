@@ -33,6 +33,8 @@ export interface ReadView {
   /** Ranges that are being dropped: their keys are not there. */
   readonly dropped: readonly DroppedRange[];
   readonly appliedIndex: LogIndex;
+  /** Lets the event loop go on between slices of work. */
+  readonly nextTurn: () => Promise<void>;
   /** What scans may jump over, and where they note what they walked over for nothing. */
   readonly dead: DeadRanges;
 }
