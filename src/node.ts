@@ -335,6 +335,7 @@ export async function startNode(options: NodeOptions, version: string, start: No
       reads: node.reads,
       pins: node.storagePressure.pins,
       points: node.reads.points,
+      moments: node.reads,
       messages: node.messages,
       tracking: node.tracking,
       asideEvaluator: evaluator,

@@ -246,6 +246,7 @@ export class ClusterNode {
       transactions: node.transactions,
       reads: node.reads,
       points: node.reads.points,
+      moments: node.reads,
       messages: node.messages,
       tracking: node.tracking,
       clusterSettings: clusterSettings({ ...node, clock, scheduler }),

@@ -128,6 +128,8 @@ export interface CommandSpec extends CommandDeclaration {
   readonly readsPart?: (args: readonly Buffer[]) => boolean;
   /** Left out: it is always run as a whole. */
   readonly pieces?: PieceRule;
+  /** It reads each of its keys, which are its arguments, by itself and does nothing else: what replies for some of them make together is the reply for all. */
+  readonly readsEach?: PieceRule['reply'];
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;

@@ -27,10 +27,12 @@ export {
   requireInteger,
   requirePosition,
 } from './integers.ts';
+export { encodeLongArray } from './long-array.ts';
 export {
   BigNumberReply,
   BooleanReply,
   DoubleReply,
+  EncodedParts,
   EncodedReply,
   ErrorReply,
   errors,

@@ -8,6 +8,7 @@ import {
   BigNumberReply,
   BooleanReply,
   DoubleReply,
+  EncodedParts,
   EncodedReply,
   ErrorReply,
   MapReply,
@@ -79,6 +80,11 @@ export class ReplyWriter {
     }
   }
 
+  /** Begins an array whose elements are written next. */
+  beginArray(length: number): void {
+    this.header(0x2a, length);
+  }
+
   private writeRare(
     reply:
       | DoubleReply
@@ -89,6 +95,7 @@ export class ReplyWriter {
       | SetReply
       | PushReply
       | NilArrayReply
+      | EncodedParts
       | NoReply,
     resp: 2 | 3,
   ): void {
@@ -119,6 +126,8 @@ export class ReplyWriter {
     } else if (reply instanceof BigNumberReply) {
       if (resp === 3) this.line('(', reply.value.toString());
       else this.bulkText(reply.value.toString());
+    } else if (reply instanceof EncodedParts) {
+      for (const part of reply.parts) this.bytes(part);
     } else if (!(reply instanceof NoReply)) {
       assertNever(reply);
     }

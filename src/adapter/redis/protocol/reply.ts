@@ -95,6 +95,14 @@ export class EncodedReply {
   }
 }
 
+/** Bytes of one reply as `EncodedReply`, but no error, in parts that follow each other: to put so many together would copy all of them. */
+export class EncodedParts {
+  readonly parts: readonly Buffer[];
+  constructor(parts: readonly Buffer[]) {
+    this.parts = parts;
+  }
+}
+
 /** No reply at all (CLIENT REPLY OFF). */
 export class NoReply {
   readonly silent = true;
@@ -121,6 +129,7 @@ export type Reply =
   | PushReply
   | NilArrayReply
   | EncodedReply
+  | EncodedParts
   | NoReply
   | readonly Reply[];
 

@@ -13,6 +13,7 @@ export { decodeMessage, encodeBatch, isReturnable } from './forwarded-command.ts
 export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';
 export { CommandRequest, GroupRequest, type RequestOwner, type SlowEvaluation } from './group-request.ts';
 export { LibraryLending } from './library-lending.ts';
+export { readAtMoment, readsAtMoment } from './moment-reads.ts';
 export type { AskOutside } from './outside-calls.ts';
 export {
   ownerElsewhere,

@@ -31,7 +31,7 @@ import { type MessageCounters, type Messages, serveShardMessages } from '../mess
 import type { ClientStream } from '../protocol/index.ts';
 import { type GroupRequest, LibraryLending, runAcrossForOther, serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
-import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
+import { type CrossGroupRunner, type MomentSource, type RedisLogger, ServerState } from '../state/index.ts';
 import type { Tracking } from '../tracking/index.ts';
 import { WaitingDesk } from '../waiting/index.ts';
 import { createListener, type Listener } from './listener.ts';
@@ -66,6 +66,8 @@ export interface RedisServiceOptions {
   readonly pins?: Pick<ReadPins, 'hold'>;
   /** Linearizable reads from replicas of this node; left out: all are left to the leaders. */
   readonly points?: PointReads;
+  /** Moments of all keys, for calls that name very many; left out: leaders evaluate them as any other. */
+  readonly moments?: MomentSource;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
   /** Keys that clients keep, and what other nodes tell of changes; left out: there is no other node. */
@@ -167,6 +169,7 @@ function openState(options: RedisServiceOptions): ServerState {
     reads: options.reads,
     pins: options.pins,
     points: options.points,
+    moments: options.moments,
     asideEvaluator: options.asideEvaluator,
     debug: options.debug,
     loop: options.loop,

@@ -9,6 +9,7 @@ import {
   type ClientStream,
   type EncodedReply,
   ErrorReply,
+  encodeLongArray,
   ProtocolError,
   QUEUED,
   RedisError,
@@ -27,6 +28,8 @@ import {
   Rerouting,
   type ReroutingHost,
   type Route,
+  readAtMoment,
+  readsAtMoment,
   routeOf,
   storageKeysOf,
 } from '../request/index.ts';
@@ -277,14 +280,17 @@ export class CommandPipeline
     if (this.heldBy(this.featureWait.standingOf(command), command, args)) return;
     if (command.spec.needsScript !== undefined && this.heldByScript(command, args)) return;
     const handler = spec.handler!;
-    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
+    const isLong = !queued && this.readsAtMoment(spec, args);
+    // Of very many names the first says which node a client is to ask.
+    const routed = isLong ? args.slice(0, 2) : args;
+    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, routed, session.db);
     const isAcross = route?.crosses
       ? this.mayRunAcross(spec, args)
       : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
     const isAside = route !== undefined && beginsAside(server, spec, args);
-    const isAlone = isWide || isAcross || isAside || session.readsHere(spec, route);
+    const isAlone = isWide || isLong || isAcross || isAside || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -352,7 +358,8 @@ export class CommandPipeline
       checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
-      if (route.crosses || isAside) {
+      if (this.readsAtMoment(command.spec, args)) this.startAtMoment(command, args, slot);
+      else if (route.crosses || isAside) {
         // On several groups, or aside; nothing else is under way but others of this kind.
         const request = requestOf(session, command, args, route, alone(), slot);
         request.isAside = isAside;
@@ -418,6 +425,18 @@ export class CommandPipeline
     }
   }
 
+  private readsAtMoment(spec: CommandSpec, args: readonly Buffer[]): boolean {
+    return this.server.momentLine !== undefined && readsAtMoment(spec, args);
+  }
+
+  /** Reads very many names some at a time. Nothing else is under way. */
+  private startAtMoment(command: ResolvedCommand, args: readonly Buffer[], slot: number): void {
+    const { server, session } = this;
+    const request = requestOf(session, command, args, NO_ROUTE, alone(), slot);
+    const options = { staysInGroup: session.redirects, isWanted: () => !this.transport.isClosed };
+    this.occupySlot(slot, readAtMoment(server, server.momentLine!, request, options), false);
+  }
+
   /** Runs a command, or its pieces one after the other; then nothing that comes behind it is begun before its last piece has ended. */
   private startInGroups(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     const { spec } = command;
@@ -475,6 +494,10 @@ export class CommandPipeline
       this.slots.rewritten(slot, command);
       this.slots.settleHere(slot, result);
       return;
+    }
+    if (command.spec.handler!.kind === 'scan') {
+      const { scheduler } = this.server;
+      result = result.then((made) => encodeLongArray(made, session.resp, (go) => scheduler.nextTurn(go)));
     }
     result = session.timed(command.spec, args, result);
     const isWrite = mayWrite(command.spec, args) || command.spec.name === 'exec';

@@ -4,7 +4,7 @@
  */
 import { assert, type Millis } from '../../../platform/index.ts';
 import type { CommandCounters, RedisConfig } from '../command/index.ts';
-import { EncodedReply, type Reply, type ReplyWriter } from '../protocol/index.ts';
+import { EncodedParts, EncodedReply, type Reply, type ReplyWriter } from '../protocol/index.ts';
 
 const INITIAL_SLOTS = 16;
 /** Stands in a slot whose command is under way. */
@@ -156,5 +156,6 @@ export class ReplyRing {
 /** Bytes of the replies that can be large; the others are not worth counting. */
 function weightOf(reply: Reply): number {
   if (Buffer.isBuffer(reply)) return reply.length;
+  if (reply instanceof EncodedParts) return reply.parts.reduce((sum, part) => sum + part.length, 0);
   return reply instanceof EncodedReply ? reply.bytes.length : 0;
 }

@@ -54,6 +54,7 @@ import { Rates } from '../telemetry/index.ts';
 import { Tracking } from '../tracking/index.ts';
 import { CommandWatch } from './command-watch.ts';
 import { KeyTurns } from './key-turns.ts';
+import { MomentLine, type MomentSource } from './moment-line.ts';
 import { SlotMap } from './slot-map.ts';
 import { soloTopology } from './solo-topology.ts';
 
@@ -115,6 +116,8 @@ export interface ServerStateOptions {
   readonly pins?: Pick<ReadPins, 'hold'> | undefined;
   /** Linearizable reads from replicas of this node; undefined leaves all to the leaders. */
   readonly points?: PointReads | undefined;
+  /** Moments of all keys, for calls that name very many; undefined: leaders evaluate them as any other. */
+  readonly moments?: MomentSource | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator?: AsideEvaluator | undefined;
   /** Hears what is evaluated; undefined: nobody wants to know. */
@@ -164,6 +167,8 @@ export class ServerState implements ServerContext {
   readonly reads: SessionSource | undefined;
   readonly pins: Pick<ReadPins, 'hold'> | undefined;
   private readonly pointReads: PointReads | undefined;
+  /** Reads of very many names; undefined: there are no moments. */
+  readonly momentLine: MomentLine | undefined;
   /** Computes values that are built aside; undefined: this thread does. */
   readonly asideEvaluator: AsideEvaluator | undefined;
   private readonly askFeature: (feature: RedisFeature) => FeatureStanding;
@@ -257,6 +262,7 @@ export class ServerState implements ServerContext {
     this.reads = options.reads;
     this.pins = options.pins;
     this.pointReads = options.points;
+    this.momentLine = options.moments && new MomentLine(options.moments);
     this.asideEvaluator = options.asideEvaluator;
     this.describeClient = (client) => options.describeClient(client);
     this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { LeaderUnavailableError } from '../../../../src/kv/contract/errors.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, RangeMap } from '../../../support/fake-kv.ts';
+import { FakeKv, FakeState, momentOf, RangeMap } from '../../../support/fake-kv.ts';
 import { type Decoded, eventually, type RawClient, request, startTestServer } from '../harness.ts';
 import { BufferedRunner, crossGroupServers } from './several-groups.ts';
 
@@ -347,4 +347,27 @@ describe('requests that wait for each other', () => {
     const [a, b] = (await client.call('MGET', A, B)) as string[];
     assert.deepEqual([[...a!].toSorted().join(''), b], ['012', '01']);
   });
+});
+
+test('clients that follow redirects may name very many keys of one slot, and none of another group', async () => {
+  const state = new FakeState();
+  const kv = new FakeKv({ groups: 3, state });
+  let released = 0;
+  const moments = {
+    snapshot: async () => {
+      const moment = momentOf(state);
+      const get = (keys: readonly Buffer[]) => Promise.all(keys.map((key) => moment.get(key)));
+      return { ts: moment.startTs, get, release: () => void released++ };
+    },
+  };
+  const server = await startTestServer({ kv, moments, config: { clusterRedirects: true } });
+  const client = await server.connect();
+  const names = Array.from({ length: 5_000 }, (_, nth) => `{a}${nth}`);
+  await client.call('SET', names[4_999]!, 'last');
+  const values = (await client.call('MGET', ...names)) as (string | null)[];
+  assert.deepEqual([values.length, values[0], values.at(-1)], [5_000, null, 'last']);
+  assert.equal(await client.call('EXISTS', ...names, names[4_999]!), 2);
+  assert.match(String(await client.call('MGET', ...names, '{b}0')), /^-CROSSSLOT/);
+  assert.equal(released, 3);
+  await server.stop();
 });

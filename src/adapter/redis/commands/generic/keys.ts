@@ -136,6 +136,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'exists',
+    readsEach: 'sum',
     arity: -2,
     flags: ['readonly', 'fast'],
     keys: ALL_KEYS,
@@ -147,6 +148,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'touch',
+    readsEach: 'sum',
     arity: -2,
     flags: ['readonly', 'fast'],
     keys: ALL_KEYS,

@@ -236,6 +236,7 @@ export const stringCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'mget',
+    readsEach: 'list',
     arity: -2,
     flags: ['readonly', 'fast'],
     keys: { first: 1, last: -1, step: 1 },
