@@ -614,7 +614,7 @@ describe('limits', () => {
   });
 
   test('end a turn that has taken long, but not one of few rows', () => {
-    const bed = new LoneGroup();
+    const bed = new LoneGroup({ maxTurnMs: 40 });
     const large = Array.from({ length: 20 }, () => writeRows(bed, 300, 20));
     assert.equal(evaluated(large), 4);
     while (evaluated(large) < 20) bed.scheduler.passTurn();

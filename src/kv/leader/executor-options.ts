@@ -78,7 +78,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxCommandBytes: 576 * 1024 * 1024,
   maxRowsPerCommand: 65_536,
   maxRowsPerTurn: 8_192,
-  maxTurnMs: 40,
+  maxTurnMs: 15,
   mostNamedAtOnce: 4_096,
   partRows: 2_048,
   partMs: 10,
