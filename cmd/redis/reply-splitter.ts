@@ -27,8 +27,12 @@ export function errorMessage(reply: Buffer): string {
 }
 
 export class ReplySplitter {
-  private pending: Buffer[] = [];
+  /** Bytes that are no whole reply yet lie at `from`. */
+  private buffer: Buffer = Buffer.alloc(0);
+  private from = 0;
   private pendingBytes = 0;
+  /** What comes may be written behind them. */
+  private isOwn = false;
   /** Bytes that must be there before the next element can end. */
   private wanted = 0;
   /** Bytes of the reply that has begun whose elements are known. */
@@ -41,12 +45,11 @@ export class ReplySplitter {
     this.onReply = onReply;
   }
 
-  /** Takes the next bytes of the stream. */
+  /** Takes the next bytes of the stream. A long reply is copied twice on average, into however many pieces it is cut. */
   feed(chunk: Buffer): void {
-    this.pending.push(chunk);
-    this.pendingBytes += chunk.length;
+    this.append(chunk);
     if (this.pendingBytes < this.wanted) return;
-    const bytes = this.pending.length === 1 ? chunk : Buffer.concat(this.pending);
+    const bytes = this.buffer.subarray(this.from, this.from + this.pendingBytes);
     let start = 0;
     let at = this.scanned;
     this.wanted = 0;
@@ -62,8 +65,23 @@ export class ReplySplitter {
     }
     this.scanned = at - start;
     this.wanted = Math.max(0, this.wanted - start);
-    this.pending = start < bytes.length ? [bytes.subarray(start)] : [];
-    this.pendingBytes = bytes.length - start;
+    this.from += start;
+    this.pendingBytes -= start;
+  }
+
+  private append(chunk: Buffer): void {
+    if (this.pendingBytes === 0) {
+      [this.buffer, this.from, this.isOwn] = [chunk, 0, false];
+    } else {
+      const bytes = this.pendingBytes + chunk.length;
+      if (!this.isOwn || this.from + bytes > this.buffer.length) {
+        const larger = Buffer.allocUnsafeSlow(2 * bytes);
+        this.buffer.copy(larger, 0, this.from, this.from + this.pendingBytes);
+        [this.buffer, this.from, this.isOwn] = [larger, 0, true];
+      }
+      chunk.copy(this.buffer, this.from + this.pendingBytes);
+    }
+    this.pendingBytes += chunk.length;
   }
 
   /** Where the element at `at` ends, an aggregate with its head; undefined when that is not there yet. */

@@ -63,3 +63,36 @@ describe('replies in a stream', () => {
     assert.deepEqual(decoded, [Buffer.from('OK'), -3, Buffer.from('\r\n'), null, [new ServerError('ERR no'), null]]);
   });
 });
+
+test('a long reply in many pieces is copied a few times, not once a piece', () => {
+  const element = Buffer.from(`$100\r\n${'x'.repeat(100)}\r\n`);
+  const long = Buffer.concat([Buffer.from('*20000\r\n'), ...new Array<Buffer>(20_000).fill(element)]);
+  const stream = Buffer.concat([long, Buffer.from('+OK\r\n'), long]);
+  let copied = 0;
+  const { copy } = Buffer.prototype;
+  const { concat } = Buffer;
+  const replies: Buffer[] = [];
+  const splitter = new ReplySplitter((reply) => replies.push(Buffer.from(reply)));
+  Buffer.prototype.copy = function (this: Buffer, ...args: Parameters<typeof copy>): number {
+    const bytes = copy.apply(this, args);
+    copied += bytes;
+    return bytes;
+  };
+  Buffer.concat = (...args: Parameters<typeof concat>) => {
+    const whole = concat(...args);
+    copied += whole.length;
+    return whole;
+  };
+  try {
+    for (let at = 0; at < stream.length; at += 1_000) splitter.feed(stream.subarray(at, at + 1_000));
+  } finally {
+    Buffer.prototype.copy = copy;
+    Buffer.concat = concat;
+  }
+  assert.deepEqual(
+    replies.map(({ length }) => length),
+    [long.length, 5, long.length],
+  );
+  assert.ok(replies[2]!.equals(long));
+  assert.ok(copied < 4 * stream.length, `${copied} bytes copied of ${stream.length}`);
+});
