@@ -198,7 +198,9 @@ export class EvaluationThread implements LongEvaluator, AsideEvaluator {
     const id = ++this.lastId;
     thread.begin(id);
     const { maxStringBytes } = request.settings;
-    thread.order({ kind: 'begin', id, ts, request: encodeBatch(ANY_GROUP, [request]), maxStringBytes, aside });
+    const encoded = encodeBatch(ANY_GROUP, [request]);
+    const order = { kind: 'begin', id, ts, request: encoded, maxStringBytes, aside } as const;
+    thread.order(order, ownMemory(encoded));
     return { thread, id };
   }
 
@@ -225,6 +227,10 @@ export class EvaluationThread implements LongEvaluator, AsideEvaluator {
     this.thread = undefined;
   }
 }
+
+/** The memory of a buffer that nobody else has a part of: it changes hands, where it would be copied with all that lies behind the bytes. */
+const ownMemory = ({ buffer }: Buffer): ArrayBuffer[] =>
+  buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize ? [buffer] : [];
 
 function outcomeIn(report: EvaluationReport, request: GroupRequest): LongOutcome {
   if (report.kind === 'missing') return { kind: 'missing', keys: report.keys.map(bufferOf) };
