@@ -12,7 +12,7 @@ const OVERHEAD_BYTES = 200;
 /** Names that are sorted in one turn, some five milliseconds. */
 const SORTED_AT_ONCE = 4_096;
 /** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
-const MAX_RUN = 65_536;
+const MAX_RUN = 32_768;
 
 /** One version in memory; it is its own `LatestVersion`, so a read allocates nothing. */
 class KeptVersion implements LatestVersion, BaseVersion {
