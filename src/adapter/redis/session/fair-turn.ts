@@ -5,16 +5,21 @@
 import type { Millis } from '../../../platform/index.ts';
 import type { ServerState } from '../state/index.ts';
 
-/** How long commands of one client are taken in one turn. */
+/** How long commands of one client are taken before the clock of the processor is looked at, and then until the turn is over. */
 const MAX_TURN_MS: Millis = 10;
+/** Processor time in that which makes it work: the rest is a machine that had others to serve. */
+const WORK_MS: Millis = 5;
 /** Commands of which it does not matter in how many pieces they come: nobody has to hear when their turn ends. */
 const FEW_COMMANDS = 64;
 
 /** One for each client. */
 export class FairTurn {
   private readonly scheduler: Pick<ServerState['scheduler'], 'nextTurn'>;
+  private readonly clock: Pick<ServerState['clock'], 'monotonicMs' | 'processorMs'>;
   private readonly goOn: () => void;
   private beganMs: Millis | undefined;
+  /** What the processor had spent when it was first looked at in the turn. */
+  private spentMs: Millis | undefined;
   /** Commands since it began. */
   private commands = 0;
   /** The end of the turn will be heard. */
@@ -23,8 +28,9 @@ export class FairTurn {
   isOver = false;
 
   /** @param goOn takes what is left */
-  constructor({ scheduler }: Pick<ServerState, 'scheduler'>, goOn: () => void) {
+  constructor({ scheduler, clock }: Pick<ServerState, 'scheduler' | 'clock'>, goOn: () => void) {
     this.scheduler = scheduler;
+    this.clock = clock;
     this.goOn = goOn;
   }
 
@@ -32,6 +38,7 @@ export class FairTurn {
   begin(): void {
     if (this.isCounted) return;
     this.beganMs = undefined;
+    this.spentMs = undefined;
     this.commands = 0;
   }
 
@@ -40,7 +47,10 @@ export class FairTurn {
     this.beganMs ??= nowMs;
     if (++this.commands === FEW_COMMANDS) this.count();
     if (this.isOver || nowMs - this.beganMs < MAX_TURN_MS) return;
-    this.isOver = true;
+    const spentMs = this.clock.processorMs?.() ?? this.clock.monotonicMs();
+    this.isOver = this.spentMs !== undefined && spentMs - this.spentMs >= WORK_MS;
+    this.beganMs = nowMs;
+    this.spentMs = spentMs;
     this.count();
   }
 
