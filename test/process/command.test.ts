@@ -67,7 +67,9 @@ describe('kvorum cluster', () => {
       const { roundAtMs } = await admin.call('Gc', {}, 5_000);
       return roundAtMs > 0;
     }).finally(() => admin.close());
-    assert.doesNotMatch(first.output, /^n\d \| /m, 'nodes have nothing to complain of');
+    // On a machine that is slow to start them nodes say that they wait for each other.
+    const complaints = first.output.match(/^n\d \| .*$/gm)?.filter((line) => !line.includes('is not founded here yet'));
+    assert.deepEqual(complaints ?? [], []);
     assert.equal(await first.end('SIGINT'), 0);
     assert.match(first.output, /All nodes stopped\./);
 
