@@ -105,6 +105,12 @@ export class KnownKey {
   }
 }
 
+/** What somebody may still see of a key: the newest version of this timestamp and index at the latest, and all that came later. */
+export interface SeenFrom {
+  readonly readableFrom: HlcTimestamp;
+  readonly seenIndex: number;
+}
+
 /** A key has so many versions before it is looked whether all of them are needed. */
 const FIRST_TRIM = 4;
 
@@ -147,11 +153,10 @@ export class BufferedKey {
 
   /**
    * Forgets what only reads below a timestamp could see.
-   * @param readableFrom nobody reads below it
-   * @param seenIndex a scan that is under way may know no version of a later index
+   * @param seen a scan that is under way may know no version of a later index
    * @returns how many bytes of rows, in how many versions
    */
-  trim(readableFrom: HlcTimestamp, seenIndex: number): { readonly bytes: number; readonly versions: number } {
+  trim({ readableFrom, seenIndex }: SeenFrom): { readonly bytes: number; readonly versions: number } {
     let kept = 1;
     let last = this.newest;
     for (; last.commitTs > readableFrom || last.index > seenIndex; kept++) {
@@ -220,8 +225,8 @@ export class Generation {
   }
 
   /** Forgets versions of a key, see `BufferedKey.trim`. @returns bytes of their rows */
-  trim(key: BufferedKey, readableFrom: HlcTimestamp, seenIndex: number): number {
-    const { bytes, versions } = key.trim(readableFrom, seenIndex);
+  trim(key: BufferedKey, seen: SeenFrom): number {
+    const { bytes, versions } = key.trim(seen);
     this.bytes -= bytes + versions * OVERHEAD_BYTES;
     this.rowBytes -= bytes;
     return bytes;

@@ -20,7 +20,7 @@ import {
 import type { GroupStoreOptions, StoreLimits } from '../contract/index.ts';
 import type { BatchMutex, Level } from '../level/index.ts';
 import { StoreClosedError, StoreFailedError, type SystemState } from '../rows/index.ts';
-import { type BufferedKey, Generation } from './apply-buffer.ts';
+import { type BufferedKey, Generation, type SeenFrom } from './apply-buffer.ts';
 import { flushGeneration } from './flush.ts';
 
 /** Keys told to the cache before the event loop gets its turn. */
@@ -51,6 +51,8 @@ export interface FlushHost {
   threshold(): HlcTimestamp;
   /** The largest timestamp applied. */
   maxCommitTs(): HlcTimestamp;
+  /** What must be kept for scans under way, when nobody else reads below `readableFrom`. */
+  seenFrom(readableFrom: HlcTimestamp): SeenFrom;
   /** Versions of so many bytes were overwritten and need not be written. */
   leftOut(bytes: number): void;
   /** A generation collects no more; what has to be part of it joins it now. */
@@ -164,6 +166,12 @@ export class Flusher {
         this.due();
       });
     }
+  }
+
+  /** Of a key of `active` that is written often, versions that nobody can ask for do not wait for the flush that leaves them out. */
+  trim(buffered: BufferedKey): void {
+    const { host } = this;
+    host.leftOut(this.active.trim(buffered, host.seenFrom(host.readableFrom())));
   }
 
   /** What collects has been collected for long enough to be written where nothing is gained by waiting. */

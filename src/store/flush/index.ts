@@ -10,10 +10,11 @@ export {
   KnownKey,
   lowerBound,
   type NewestVersion,
+  type SeenFrom,
 } from './apply-buffer.ts';
 export { ChangeNotes, type ChangeNotesLimits } from './change-notes.ts';
 export { Flusher } from './flusher.ts';
-export { hiddenBase } from './hidden-base.ts';
+export { movedBase } from './moved-base.ts';
 export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';
 export { type PendingVersion, UnitWriter } from './unit-writer.ts';

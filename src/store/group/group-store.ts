@@ -31,7 +31,7 @@ import {
   ChangeNotes,
   exportSides,
   Flusher,
-  hiddenBase,
+  movedBase,
   type PendingVersion,
   rangeBytesOnDisk,
   SideRows,
@@ -62,6 +62,7 @@ import {
   NewestRows,
   type ReadView,
   readAt,
+  Scans,
   scanPage,
   versionAt,
 } from '../reads/index.ts';
@@ -98,7 +99,7 @@ export class MvccGroupStore implements GroupStore {
   private readonly newest: NewestRows;
   private readonly dead = new DeadRanges();
   private openUnit: UnitWriter | undefined;
-  private readonly scans = new Set<{ readonly readTs: HlcTimestamp; readonly view: ReadView }>();
+  private readonly scans = new Scans();
   private readonly history = new HistoryBytes();
   private readonly flusher: Flusher;
   private isClosed = false;
@@ -145,6 +146,7 @@ export class MvccGroupStore implements GroupStore {
       readableFrom: () => (this.drops.isEmpty && !this.counters.isCounting ? this.readableFrom : NEVER),
       threshold: () => this.threshold,
       maxCommitTs: () => this.maxCommitTs,
+      seenFrom: (readableFrom) => this.scans.seenFrom(readableFrom, this.applied),
       leftOut: (bytes) => this.history.leftOut(bytes),
       flushed: (buffered) => this.newest.flushed(buffered),
       freezing: (generation) => this.sides.freeze(generation),
@@ -168,7 +170,7 @@ export class MvccGroupStore implements GroupStore {
     this.ranges = loaded.ranges;
     this.sides = new SideRows(loaded.sides);
     this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
-      scanning: (readTs, scan) => this.scanning(readTs, scan),
+      scanning: (readTs, scan) => this.scans.run(this.view(), readTs, scan),
       ranges: () => this.ranges,
       drops: () => this.drops.ranges,
       markCounted: (counted) => this.markCounted(counted),
@@ -277,18 +279,7 @@ export class MvccGroupStore implements GroupStore {
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
     const options = { pageBytes, deadRunRows, bodies: this.options.bodies };
-    return this.scanning(request.readTs, (view) => scanPage(view, request, options));
-  }
-
-  /** Runs what looks at many keys, one after the other: all that its view shows is kept meanwhile. */
-  private async scanning<Result>(readTs: HlcTimestamp, read: (view: ReadView) => Promise<Result>): Promise<Result> {
-    const scan = { readTs, view: this.view() };
-    this.scans.add(scan);
-    try {
-      return await read(scan.view);
-    } finally {
-      this.scans.delete(scan);
-    }
+    return this.scans.run(this.view(), request.readTs, (view) => scanPage(view, request, options));
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
@@ -452,13 +443,13 @@ export class MvccGroupStore implements GroupStore {
       const written = new BufferedVersion(version, index, older, inlineBytes);
       known.newest = written;
       active.account(written);
-      if (buffered.written(written)) this.trim(buffered);
+      if (buffered.written(written)) this.flusher.trim(buffered);
     } else {
       const base: BaseVersion | undefined = known.newest;
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
       const newest = new BufferedVersion(version, index, undefined, inlineBytes);
-      const moved = base === undefined ? undefined : this.movedBase(key, base);
+      const moved = base === undefined ? undefined : movedBase(key, base, this.ranges, this.collector.forgettingUpTo);
       if (base !== undefined) this.history.overwritten(base.row.length);
       known.newest = newest;
       known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
@@ -468,28 +459,6 @@ export class MvccGroupStore implements GroupStore {
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
-  }
-
-  /** Of a key that is written often, versions that nobody can ask for do not wait for the flush that leaves them out. */
-  private trim(buffered: BufferedKey): void {
-    if (!this.drops.isEmpty || this.counters.isCounting) return;
-    let readableFrom = this.threshold;
-    let seenIndex = this.applied;
-    for (const { readTs, view } of this.scans) {
-      if (readTs < readableFrom) readableFrom = readTs;
-      if (view.appliedIndex < seenIndex) seenIndex = view.appliedIndex;
-    }
-    this.history.leftOut(this.flusher.active.trim(buffered, readableFrom, seenIndex));
-  }
-
-  /**
-   * What has to be written as a V row for the version that was the newest. One that is hidden by a range delete which the
-   * running collection will forget turns into a tombstone: it must not come back.
-   */
-  private movedBase(key: Buffer, base: BaseVersion): BaseVersion | undefined {
-    const { ranges, collector } = this;
-    if (!ranges.isEmpty && ranges.covering(key, collector.forgettingUpTo) >= base.commitTs) return hiddenBase(base);
-    return base.isValueApart ? undefined : base;
   }
 
   pressure(): Promise<void> | undefined {

@@ -8,3 +8,4 @@ export { NewestRows } from './newest-rows.ts';
 export { scanPage } from './page-scan.ts';
 export type { KeyNotes } from './present-keys.ts';
 export { type ReadView, readAt } from './reads.ts';
+export { Scans } from './scans.ts';

@@ -1,0 +1,24 @@
+/** What is written of the version that was a key's newest, when that is overwritten. */
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
+import { encodeVersion, type RangeTombstones } from '../rows/index.ts';
+import type { BaseVersion } from './apply-buffer.ts';
+
+/**
+ * What has to be written as a V row for it. One that is hidden by a range delete which the running collection will forget turns into a tombstone: it
+ * must not come back.
+ * @param forgettingUpTo the range deletes up to here are about to be forgotten
+ * @returns undefined when it has its V row already
+ */
+export function movedBase(
+  key: Buffer,
+  base: BaseVersion,
+  ranges: RangeTombstones,
+  forgettingUpTo: HlcTimestamp,
+): BaseVersion | undefined {
+  const { commitTs, isValueApart } = base;
+  if (!ranges.isEmpty && ranges.covering(key, forgettingUpTo) >= commitTs) {
+    const row = encodeVersion(commitTs, NEVER, true, Buffer.alloc(0));
+    return { commitTs, isTombstone: true, expireTs: NEVER, row, isValueApart: false };
+  }
+  return isValueApart ? undefined : base;
+}
