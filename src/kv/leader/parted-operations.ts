@@ -120,8 +120,12 @@ export class PartedOperations {
   private begin(): void {
     const { clock, sequencer, waits, gate, newView, newBudget, readTimestamp } = this.options;
     const first = this.waiting[0];
+    if (first === undefined) {
+      this.isBusy = false;
+      return;
+    }
     const opening = clock.opening();
-    if (first !== undefined && opening !== undefined) {
+    if (opening !== undefined) {
       const goOn = (): void => this.begin();
       // Without a clock nothing can be proposed: whoever waits is told when leadership ends, or by the next round.
       opening.then(goOn, (error: Error) => {
@@ -131,10 +135,6 @@ export class PartedOperations {
       return;
     }
     this.waiting.shift();
-    if (first === undefined) {
-      this.isBusy = false;
-      return;
-    }
     const { operation, tries } = first;
     if (comesAfter(operation, sequencer.underWay()) || !waits.order.isFirst(operation)) {
       this.isBusy = false;
