@@ -1,10 +1,10 @@
 /**
  * The way of applied units to disk: they collect in one generation, which is frozen, written as one synced batch with the state
- * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a generation collects for
- * longer, and a frozen one waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting: nothing of it
- * is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew,
- * since LevelDB does not say how much of a failed write lies in its files. What the node's log does not hold yet is not written
- * either: entries are applied when a quorum has them, also before this node's own disk does.
+ * that it leads to, and dropped. At most one batch is under way. Where the threshold of collection is close behind the present, a generation collects
+ * for longer, and a frozen one waits until it has come by: what was overwritten by then is never written. A disk that is full keeps the batch waiting:
+ * nothing of it is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew, since
+ * LevelDB does not say how much of a failed write lies in its files. What the node's log does not hold yet is not written either: entries are applied
+ * when a quorum has them, also before this node's own disk does.
  */
 import {
   assert,

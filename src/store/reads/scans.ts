@@ -1,6 +1,6 @@
 /**
- * Scans that are under way. A scan looks for each key when it comes to it, with the timestamp and the applied index of its beginning; so what it may come to
- * must not be forgotten meanwhile.
+ * Scans that are under way. A scan looks for each key when it comes to it, with the timestamp and the applied index of its beginning; so what it may
+ * come to must not be forgotten meanwhile.
  */
 import type { HlcTimestamp, LogIndex } from '../../platform/index.ts';
 import type { SeenFrom } from '../flush/index.ts';
