@@ -11,6 +11,7 @@ import { Evaluator } from '../commands/evaluate.ts';
 
 const GROUPS = 3;
 const CATCH_UP_MS = 3_000;
+const MOST_LOOKS = 2;
 
 type Command = readonly string[];
 
@@ -96,9 +97,15 @@ export class GroupBench {
   /** Asks the replicas of the reader's node. */
   async look(...commands: readonly Command[]): Promise<void> {
     for (const command of commands) {
-      const served = this.served();
-      assert.deepEqual(await this.ask(this.reader, command), this.expected(command), command.join(' '));
-      assert.ok(this.served() > served, `a replica answers ${command.join(' ')}`);
+      let isServed = false;
+      // A replica that has not come to the session's moment yet passes the command on.
+      for (let left = MOST_LOOKS; left > 0 && !isServed; left--) {
+        const served = this.served();
+        assert.deepEqual(await this.ask(this.reader, command), this.expected(command), command.join(' '));
+        isServed = this.served() > served;
+        if (!isServed) await this.rest();
+      }
+      assert.ok(isServed, `a replica answers ${command.join(' ')}`);
     }
   }
 
