@@ -13,7 +13,7 @@ import {
   type WaitAnswer,
 } from '../../../../src/adapter/redis/waiting/waiting-messages.ts';
 import { RangeBusyError } from '../../../../src/kv/contract/errors.ts';
-import { groupId, nodeId, SeededRandom } from '../../../../src/platform/index.ts';
+import { type GroupId, groupId, nodeId, SeededRandom } from '../../../../src/platform/index.ts';
 import { VirtualTime } from '../../../support/virtual-time.ts';
 
 const table = new CommandTable(ALL_COMMANDS);
@@ -40,9 +40,11 @@ for (const [what, groups] of [
         ? { kind: 'nothing' }
         : { kind: 'waiting', args: undefined };
     };
+    const groupOf = (key: Buffer): GroupId => groupId(2 + (key.at(-1)! % groups));
     const kv = {
       nodeId: nodeId(1),
-      groupOf: (key: Buffer) => groupId(2 + (key.at(-1)! % groups)),
+      groupOf,
+      stretchAt: (key: Buffer) => ({ group: groupOf(key), end: Buffer.concat([key, Buffer.alloc(1)]) }),
       dataGroups: () => [groupId(2), groupId(3)],
       forward: (...[, , payload, , done]: Parameters<WaitingCallEnvironment['kv']['forward']>) => {
         if (decodeWaitMessage(payload).kind !== 'ask') done(undefined, encodeWaitAnswer(answerTo(payload)));
