@@ -298,9 +298,9 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/session/pipeline.ts',
-        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        find: 'const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);',
         replace:
-          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.slots.settleHere(slot, reply) : this.slots.settle(slot, reply);",
       },
     ],
     workload: 'session-reads',
