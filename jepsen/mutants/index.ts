@@ -300,7 +300,8 @@ export const mutants: readonly Mutant[] = [
         file: 'src/adapter/redis/session/pipeline.ts',
         find: 'const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);',
         replace:
-          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.slots.settleHere(slot, reply) : this.slots.settle(slot, reply);",
+          "const how = command.spec.handler!.kind === 'scan' ? 'settleHere' : 'settle'; " +
+          'const succeeded = (reply: Reply): void => this.slots[how](slot, reply);',
       },
     ],
     workload: 'session-reads',

@@ -133,9 +133,10 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/session/pipeline.ts',
-        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        find: 'const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);',
         replace:
-          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+          "const how = command.spec.handler!.kind === 'scan' ? 'settleHere' : 'settle'; " +
+          'const succeeded = (reply: Reply): void => this.slots[how](slot, reply);',
       },
     ],
   },
@@ -146,9 +147,10 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/session/pipeline.ts',
-        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        find: 'const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);',
         replace:
-          "const succeeded = (reply: Reply): void => command.spec.name === 'exec' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+          "const how = command.spec.name === 'exec' ? 'settleHere' : 'settle'; " +
+          'const succeeded = (reply: Reply): void => this.slots[how](slot, reply);',
       },
     ],
   },
