@@ -41,7 +41,7 @@ export { PassingDisk } from './passing-disk.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';
-export { sleep } from './sleep.ts';
+export { nextTurn, sleep } from './sleep.ts';
 export { finish } from './steps.ts';
 export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';

@@ -20,3 +20,7 @@ export function sleep(scheduler: Pick<Scheduler, 'after'>, delayMs: Millis, sign
     signal.addEventListener('abort', wake, { once: true });
   });
 }
+
+/** Settles in the next turn of the event loop: others have theirs first. */
+export const nextTurn = (scheduler: Pick<Scheduler, 'nextTurn'>): Promise<void> =>
+  new Promise((resolve) => scheduler.nextTurn(resolve));

@@ -7,6 +7,7 @@
  * hides behind a key.
  */
 import type { Millis } from '../../platform/index.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
 import { EvaluationTooLongError, type Operation } from '../contract/index.ts';
 
 /** See `ExecutorLimits`. */
@@ -39,6 +40,10 @@ const MOST_BYTES_A_TURN = 16 * 1024 * 1024;
 
 /** What the budget looks at. */
 export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys' | 'hasOtherWay'>;
+
+/** Of a command whose writes no entry has room for. */
+export const effectsTooLarge = (bytes: number, maxBytes: number): TooLargeError =>
+  new TooLargeError(`the command's effects of ${bytes} bytes exceed the limit of ${maxBytes}`);
 
 /** How many things an operation names. */
 export const namedBy = (operation: BudgetedOperation): number =>

@@ -4,13 +4,7 @@
  */
 import type { SpanTable } from '../../distribution/index.ts';
 import { assert, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../../platform/index.ts';
-import {
-  BusyError,
-  type LeadershipEvent,
-  NotLeaderError,
-  type RaftGroup,
-  TooLargeError,
-} from '../../raftengine/index.ts';
+import { BusyError, type LeadershipEvent, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
 import {
@@ -34,7 +28,7 @@ import {
   renewalOutcome,
 } from '../time/index.ts';
 import { complete } from './completion.ts';
-import { EvaluationBudget } from './evaluation-budget.ts';
+import { EvaluationBudget, effectsTooLarge } from './evaluation-budget.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
@@ -385,13 +379,12 @@ export class GroupExecutor {
   ): boolean {
     const view = this.view;
     const bytes = view.effectBytes();
-    if (bytes > this.limits.maxCommandBytes) {
-      const message = `the command's effects of ${bytes} bytes exceed the limit of ${this.limits.maxCommandBytes}`;
-      complete(operation, new TooLargeError(message), undefined);
+    const { maxCommandBytes, maxEntryBytes, maxEntryRows } = this.limits;
+    if (bytes > maxCommandBytes) {
+      complete(operation, effectsTooLarge(bytes, maxCommandBytes), undefined);
       return true;
     }
     const { open } = this.sequencer;
-    const { maxEntryBytes, maxEntryRows } = this.limits;
     if (open !== undefined && (open.bodyBytes + bytes > maxEntryBytes || open.writes.length >= maxEntryRows)) {
       // No room left in this turn's entry: the command runs again, at the timestamp of the next one.
       this.sequencer.closeEntry();

@@ -4,7 +4,7 @@
  * at a time, because what is read lies in memory until it is answered. Operations of the same source that share a key wait meanwhile.
  */
 import type { KeyRules } from '../../distribution/index.ts';
-import type { HlcTimestamp, Scheduler } from '../../platform/index.ts';
+import { type HlcTimestamp, nextTurn, type Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import type { BodyRules, GroupStore, StoreRow } from '../../store/index.ts';
 import { nameOf } from '../apply/index.ts';
@@ -242,7 +242,7 @@ export class LongReads {
       }
       reading.addBodyRows(found);
       reading.evaluation.addKeys(looked);
-      await this.nextTurn();
+      await nextTurn(this.options.scheduler);
     }
     // What a move took away meanwhile may have been deleted under the read.
     for (const head of reading.settledHeads) this.assertOwned(head);
@@ -268,12 +268,12 @@ export class LongReads {
         if (foundBytes < PAGE_BYTES) continue;
         reading.evaluation.addRows(found);
         [found, foundBytes] = [[], 0];
-        await this.nextTurn();
+        await nextTurn(this.options.scheduler);
       }
       reading.evaluation.addRows(found);
       // What a move took away meanwhile may have been deleted under the read.
       for (const head of heads) this.assertOwned(head);
-      await this.nextTurn();
+      await nextTurn(this.options.scheduler);
     }
   }
 
@@ -289,7 +289,7 @@ export class LongReads {
         page.rows.filter(({ key }) => bodies.bodyOf(key)?.incarnation.equals(incarnation) === true),
       );
       start = page.next;
-      await this.nextTurn();
+      await nextTurn(this.options.scheduler);
     }
     return bytes;
   }
@@ -297,9 +297,5 @@ export class LongReads {
   private assertOwned(key: Buffer): void {
     const refusal = this.options.gate.refuse(key, 'read');
     if (refusal !== undefined) throw refusal;
-  }
-
-  private nextTurn(): Promise<void> {
-    return new Promise((resolve) => this.options.scheduler.nextTurn(resolve));
   }
 }

@@ -187,12 +187,16 @@ export class OpenEntry {
     for (const { unit, key, versionTs } of expected) encoder.expect(unit.root().number, key, versionTs);
     for (const range of this.ranges) encoder.deleteRange(range.unit.root().number, range.start, range.end);
     for (const write of this.writes) {
-      const unit = write.unit!.root().number;
-      if (write.isDelete) encoder.delete(unit, write.key);
-      else encoder.put(unit, write.key, write.value, write.expireTs);
+      encodeWrite(encoder, write.unit!.root().number, write);
     }
     return { payload: encoder.finish(this.commitTs, ceilingMs), units };
   }
+}
+
+/** Adds a write to an entry. */
+export function encodeWrite(encoder: BatchEncoder, unit: number, write: KeyWrite): void {
+  if (write.isDelete) encoder.delete(unit, write.key);
+  else encoder.put(unit, write.key, write.value, write.expireTs);
 }
 
 /** Newest in-flight write of every key, over all entries that are not applied yet. */

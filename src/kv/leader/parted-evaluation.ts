@@ -1,12 +1,11 @@
 /** One evaluation of an operation that comes in parts, and the entry that it becomes. */
 import type { HlcTimestamp, Millis } from '../../platform/index.ts';
-import { TooLargeError } from '../../raftengine/index.ts';
 import type { Operation } from '../contract/index.ts';
 import { ABSENT, BatchEncoder, expectBytes } from '../entry/index.ts';
 import type { Effects } from './coming-locks.ts';
-import type { EvaluationBudget } from './evaluation-budget.ts';
+import { type EvaluationBudget, effectsTooLarge } from './evaluation-budget.ts';
 import type { ForeignEffects, HeldKeys } from './held-keys.ts';
-import { Unit } from './overlay.ts';
+import { encodeWrite, Unit } from './overlay.ts';
 import { NO_SOURCES, TurnEntry } from './turn-entry.ts';
 import type { CommandView } from './view.ts';
 
@@ -73,17 +72,14 @@ export class PartedEvaluation {
       bytes += write.bytes;
       if (nth % ENCODED_ROWS === 0) yield;
     }
-    if (bytes > maxBytes) {
-      throw new TooLargeError(`the command's effects of ${bytes} bytes exceed the limit of ${maxBytes}`);
-    }
+    if (bytes > maxBytes) throw effectsTooLarge(bytes, maxBytes);
     const encoder = new BatchEncoder(1, expected.length, view.writes.length, bytes);
     for (const [nth, at] of expected.entries()) {
       encoder.expect(unit.number, view.readKeys[at]!, view.readVersions[at]!);
       if (nth % ENCODED_ROWS === 0) yield;
     }
     for (const [nth, write] of view.writes.entries()) {
-      if (write.isDelete) encoder.delete(unit.number, write.key);
-      else encoder.put(unit.number, write.key, write.value, write.expireTs);
+      encodeWrite(encoder, unit.number, write);
       if (nth % ENCODED_ROWS === 0) yield;
     }
     return encoder;

@@ -85,8 +85,10 @@ export class Settlements {
 
   /** What the entry has kept from others is free. */
   private freed(entry: TurnEntry): void {
+    const written = this.options.parted.settled(entry);
+    if (written.length === 0) return;
     const { keys } = this.options.waits;
-    keys.written(this.options.parted.settled(entry), []);
+    keys.written(written, []);
     if (this.options.isServing() && keys.hasReady) keys.serve();
   }
 

@@ -14,6 +14,7 @@ import {
   type LogIndex,
   type Millis,
   NEVER,
+  nextTurn,
   physicalMs,
   type Scheduler,
 } from '../../platform/index.ts';
@@ -283,7 +284,7 @@ export class Flusher {
   }
 
   /** Lets the event loop go on. */
-  readonly nextTurn = (): Promise<void> => new Promise((resolve) => this.options.scheduler.nextTurn(resolve));
+  readonly nextTurn = (): Promise<void> => nextTurn(this.options.scheduler);
 
   private async flushNow(): Promise<void> {
     this.cancelTimer?.();

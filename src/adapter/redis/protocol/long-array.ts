@@ -1,4 +1,5 @@
 /** Arrays of very many elements become bytes in several turns. */
+import { nextTurn, type Scheduler } from '../../../platform/index.ts';
 import { EncodedParts, type Reply } from './reply.ts';
 import { ReplyWriter } from './reply-writer.ts';
 
@@ -8,12 +9,11 @@ const TURN_ELEMENTS = 16_384;
 /**
  * The same reply; bytes in place of an array that would take long to write.
  * @param resp version of the protocol that the client speaks
- * @param nextTurn lets others have their turn
  */
 export async function encodeLongArray(
   reply: Reply,
   resp: 2 | 3,
-  nextTurn: (callback: () => void) => void,
+  scheduler: Pick<Scheduler, 'nextTurn'>,
 ): Promise<Reply> {
   if (!Array.isArray(reply) || reply.length <= TURN_ELEMENTS) return reply;
   const writer = new ReplyWriter();
@@ -23,7 +23,7 @@ export async function encodeLongArray(
     const to = Math.min(reply.length, from + TURN_ELEMENTS);
     for (let at = from; at < to; at++) writer.write(reply[at], resp);
     for (const part of writer.take()) parts.push(part);
-    await new Promise<void>((resolve) => nextTurn(resolve));
+    await nextTurn(scheduler);
   }
   return new EncodedParts(parts);
 }

@@ -10,7 +10,7 @@ import {
   RowsView,
   SnapshotUncoveredError,
 } from '../../../kv/index.ts';
-import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
+import { type Clock, type Millis, nextTurn, type Scheduler } from '../../../platform/index.ts';
 import { isSnapshotTooOld } from '../../../store/index.ts';
 import type { CommandSpec } from '../command/index.ts';
 import { areOfOneSlot } from '../keys/index.ts';
@@ -119,7 +119,7 @@ class MomentRead {
       const fitting = Math.floor((PIECE_BYTES * (to - from)) / Math.max(1, bytes));
       size = Math.max(1, Math.min(MOST_NAMES, size * GROWTH, fitting));
       from = to;
-      await new Promise<void>((resolve) => this.environment.scheduler.nextTurn(resolve));
+      await nextTurn(this.environment.scheduler);
     }
     return isList ? new EncodedParts(this.parts) : this.sum;
   }

@@ -3,6 +3,7 @@
  * of the leader's event loop, no entry of the log and no turn of a replica has to take all of it. Nothing else of the client is started meanwhile, so
  * to the client it is one command. Others may see that some pieces are done. In transactions and scripts there are no pieces.
  */
+import { nextTurn, type Scheduler } from '../../../platform/index.ts';
 import { OutcomeUnknownError } from '../../../raftengine/index.ts';
 import type { CommandSpec, PieceRule } from '../command/index.ts';
 import { errorTextIn, integerIn, type Reply, splitArrayReply } from '../protocol/index.ts';
@@ -22,7 +23,7 @@ function joined(kind: PieceRule['reply'], replies: readonly Reply[]): Reply {
 /**
  * Runs the pieces of a call.
  * @param run runs one of them to its end
- * @param nextTurn lets others have their turn: a piece that changes nothing is answered at once
+ * @param scheduler lets others have their turn: a piece that changes nothing is answered at once
  * @returns the reply of all; that of the first piece which is an error, when one is: those behind it have not been begun
  * @throws what the first piece throws; OutcomeUnknownError when a later one throws, since those before it have taken effect
  */
@@ -30,7 +31,7 @@ export async function runPieces(
   spec: CommandSpec,
   pieces: readonly (readonly Buffer[])[],
   run: (piece: readonly Buffer[]) => Promise<Reply>,
-  nextTurn: (callback: () => void) => void,
+  scheduler: Pick<Scheduler, 'nextTurn'>,
 ): Promise<Reply> {
   const replies: Reply[] = [];
   for (const piece of pieces) {
@@ -39,7 +40,7 @@ export async function runPieces(
     });
     if (errorTextIn(reply) !== undefined) return reply;
     replies.push(reply);
-    await new Promise<void>((resolve) => nextTurn(resolve));
+    await nextTurn(scheduler);
   }
   return joined(spec.pieces!.reply, replies);
 }

@@ -55,6 +55,9 @@ const NOTHING = (): void => undefined;
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
+/** How a command over keys is done: aside (`beginsAside`), some names at a time (`readsAtMoment`), or by the leaders of its keys. */
+type Way = 'aside' | 'atMoment' | 'usual';
+
 export class CommandPipeline
   implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, ReplySlotsHost, Flushed
 {
@@ -299,7 +302,8 @@ export class CommandPipeline
     session.began(command);
     if (queued) this.enqueue(command, args);
     else if (patienceMs !== undefined) this.startWaiting(command, args, route!, patienceMs);
-    else if (route !== undefined) this.startData(command, args, route, isAside);
+    else if (route !== undefined)
+      this.startData(command, args, route, isLong ? 'atMoment' : isAside ? 'aside' : 'usual');
     else this.startOther(command, args);
     session.passed(command);
   }
@@ -350,19 +354,18 @@ export class CommandPipeline
     return true;
   }
 
-  /** @param isAside see `beginsAside` */
-  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route, isAside: boolean): void {
+  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route, way: Way): void {
     const { session } = this;
     const slot = this.slots.reserve(command);
     try {
       checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
-      if (this.readsAtMoment(command.spec, args)) this.startAtMoment(command, args, slot);
-      else if (route.crosses || isAside) {
+      if (way === 'atMoment') this.startAtMoment(command, args, slot);
+      else if (route.crosses || way === 'aside') {
         // On several groups, or aside; nothing else is under way but others of this kind.
         const request = requestOf(session, command, args, route, alone(), slot);
-        request.isAside = isAside;
+        request.isAside = way === 'aside';
         const inLine = this.across.enter(request);
         this.occupySlot(slot, inLine ?? this.runAcross(request), request.isWrite, inLine !== undefined);
       } else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
@@ -448,7 +451,7 @@ export class CommandPipeline
     const group = route.group ?? anyGroup(this.server.kv);
     const run = (piece: readonly Buffer[]): Promise<Reply> =>
       this.ask(group, (owner, token) => requestOf(this.session, command, piece, route, owner, token));
-    const work = runPieces(spec, pieces, run, (callback) => this.server.scheduler.nextTurn(callback));
+    const work = runPieces(spec, pieces, run, this.server.scheduler);
     this.occupySlot(slot, work, mayWrite(spec, args));
   }
 
@@ -495,10 +498,8 @@ export class CommandPipeline
       this.slots.settleHere(slot, result);
       return;
     }
-    if (command.spec.handler!.kind === 'scan') {
-      const { scheduler } = this.server;
-      result = result.then((made) => encodeLongArray(made, session.resp, (go) => scheduler.nextTurn(go)));
-    }
+    if (command.spec.handler!.kind === 'scan')
+      result = result.then((made) => encodeLongArray(made, session.resp, this.server.scheduler));
     result = session.timed(command.spec, args, result);
     const isWrite = mayWrite(command.spec, args) || command.spec.name === 'exec';
     const succeeded = (reply: Reply): void => this.slots.settle(slot, reply);

@@ -293,13 +293,15 @@ export class TransactionSession implements TransactionControl {
   /** What the client may do may have changed since a command was queued: such a command is answered with an error, and the others run. */
   private refuseDenied(transaction: Transaction): void {
     if (this.client.access.identity.user.isUnlimited) return;
+    const denied = new Map<number, string>();
     for (const [at, queued] of transaction.queue.entries()) {
       if (queued.kind === 'refused') continue;
       const { args } = queued.kind === 'data' ? queued.data : queued;
       const command = this.client.server.table.resolve(args);
       const refusal = command && this.client.access.refusalOf(command, args, 'multi');
-      if (refusal !== undefined) transaction.deny(at, refusedAtExec(refusal.reason));
+      if (refusal !== undefined) denied.set(at, refusedAtExec(refusal.reason));
     }
+    transaction.deny(denied);
   }
 
   /** Runs the connection commands of a transaction whose data commands have succeeded, and puts all replies in order. */

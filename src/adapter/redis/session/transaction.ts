@@ -36,9 +36,10 @@ export class Transaction {
     for (const key of storageKeysOf([command.data])) this.keys.push(key);
   }
 
-  /** Has a command answered by an error when the others run. */
-  deny(at: number, text: string): void {
-    this.queued[at] = { kind: 'refused', text };
+  /** Has commands answered by an error when the others run. @param denied what each of them is told, by its place */
+  deny(denied: ReadonlyMap<number, string>): void {
+    if (denied.size === 0) return;
+    for (const [at, text] of denied) this.queued[at] = { kind: 'refused', text };
     this.commands = this.queued.flatMap((command) => (command.kind === 'data' ? [command.data] : []));
     this.keys = storageKeysOf(this.commands);
   }

@@ -4,7 +4,7 @@
  * last one has just answered, as entries of a group do (`CrowdGathering`). Nobody is behind anybody here: a turn that takes far longer than usual, for a
  * lock or a leader that is gone, is waited for no longer.
  */
-import { type Clock, CrowdGathering, type Millis, type Scheduler } from '../../../platform/index.ts';
+import { type Clock, CrowdGathering, type Millis, nextTurn, type Scheduler } from '../../../platform/index.ts';
 
 /** Turns of the event loop that a gathering waits at most for those who were answered last. */
 const GATHER_TURNS = 3;
@@ -38,7 +38,7 @@ export class KinGathering {
     while (count() < most) {
       const runningMs = this.runningMs();
       if (runningMs > 0) await this.wait(runningMs);
-      else if (this.crowd.waitsFor(count())) await new Promise<void>((resolve) => scheduler.nextTurn(resolve));
+      else if (this.crowd.waitsFor(count())) await nextTurn(scheduler);
       else {
         const patienceMs = this.crowd.patienceMs(count());
         if (patienceMs === 0) return;

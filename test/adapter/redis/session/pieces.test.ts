@@ -73,7 +73,7 @@ test('what becomes of a call is unknown when a piece behind the first is not ans
     let asked = 0;
     const run = (): Promise<number> =>
       ++asked === piece ? Promise.reject(new Error('no leader')) : Promise.resolve(1);
-    return runPieces(spec, pieces, run, (callback) => callback());
+    return runPieces(spec, pieces, run, { nextTurn: (callback) => callback() });
   };
   assert.equal(await lostAt(3), 2);
   await assert.rejects(lostAt(1), { message: 'no leader' });

@@ -35,17 +35,15 @@ function rank(ctx: CommandContext, args: readonly Buffer[], isReverse: boolean):
 }
 
 export const memberCommands: readonly CommandSpec[] = defineCommands([
-  {
+  declareSortedSet({
     name: 'zrem',
     arity: -3,
     flags: ['write', 'fast'],
     since: '1.2.0',
     summary: 'Removes members.',
     complexity: 'O(log(N)) for each member',
-    keys: { first: 1, last: 1, step: 1 },
-    group: 'sorted-set',
     handler: inParts(remove),
-  },
+  }),
   declareSortedSet({
     name: 'zcard',
     arity: 2,
