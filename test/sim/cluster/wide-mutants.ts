@@ -60,6 +60,18 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'chains-alike',
+    breaks: 'a batch of a chain may follow an earlier chain of its connection that had just as many requests',
+    test: 'test/adapter/redis/request/batch-chains.test.ts',
+    mutations: [
+      {
+        file: 'src/adapter/redis/request/batch-chains.ts',
+        find: 'chain?.number === at.chain && chain.length === at.place',
+        replace: 'chain?.length === at.place',
+      },
+    ],
+  },
+  {
     name: 'resolver-guesses',
     breaks: 'a command that meets a lock rolls its transaction back without asking for its status',
     only: crossing('bank', 'list-append'),

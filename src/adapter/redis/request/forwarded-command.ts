@@ -53,12 +53,12 @@ const MICROS_PER_MS = 1_000;
 const TELL_NOTHING = 0xffff_ffff_ffff_ffffn;
 
 /**
- * Where a batch stands among those of one source that are under way together. Only a leader that has run all before it without refusing any may run it.
+ * Where a batch stands among those of one sender that are under way together. Only a leader that has run all before it without refusing any may run it.
  * Part of the feature `redis.chains`.
  */
 export interface ChainPlace {
-  /** Whole number below 2^48: of one connection's way to one group, on one node, in one life of it. */
-  readonly source: number;
+  /** Whole number below 2^53 that no other chain has, whatever connection, group, node, or life of a node it is of. */
+  readonly chain: number;
   /** Requests before it; 0 begins a chain. */
   readonly place: number;
 }
@@ -68,7 +68,7 @@ export interface ForwardedBatchMessage {
   readonly kind: 'batch';
   readonly group: GroupId;
   readonly requests: readonly GroupRequest[];
-  /** Undefined: nothing else of its source is under way. */
+  /** Undefined: nothing else of its sender is under way. */
   readonly chain: ChainPlace | undefined;
 }
 
@@ -96,7 +96,7 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[], c
   const writer = header(chain === undefined ? measuredKind : MessageKind.ChainedBatch, group);
   if (isMeasured) writer.u64(BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   else if (chain !== undefined) writer.u64(TELL_NOTHING);
-  if (chain !== undefined) writer.u53(chain.source).u32(chain.place);
+  if (chain !== undefined) writer.u53(chain.chain).u32(chain.place);
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);
   return writer.finishView();
@@ -210,7 +210,7 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
     case MessageKind.ChainedBatch: {
       const tellFromMs = kind === MessageKind.Batch ? Number.POSITIVE_INFINITY : decodeTellFrom(reader);
       const isChained = kind === MessageKind.ChainedBatch;
-      const chain = isChained ? { source: reader.u53(), place: reader.u32() } : undefined;
+      const chain = isChained ? { chain: reader.u53(), place: reader.u32() } : undefined;
       return { kind: 'batch', group, requests: decodeRequests(reader, environment, tellFromMs), chain };
     }
     case MessageKind.Across: {

@@ -15,6 +15,7 @@ import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
 import { isLibrariesLent, isRunAlone } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
+import { chainAfter } from './batch-chains.ts';
 import { type ChainPlace, decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { Fate, type GroupRequest, type RequestOwner } from './group-request.ts';
 import { type RequestWeight, weigh } from './request-weight.ts';
@@ -56,8 +57,8 @@ export interface GroupPipelineEnvironment {
   readonly commandTimeoutMs: Millis;
   /** Reads from replicas of this node; undefined: there are none. */
   readonly points: PointReads | undefined;
-  /** A number for what sends chains of batches, see `ChainPlace`; undefined while some node does not know them. */
-  newChainSource(): number | undefined;
+  /** Takes numbers for chains of batches, see `chainAfter`; undefined while some node does not know chains. */
+  newChains(count: number): number | undefined;
 }
 
 /** A read whose outcome is unknown has no outcome: it is simply asked again. */
@@ -79,7 +80,8 @@ export class GroupPipeline implements RequestOwner {
   private batchesUnderWay = 0;
   /** What batches that follow those under way are part of; undefined: none may follow. */
   private chain: ChainPlace | undefined;
-  private chainSource: number | undefined;
+  /** The number of the last one. */
+  private lastChain: number | undefined;
   /** A batch leaves at the end of this turn. */
   private isBatchScheduled = false;
   private isStalled = false;
@@ -212,10 +214,10 @@ export class GroupPipeline implements RequestOwner {
   }
 
   private sendBatch(batch: readonly GroupRequest[]): void {
-    const { kv, newChainSource } = this.environment;
+    const { kv, newChains } = this.environment;
     if (this.batchesUnderWay === 1) {
-      this.chainSource ??= newChainSource();
-      this.chain = this.chainSource === undefined ? undefined : { source: this.chainSource, place: 0 };
+      this.lastChain = chainAfter(this.lastChain, newChains);
+      this.chain = this.lastChain === undefined ? undefined : { chain: this.lastChain, place: 0 };
     }
     const payload = encodeBatch(this.group, batch, this.chain);
     if (this.chain !== undefined) this.chain = { ...this.chain, place: this.chain.place + batch.length };

@@ -139,8 +139,8 @@ export interface ServerStateOptions {
 /** A node's clients have ids that begin with the number of the node: 10000000001 is the first client of node 1. */
 const CLIENT_IDS_A_NODE = 10_000_000_000;
 
-/** See `newChainSource`. */
-const CHAIN_SOURCES_A_NODE = 2 ** 32;
+/** Numbers of a node's chains: those of all nodes, whose ids have 16 bits, have 53. */
+const CHAINS_A_NODE = 2 ** 37;
 
 const ACTIVE: FeatureStanding = { kind: 'active' };
 
@@ -213,7 +213,7 @@ export class ServerState implements ServerContext {
   clusterPort: number | undefined;
   private pause: Pause | undefined;
   private lastClientId = 0;
-  private lastChainSource: number;
+  private nextChains: number;
   private readonly warnedMs = new Map<string, Millis>();
   /** Connections with replies to write at the end of this turn's callbacks. */
   private toFlush: Flushed[] = [];
@@ -272,7 +272,7 @@ export class ServerState implements ServerContext {
     this.life = Buffer.from(options.random.bytes(8));
     this.runId = options.random.bytes(20).toString('hex');
     this.replicationId = this.runId;
-    this.lastChainSource = options.random.bytes(4).readUInt32BE(0);
+    this.nextChains = options.random.bytes(4).readUInt32BE(0) * (CHAINS_A_NODE / 2 ** 32);
     this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
     this.startupBytes = ownMemoryBytes();
@@ -356,11 +356,15 @@ export class ServerState implements ServerContext {
     return this.standingOf('reads.points').kind === 'active' ? this.pointReads : undefined;
   }
 
-  /** Numbers of one life of a node, and those of others, are far apart; see `ChainPlace`. */
-  readonly newChainSource = (): number | undefined => {
+  /**
+   * Takes numbers for chains of batches; those of one life of a node, and those of others, are far apart. @param count a power of two
+   * @returns the first, a multiple of `count`; undefined while some node does not know chains
+   */
+  readonly newChains = (count: number): number | undefined => {
     if (this.standingOf('redis.chains').kind !== 'active') return undefined;
-    this.lastChainSource = (this.lastChainSource + 1) >>> 0;
-    return this.kv.nodeId * CHAIN_SOURCES_A_NODE + this.lastChainSource;
+    const first = (Math.ceil(this.nextChains / count) * count) % CHAINS_A_NODE;
+    this.nextChains = first + count;
+    return this.kv.nodeId * CHAINS_A_NODE + first;
   };
 
   /** Whether every node runs scripts for others. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BatchChains } from '../../../../src/adapter/redis/request/batch-chains.ts';
+import { BatchChains, chainAfter } from '../../../../src/adapter/redis/request/batch-chains.ts';
 import type { ForwardedBatchMessage } from '../../../../src/adapter/redis/request/forwarded-command.ts';
 import type { RedisServerOptions } from '../../../../src/adapter/redis/server/server.ts';
 import { groupId } from '../../../../src/platform/index.ts';
@@ -9,11 +9,11 @@ import { eventually, request, testServers } from '../harness.ts';
 
 const servers = testServers();
 
-const batch = (count: number, source?: number, place = 0): ForwardedBatchMessage => ({
+const batch = (count: number, chain?: number, place = 0): ForwardedBatchMessage => ({
   kind: 'batch',
   group: groupId(7),
   requests: new Array(count),
-  chain: source === undefined ? undefined : { source, place },
+  chain: chain === undefined ? undefined : { chain, place },
 });
 
 describe('a batch of a chain', () => {
@@ -30,7 +30,10 @@ describe('a batch of a chain', () => {
     assert.equal(chains.join(batch(1, 1, 3)), undefined, 'another leader had the ones before it');
     chains.join(batch(3, 1));
     assert.equal(chains.join(batch(1, 1, 4)), undefined, 'one in between has not come');
-    assert.equal(chains.join(batch(1, 2, 3)), undefined, 'they are of another connection');
+    assert.equal(chains.join(batch(1, 2, 3)), undefined, 'they are of an earlier chain of the same connection');
+    assert.equal(chains.join(batch(1, 33, 3)), undefined, 'they are of another connection');
+    chains.join(batch(3, 2));
+    assert.equal(chains.join(batch(1, 1, 3)), undefined, 'their chain is over');
   });
 
   test('begins a chain of its own when nothing else is under way', () => {
@@ -43,11 +46,20 @@ describe('a batch of a chain', () => {
     assert.notEqual(chains.join(batch(1)), chains.join(batch(1)));
   });
 
+  test('has a number that no other chain has', () => {
+    let taken = 0;
+    const take = (count: number): number => (taken += count);
+    const numbers: number[] = [];
+    for (let last: number | undefined; numbers.length < 100; numbers.push(last!)) last = chainAfter(last, take);
+    assert.equal(new Set(numbers).size, 100);
+    assert.ok(taken >= 100);
+  });
+
   test('is not known any more when very many others have begun since', () => {
     const chains = new BatchChains();
-    for (let source = 0; source < 16_385; source++) chains.join(batch(1, source));
+    for (let sender = 0; sender < 16_385; sender++) chains.join(batch(1, sender * 32));
     assert.equal(chains.join(batch(1, 0, 1)), undefined);
-    assert.notEqual(chains.join(batch(1, 1, 1)), undefined);
+    assert.notEqual(chains.join(batch(1, 32, 1)), undefined);
   });
 });
 
@@ -83,6 +95,20 @@ describe('a connection to a node that does not lead', () => {
     leader.releaseHeld();
     assert.deepEqual(await client.readMany(6), [1, 2, 3, 4, 5, 6]);
     assert.equal(kv.forwarded, 5);
+  });
+
+  test('has its commands run in order though one comes to the leader before the one that was sent before it', async () => {
+    const { leader, kv, client, send } = await bench();
+    leader.holding = false;
+    send(1);
+    assert.equal(await client.read(), 1, 'the leader knows a chain of one command');
+    kv.forwardTakesMs = 50;
+    send(2);
+    await eventually(() => kv.forwarded === 2, 'the second is on its way');
+    kv.forwardTakesMs = 0;
+    send(3);
+    assert.deepEqual(await client.readMany(2), [2, 3]);
+    assert.equal(kv.forwarded, 4, 'the third was refused, and sent again');
   });
 
   test('waits for the one before it where some node does not know chains', async () => {

@@ -72,7 +72,7 @@ describe('a forwarded batch', () => {
   });
 
   test('says where it stands in a chain', () => {
-    const chain = { source: 0x0003_0000_0001, place: 258 };
+    const chain = { chain: 0x0003_0000_0001, place: 258 };
     const bytes = Buffer.from(encodeBatch(groupId(7), [get(DEFAULT_ENCODINGS)], chain));
     const command = '00 03 01 00000002 00000003 474554 00000001 6b';
     const spaced = `03 05 00000007 ffffffffffffffff 0000000300000001 00000102 00000001 ${command}`;
