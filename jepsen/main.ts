@@ -79,14 +79,23 @@ function summary({ archive, result, held }: FinishedRun): string {
   return `${word(result.valid).padEnd(8)} ${archive.runId}${lines.join('')}`;
 }
 
-async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {
+interface SuiteFlags extends CommonFlags {
+  readonly full?: boolean;
+  readonly jobs: string;
+}
+
+async function runSuite(entries: readonly SuiteEntry[], flags: SuiteFlags, cancel: AbortSignal): Promise<Verdict> {
   const verdicts: Verdict[] = [];
-  for (const entry of entries) {
-    if (cancel.aborted) break;
-    const finished = await runEntry(optionsFrom(flags, entry), cancel);
-    verdicts.push(finished.result.valid);
-    console.log(summary(finished));
-  }
+  const left = entries.values();
+  const runInTurn = async (): Promise<void> => {
+    for (const entry of left) {
+      if (cancel.aborted) return;
+      const finished = await runEntry(optionsFrom(flags, entry), cancel);
+      verdicts.push(finished.result.valid);
+      console.log(summary(finished));
+    }
+  };
+  await Promise.all(Array.from({ length: Number(flags.jobs) }, runInTurn));
   console.log(`${verdicts.filter((verdict) => verdict === true).length} of ${verdicts.length} valid`);
   return worstVerdict(verdicts);
 }
@@ -225,10 +234,11 @@ withCommonFlags(program.command('run').description('one workload under some faul
     process.exitCode = exitCodeOf(finished.result.valid);
   });
 
-withCommonFlags(program.command('suite').description('many runs, one after another'))
+withCommonFlags(program.command('suite').description('many runs, one after another or side by side'))
   .option('--quick', 'every workload once, some minutes (the default)')
   .option('--full', 'every workload under every family of faults, for hours')
-  .action(async (flags: CommonFlags & { full?: boolean }) => {
+  .option('--jobs <count>', 'runs side by side: most of their time is waiting', '1')
+  .action(async (flags: SuiteFlags) => {
     process.exitCode = exitCodeOf(await runSuite(flags.full ? fullSuite : quickSuite, flags, cancel.signal));
   });
 

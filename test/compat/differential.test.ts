@@ -14,7 +14,7 @@ import { SEED, seeded } from './seed.ts';
 import { GROUPS, sequencesOf } from './sequences/index.ts';
 import { comparedTargets, LARGE_FROM_THE_FIRST } from './targets.ts';
 
-const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
+const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 100);
 const ONLY = process.env.KVORUM_DIFFERENTIAL_GROUP;
 const MAX_STEPS = 40;
 

@@ -276,11 +276,11 @@ describe('transactions across groups, in simulated storms', () => {
 
   // Few of a thousand storms show a mistake in what is asked twice, so many blow, each for a moment.
   const many = [
-    { what: 'lists stay serializable', first: 1_000, count: 180, faults: STORMY },
+    { what: 'lists stay serializable', first: 1_000, count: 60, faults: STORMY },
     {
       what: 'lists stay serializable where questions return that were given up for lost',
       first: 3_000,
-      count: 180,
+      count: 60,
       faults: LATE,
     },
   ];
@@ -296,16 +296,16 @@ describe('transactions across groups, in simulated storms', () => {
 
   test('see one of two keys that change places, in many storms', async () => {
     let reads = 0;
-    for (let seed = 6_000; seed < 6_030; seed++) {
+    for (let seed = 6_000; seed < 6_015; seed++) {
       const result = await run(seed, batonTasks, seed % 2 === 0 ? HASTY : STORMY);
       assert.deepEqual([...batonProblems(result), ...result.cluster.problems], [], `seed ${seed}`);
       reads += result.history.filter(({ type, f }) => type === 'ok' && f === 'read').length;
     }
-    assert.ok(reads > 1_500, `${reads} reads`);
+    assert.ok(reads > 750, `${reads} reads`);
   });
 
   test('keep sums and pairs in many storms', async () => {
-    for (let seed = 5_000; seed < 5_040; seed++) {
+    for (let seed = 5_000; seed < 5_015; seed++) {
       const { cluster, history } = await run(seed, bankTasks, seed % 2 === 0 ? STORMY : LATE);
       assert.deepEqual([...bankChecker(TOTAL).check(history).problems, ...cluster.problems], [], `seed ${seed}`);
       const pairs = await run(seed, skewTasks, seed % 2 === 0 ? STORMY : LATE);

@@ -7,10 +7,10 @@ import { drawPlan } from './plan.ts';
 
 /** Another range than the one that the command line begins with. */
 const FIRST_SEED = 2_000_000;
-const SEEDS = 20;
+const SEEDS = 8;
 const COLLECTION_SEEDS = 6;
 
-test('no seed of twenty breaks an invariant or a history while ranges are cut, joined and carried', async () => {
+test('no seed of eight breaks an invariant or a history while ranges are cut, joined and carried', async () => {
   let succeeded = 0;
   let handovers = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
@@ -23,8 +23,8 @@ test('no seed of twenty breaks an invariant or a history while ranges are cut, j
       throw new Error(`seed ${seed}; replay with: ${replay}`, { cause: error });
     }
   }
-  assert.ok(succeeded > 2_000, `the runs were nearly idle: ${succeeded} operations succeeded`);
-  assert.ok(handovers > 40, `ranges hardly moved: ${handovers} handovers`);
+  assert.ok(succeeded > 800, `the runs were nearly idle: ${succeeded} operations succeeded`);
+  assert.ok(handovers > 16, `ranges hardly moved: ${handovers} handovers`);
 });
 
 test('collections are whole wherever their ranges are cut and carried', async () => {
