@@ -4,104 +4,41 @@
  * later units extend it.
  */
 import type { HlcTimestamp } from '../../platform/index.ts';
-import type { LatestVersion } from '../contract/index.ts';
-import { encodeVersion, headerBytesOf, nameOf } from '../rows/index.ts';
+import { nameOf } from '../rows/index.ts';
+import type { BufferedVersion, KeptVersion } from './kept-version.ts';
 
-/** Rough cost of a buffered version beside its bytes: objects, map slot, encoded keys of the batch. */
-const OVERHEAD_BYTES = 200;
+/** Rough cost of a buffered version beside its bytes: its object, and what of its slab is nobody's any more. */
+const OVERHEAD_BYTES = 120;
+/** Of a key beside its name and versions: its object, its row's key in the batch. */
+const KEY_OVERHEAD_BYTES = 120;
 /** Names that are sorted in one turn, some five milliseconds. */
 const SORTED_AT_ONCE = 4_096;
 /** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
 const MAX_RUN = 32_768;
 
-/** One version in memory; it is its own `LatestVersion`, so a read allocates nothing. */
-class KeptVersion implements LatestVersion, BaseVersion {
-  readonly commitTs: HlcTimestamp;
-  readonly expireTs: HlcTimestamp;
-  readonly isTombstone: boolean;
-  /** Header and value as they go to disk: the one copy of the value that is made. */
-  readonly row: Buffer;
-  /** True when the value is too long for an L row. */
-  readonly isValueApart: boolean;
-  /** Made when it is asked for: most versions of a follower never are. */
-  private view: Buffer | undefined;
-
-  constructor(
-    commitTs: HlcTimestamp,
-    expireTs: HlcTimestamp,
-    isTombstone: boolean,
-    row: Buffer,
-    isValueApart: boolean,
-  ) {
-    this.commitTs = commitTs;
-    this.expireTs = expireTs;
-    this.isTombstone = isTombstone;
-    this.row = row;
-    this.isValueApart = isValueApart;
-    this.view = undefined;
-  }
-
-  get value(): Buffer {
-    this.view ??= this.row.subarray(headerBytesOf(this.row));
-    return this.view;
-  }
-}
-
-/** A version of the buffer. */
-export class BufferedVersion extends KeptVersion {
-  /** Applied index of the unit that wrote it. */
-  readonly index: number;
-  /** The version before it in the same generation; undefined also where nobody can ask for that one any more. */
-  older: BufferedVersion | undefined;
-
-  constructor(
-    { commitTs, expireTs, isTombstone, value }: Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>,
-    index: number,
-    older: BufferedVersion | undefined,
-    inlineBytes: number,
-  ) {
-    const row = encodeVersion(commitTs, expireTs, isTombstone, value);
-    super(commitTs, expireTs, isTombstone, row, value.length > inlineBytes);
-    this.index = index;
-    this.older = older;
-  }
-
-  /** The same without those before it. */
-  alone(): NewestVersion {
-    return new KeptVersion(this.commitTs, this.expireTs, this.isTombstone, this.row, this.isValueApart);
-  }
-}
-
-/** What the generation below knew as the newest version when this generation first touched the key. */
-export interface BaseVersion {
-  readonly commitTs: HlcTimestamp;
-  readonly isTombstone: boolean;
-  readonly expireTs: HlcTimestamp;
-  /** Header and value. */
-  readonly row: Buffer;
-  /** True when its V row exists or is written by the generation below. */
-  readonly isValueApart: boolean;
-}
-
-/** The newest version of a key, wherever it lies: what reads want of it, and what is moved when it is overwritten. */
-export type NewestVersion = LatestVersion & BaseVersion;
-
 /** What is known of a key. There is one of a key while something of it is buffered: that is found without a search in each generation. */
 export class KnownKey {
+  /** Latin-1 text of the key. */
   readonly name: string;
-  readonly key: Buffer;
-  /** Undefined: there is none. */
-  newest: NewestVersion | undefined;
+  /** Its length, beside what else is looked at. */
+  readonly keyBytes: number;
+  /** The newest version, wherever it lies. Undefined: there is none. */
+  newest: KeptVersion | undefined;
   /** The last generation's part of it that is not on disk yet; undefined when all is. */
   buffered: BufferedKey | undefined;
   /** When it was used last and what it was counted as then, for whoever keeps known keys. */
   age = 0;
   countedBytes = 0;
 
-  constructor(name: string, key: Buffer, newest: NewestVersion | undefined) {
+  constructor(name: string, newest: KeptVersion | undefined) {
     this.name = name;
-    this.key = key;
+    this.keyBytes = name.length;
     this.newest = newest;
+  }
+
+  /** Made anew each time: few ask, and a buffer is larger than all else that is known of a key. */
+  get key(): Buffer {
+    return Buffer.from(this.name, 'latin1');
   }
 }
 
@@ -120,7 +57,7 @@ export class BufferedKey {
   readonly generation: Generation;
   newest: BufferedVersion;
   /** Goes to a V row with this generation; undefined when it is there already or needs none. */
-  readonly base: BaseVersion | undefined;
+  readonly base: KeptVersion | undefined;
   /** Expiry of the newest version below: its index row has to go. 0n when there is none. */
   readonly indexedExpireTs: HlcTimestamp;
   private versions = 1;
@@ -131,7 +68,7 @@ export class BufferedKey {
     known: KnownKey,
     generation: Generation,
     newest: BufferedVersion,
-    base: BaseVersion | undefined,
+    base: KeptVersion | undefined,
     indexedExpireTs: HlcTimestamp,
   ) {
     this.known = known;
@@ -139,10 +76,6 @@ export class BufferedKey {
     this.newest = newest;
     this.base = base;
     this.indexedExpireTs = indexedExpireTs;
-  }
-
-  get key(): Buffer {
-    return this.known.key;
   }
 
   /** Another version of it was written. @returns true when it is worth a look which of them are needed */
@@ -165,7 +98,7 @@ export class BufferedKey {
     }
     let bytes = 0;
     let versions = 0;
-    for (let { older } = last; older !== undefined; older = older.older, versions++) bytes += older.row.length;
+    for (let { older } = last; older !== undefined; older = older.older, versions++) bytes += older.rowBytes;
     last.older = undefined;
     this.versions = kept;
     this.trimAt = Math.max(FIRST_TRIM, 2 * kept);
@@ -197,8 +130,8 @@ export class Generation {
   add(key: BufferedKey): void {
     this.list.push(key);
     this.account(key.newest);
-    const bytes = key.key.length + (key.base?.row.length ?? 0);
-    this.bytes += bytes;
+    const bytes = key.known.keyBytes + (key.base?.rowBytes ?? 0);
+    this.bytes += bytes + KEY_OVERHEAD_BYTES;
     this.rowBytes += bytes;
   }
 
@@ -218,9 +151,9 @@ export class Generation {
 
   /** Books the cost of a version that was chained to a key. */
   account(version: BufferedVersion): void {
-    this.bytes += version.row.length + OVERHEAD_BYTES;
-    this.rowBytes += version.row.length;
-    this.appliedBytes += version.row.length;
+    this.bytes += version.rowBytes + OVERHEAD_BYTES;
+    this.rowBytes += version.rowBytes;
+    this.appliedBytes += version.rowBytes;
     if (version.expireTs !== 0n) this.expiringCount++;
   }
 

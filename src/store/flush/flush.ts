@@ -16,9 +16,10 @@ import {
   SYSTEM_KEY,
   type SystemState,
   writeDescendingOf,
-  writeKey,
+  writeName,
 } from '../rows/index.ts';
 import type { BufferedKey, Generation } from './apply-buffer.ts';
+import type { KeptVersion } from './kept-version.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** What is encoded in one turn, one to three milliseconds: bytes, and as many as a row costs whatever its length. */
@@ -42,29 +43,35 @@ export async function flushGeneration(
 ): Promise<number> {
   const chain = level.chain();
   const names = new RowNames();
+  const rows = new RowBytes();
+  const putVersion = (version: KeptVersion): void => {
+    const row = rows.of(version);
+    chain.put(names.version(row), row);
+  };
   let cost = 0;
   let leftOut = 0;
   for (const buffered of generation.list) {
-    const { key, newest, base } = buffered;
-    names.set(key);
-    chain.put(names.latest(), newest.isValueApart ? headerWithValueApart(newest.row) : newest.row);
+    const { known, newest, base } = buffered;
+    names.set(known.name);
+    const row = rows.of(newest);
+    chain.put(names.latest(), newest.isValueApart ? headerWithValueApart(row) : row);
     // What lies apart has its V row at once, all else when it is overwritten.
-    if (newest.isValueApart) chain.put(names.version(newest.row), newest.row);
+    if (newest.isValueApart) chain.put(names.version(row), row);
     // Each is what reads see from its timestamp until that of the one after it.
     let untilTs = newest.commitTs;
     for (let version = newest.older; version !== undefined; version = version.older) {
-      if (untilTs > readableFrom) chain.put(names.version(version.row), version.row);
-      else leftOut += version.row.length;
+      if (untilTs > readableFrom) putVersion(version);
+      else leftOut += version.rowBytes;
       untilTs = version.commitTs;
-      cost += ROW_COST + version.row.length;
+      cost += ROW_COST + version.rowBytes;
       if (cost < SLICE_COST) continue;
       cost = 0;
       await nextTurn();
     }
-    if (base !== undefined && untilTs > readableFrom) chain.put(names.version(base.row), base.row);
-    else leftOut += base?.row.length ?? 0;
+    if (base !== undefined && untilTs > readableFrom) putVersion(base);
+    else leftOut += base?.rowBytes ?? 0;
     moveExpiry(chain, buffered);
-    cost += 2 * ROW_COST + newest.row.length + (base?.row.length ?? 0);
+    cost += 2 * ROW_COST + newest.rowBytes + (base?.rowBytes ?? 0);
     if (cost < SLICE_COST) continue;
     cost = 0;
     await nextTurn();
@@ -88,11 +95,12 @@ class RowNames {
   private latestView = this.scratch.subarray(0, 0);
   private versionView = this.scratch.subarray(0, TIMESTAMP_BYTES);
 
-  set(key: Buffer): void {
-    const bound = maxEncodedBytes(key.length);
+  /** @param name latin-1 text of the key */
+  set(name: string): void {
+    const bound = maxEncodedBytes(name.length);
     const isLarger = this.scratch.length < bound;
     if (isLarger) this.scratch = Buffer.allocUnsafe(bound);
-    const keyBytes = writeKey(this.scratch, RowKind.Latest, key);
+    const keyBytes = writeName(this.scratch, RowKind.Latest, name);
     if (keyBytes === this.keyBytes && !isLarger) return;
     this.keyBytes = keyBytes;
     this.latestView = this.scratch.subarray(0, keyBytes);
@@ -113,10 +121,26 @@ class RowNames {
   }
 }
 
-function moveExpiry(chain: LevelChain, { key, newest, indexedExpireTs }: BufferedKey): void {
+/** Rows of versions, in memory that is used again. */
+class RowBytes {
+  private readonly scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  /** Part of `scratch`, for the reason that `RowNames` has. */
+  private view = this.scratch.subarray(0, 0);
+
+  /** Until the next call. */
+  of(version: KeptVersion): Buffer {
+    const { rowAlone, rowBytes } = version;
+    if (rowAlone !== undefined) return rowAlone;
+    if (rowBytes !== this.view.length) this.view = this.scratch.subarray(0, rowBytes);
+    version.copyRow(this.view);
+    return this.view;
+  }
+}
+
+function moveExpiry(chain: LevelChain, { known, newest, indexedExpireTs }: BufferedKey): void {
   if (indexedExpireTs !== 0n && indexedExpireTs !== newest.expireTs) {
-    chain.del(encodeExpiryKey(indexedExpireTs, key));
+    chain.del(encodeExpiryKey(indexedExpireTs, known.key));
   }
   // Even when the version below had the same expiry: its index row may have been collected together with it meanwhile.
-  if (newest.expireTs !== 0n) chain.put(encodeExpiryKey(newest.expireTs, key), EMPTY);
+  if (newest.expireTs !== 0n) chain.put(encodeExpiryKey(newest.expireTs, known.key), EMPTY);
 }

@@ -3,17 +3,15 @@
  */
 
 export {
-  type BaseVersion,
   BufferedKey,
-  BufferedVersion,
   Generation,
   KnownKey,
   lowerBound,
-  type NewestVersion,
   type SeenFrom,
 } from './apply-buffer.ts';
 export { ChangeNotes, type ChangeNotesLimits } from './change-notes.ts';
 export { Flusher } from './flusher.ts';
+export { BufferedVersion, KeptVersion } from './kept-version.ts';
 export { movedBase } from './moved-base.ts';
 export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';

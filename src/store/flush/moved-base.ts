@@ -1,7 +1,9 @@
 /** What is written of the version that was a key's newest, when that is overwritten. */
 import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
-import { encodeVersion, type RangeTombstones } from '../rows/index.ts';
-import type { BaseVersion } from './apply-buffer.ts';
+import type { RangeTombstones } from '../rows/index.ts';
+import { KeptVersion } from './kept-version.ts';
+
+const EMPTY = Buffer.alloc(0);
 
 /**
  * What has to be written as a V row for it. One that is hidden by a range delete which the running collection will forget turns into a tombstone: it
@@ -11,14 +13,13 @@ import type { BaseVersion } from './apply-buffer.ts';
  */
 export function movedBase(
   key: Buffer,
-  base: BaseVersion,
+  base: KeptVersion,
   ranges: RangeTombstones,
   forgettingUpTo: HlcTimestamp,
-): BaseVersion | undefined {
+): KeptVersion | undefined {
   const { commitTs, isValueApart } = base;
   if (!ranges.isEmpty && ranges.covering(key, forgettingUpTo) >= commitTs) {
-    const row = encodeVersion(commitTs, NEVER, true, Buffer.alloc(0));
-    return { commitTs, isTombstone: true, expireTs: NEVER, row, isValueApart: false };
+    return KeptVersion.written({ commitTs, expireTs: NEVER, isTombstone: true, value: EMPTY });
   }
   return isValueApart ? undefined : base;
 }

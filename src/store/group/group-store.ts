@@ -25,7 +25,6 @@ import {
 import { digestStore, StoreCopies, StoreSwap } from '../copies/index.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from '../counters/index.ts';
 import {
-  type BaseVersion,
   BufferedKey,
   BufferedVersion,
   ChangeNotes,
@@ -436,7 +435,7 @@ export class MvccGroupStore implements GroupStore {
     if (buffered?.generation === active) {
       const { newest } = buffered;
       const isSameUnit = commitTs === newest.commitTs && newest.index === index;
-      if (!isSameUnit) this.history.overwritten(newest.row.length);
+      if (!isSameUnit) this.history.overwritten(newest.rowBytes);
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
@@ -445,12 +444,12 @@ export class MvccGroupStore implements GroupStore {
       active.account(written);
       if (buffered.written(written)) this.flusher.trim(buffered);
     } else {
-      const base: BaseVersion | undefined = known.newest;
+      const base = known.newest;
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
       const newest = new BufferedVersion(version, index, undefined, inlineBytes);
       const moved = base === undefined ? undefined : movedBase(key, base, this.ranges, this.collector.forgettingUpTo);
-      if (base !== undefined) this.history.overwritten(base.row.length);
+      if (base !== undefined) this.history.overwritten(base.rowBytes);
       known.newest = newest;
       known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
       active.add(known.buffered);

@@ -26,9 +26,9 @@ export async function findExpired(
   };
   for (const generation of generations) {
     if (generation.expiringCount === 0) continue;
-    for (const { key, newest } of generation.list) {
+    for (const { known, newest } of generation.list) {
       if (found.size >= limit) break;
-      if (newest.expireTs !== 0n && newest.expireTs <= atTs) consider(key);
+      if (newest.expireTs !== 0n && newest.expireTs <= atTs) consider(known.key);
     }
   }
   const iterator = level.iterator({

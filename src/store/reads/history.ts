@@ -14,7 +14,6 @@ import {
   decodeVersion,
   encodeKey,
   encodeVersionKey,
-  headerBytesOf,
   nameOf,
   RowKind,
   SYSTEM_KEY,
@@ -314,10 +313,7 @@ export function versionAt(key: Buffer, commitTs: HlcTimestamp, view: ReadView): 
       if (version.commitTs === commitTs) return version;
     }
     const base = buffered?.base;
-    if (base?.commitTs === commitTs) {
-      const { expireTs, isTombstone, row } = base;
-      return { commitTs, expireTs, isTombstone, value: row.subarray(headerBytesOf(row)) };
-    }
+    if (base?.commitTs === commitTs) return base;
   }
   const apart = view.level.getSync(encodeVersionKey(key, commitTs));
   if (apart !== undefined) return decodeVersion(apart, view.location);

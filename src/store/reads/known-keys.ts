@@ -6,8 +6,8 @@
  */
 import type { Generation, KnownKey } from '../flush/index.ts';
 
-/** Rough cost of an entry beside its bytes: three objects, two buffers' heads, a map slot. */
-const OVERHEAD_BYTES = 300;
+/** Rough cost of an entry beside its bytes: two objects and a text, a map slot, what of the row's slab is nobody's any more. */
+const OVERHEAD_BYTES = 250;
 
 /** See the top of the file. */
 export class KnownKeys {
@@ -49,7 +49,7 @@ export class KnownKeys {
   /** Books what a key takes now. */
   count(known: KnownKey): void {
     if (known.age !== this.age) return;
-    const bytes = known.name.length + OVERHEAD_BYTES + (known.newest?.row.length ?? 0);
+    const bytes = known.keyBytes + OVERHEAD_BYTES + (known.newest?.rowBytes ?? 0);
     this.youngBytes += bytes - known.countedBytes;
     known.countedBytes = bytes;
     if (this.youngBytes >= this.budgetBytes() / 2) this.turn();

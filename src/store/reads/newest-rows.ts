@@ -1,7 +1,7 @@
 /** Point reads of newest versions: what is known, the buffer's among it, then LevelDB's L row, then the V row of a long value. */
 
 import type { LatestVersion, StoreLimits } from '../contract/index.ts';
-import { type BufferedKey, type Generation, KnownKey, type NewestVersion } from '../flush/index.ts';
+import { type BufferedKey, type Generation, KeptVersion, KnownKey } from '../flush/index.ts';
 import { type Level, type LevelOperation, StoreActivity } from '../level/index.ts';
 import {
   CorruptStoreError,
@@ -89,16 +89,18 @@ export class NewestRows {
       if (found.newest === undefined) this.present.add(name);
       return found;
     }
-    const known = new KnownKey(name, Buffer.from(key), this.stored(key, name));
+    const known = new KnownKey(name, this.stored(key, name));
     if (known.newest === undefined) this.present.add(name);
     this.known.keep(known);
     return known;
   }
 
-  private stored(key: Buffer, name: string): NewestVersion | undefined {
+  private stored(key: Buffer, name: string): KeptVersion | undefined {
     if (!this.present.mayHave(name)) return undefined;
     const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
-    return row === undefined ? undefined : decodeVersion(row, this.location);
+    if (row === undefined) return undefined;
+    const version = decodeVersion(row, this.location);
+    return KeptVersion.read(version, version.isValueApart);
   }
 
   /** The newest version with its value, wherever that lies. @param name latin-1 text of the key @throws CorruptStoreError */
@@ -113,19 +115,19 @@ export class NewestRows {
     this.activity.cacheMisses++;
     const stored = this.stored(key, name);
     const newest = stored?.isValueApart === true ? this.apart(key, stored) : stored;
-    if (newest?.isValueApart !== true || newest.row.length <= this.maxKeptBytes) {
-      this.known.keep(new KnownKey(name, Buffer.from(key), newest));
+    if (newest?.isValueApart !== true || newest.rowBytes <= this.maxKeptBytes) {
+      this.known.keep(new KnownKey(name, newest));
     }
     return newest;
   }
 
-  private apart(key: Buffer, { commitTs }: NewestVersion): NewestVersion {
+  private apart(key: Buffer, { commitTs }: KeptVersion): KeptVersion {
     const keyBytes = this.encodeScratch(key);
     this.scratch[0] = RowKind.Version;
     const end = writeDescending(this.scratch, commitTs, keyBytes);
     const apart = this.level().getSync(this.scratch.subarray(0, end));
     if (apart === undefined) throw new CorruptStoreError(this.location, 'lost a value');
-    return { ...decodeVersion(apart, this.location), isValueApart: true };
+    return KeptVersion.read(decodeVersion(apart, this.location), true);
   }
 
   /** A generation is on disk, with this key of it. */
@@ -136,7 +138,7 @@ export class NewestRows {
     known.buffered = undefined;
     // What came before it in the generation must not stay in memory with it.
     if (newest.older !== undefined) known.newest = newest.alone();
-    if (newest.isValueApart && newest.row.length > this.maxKeptBytes) this.known.delete(known.name);
+    if (newest.isValueApart && newest.rowBytes > this.maxKeptBytes) this.known.delete(known.name);
     else this.known.count(known);
   }
 

@@ -12,7 +12,6 @@ import {
   decodeVersion,
   encodeKey,
   encodeVersionKey,
-  headerBytesOf,
   maxEncodedBytes,
   nameOf,
   type RangeTombstones,
@@ -53,14 +52,8 @@ function findBuffered(buffered: BufferedKey, readTs: HlcTimestamp, view: ReadVie
   for (let version = buffered.newest; version !== undefined; version = version.older!) {
     if (version.index <= view.appliedIndex && version.commitTs <= readTs) return version;
   }
-  const base = buffered.base;
-  if (base === undefined || base.commitTs > readTs) return undefined;
-  return {
-    commitTs: base.commitTs,
-    expireTs: base.expireTs,
-    isTombstone: base.isTombstone,
-    value: base.row.subarray(headerBytesOf(base.row)),
-  };
+  const { base } = buffered;
+  return base === undefined || base.commitTs > readTs ? undefined : base;
 }
 
 /** Newest version at or below `readTs` in the buffer, as of the view's applied index. */

@@ -22,7 +22,6 @@
 import { crc32 } from 'node:zlib';
 import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../platform/index.ts';
 import { CorruptStoreError } from './errors.ts';
-import { RowMemory } from './row-memory.ts';
 
 /** First bytes of rows. Disk values: never renumber. */
 export const RowKind = {
@@ -129,6 +128,21 @@ export function writeKey(into: Buffer, kind: number, key: Buffer): number {
   return at + 2;
 }
 
+/** `writeKey` of the key with this latin-1 text. */
+export function writeName(into: Buffer, kind: number, name: string): number {
+  if (name.length > LOOP_BYTES) return writeKey(into, kind, Buffer.from(name, 'latin1'));
+  into[0] = kind;
+  let at = 1;
+  for (let from = 0; from < name.length; from++) {
+    const byte = name.charCodeAt(from);
+    into[at++] = byte;
+    if (byte === 0) into[at++] = 0xff;
+  }
+  into[at] = 0;
+  into[at + 1] = 1;
+  return at + 2;
+}
+
 /** Encodes into memory of its own. */
 export function encodeKey(kind: number, key: Buffer): Buffer {
   const into = Buffer.allocUnsafe(maxEncodedBytes(key.length));
@@ -202,7 +216,24 @@ function writeTimestamp(into: Buffer, ts: HlcTimestamp, offset: number): void {
   for (let at = 0; at < 8; at++) into[offset + at] = writtenBytes[at]!;
 }
 
-const rowMemory = new RowMemory();
+/** Length of a row that holds header and value together. */
+export const versionBytes = (expireTs: HlcTimestamp, value: Buffer): number => headerBytesFor(expireTs) + value.length;
+
+/** Writes a row that holds header and value together. */
+export function writeVersion(
+  into: Buffer,
+  offset: number,
+  commitTs: HlcTimestamp,
+  expireTs: HlcTimestamp,
+  isTombstone: boolean,
+  value: Buffer,
+): void {
+  const expires = expireTs !== NEVER;
+  into[offset] = (isTombstone ? FLAG_TOMBSTONE : 0) | (expires ? FLAG_EXPIRES : 0);
+  writeTimestamp(into, commitTs, offset + 1);
+  if (expires) into.writeBigUInt64BE(expireTs, offset + HEADER_BYTES);
+  into.set(value, offset + headerBytesFor(expireTs));
+}
 
 /** Bytes of a row that holds header and value together. */
 export function encodeVersion(
@@ -211,18 +242,16 @@ export function encodeVersion(
   isTombstone: boolean,
   value: Buffer,
 ): Buffer {
-  const expires = expireTs !== NEVER;
-  const headerBytes = expires ? HEADER_WITH_EXPIRY_BYTES : HEADER_BYTES;
-  const row = rowMemory.take(headerBytes + value.length);
-  row[0] = (isTombstone ? FLAG_TOMBSTONE : 0) | (expires ? FLAG_EXPIRES : 0);
-  writeTimestamp(row, commitTs, 1);
-  if (expires) row.writeBigUInt64BE(expireTs, HEADER_BYTES);
-  value.copy(row, headerBytes);
+  const row = Buffer.allocUnsafe(versionBytes(expireTs, value));
+  writeVersion(row, 0, commitTs, expireTs, isTombstone, value);
   return row;
 }
 
-/** Where the value starts. */
-export const headerBytesOf = (row: Buffer): number =>
+/** Where the value of a row starts. */
+export const headerBytesFor = (expireTs: HlcTimestamp): number =>
+  expireTs === NEVER ? HEADER_BYTES : HEADER_WITH_EXPIRY_BYTES;
+
+const headerBytesOf = (row: Buffer): number =>
   (row[0]! & FLAG_EXPIRES) === 0 ? HEADER_BYTES : HEADER_WITH_EXPIRY_BYTES;
 
 /** The header of a whole row, pointing to the V row for the value. */

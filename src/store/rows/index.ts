@@ -19,7 +19,7 @@ export {
   encodeVersion,
   encodeVersionKey,
   FLOOR_KEY,
-  headerBytesOf,
+  headerBytesFor,
   headerWithValueApart,
   keyBounds,
   maxEncodedBytes,
@@ -32,10 +32,13 @@ export {
   sealedBytes,
   sealInto,
   sealRow,
+  versionBytes,
   versionTsOf,
   writeDescending,
   writeDescendingOf,
   writeKey,
+  writeName,
+  writeVersion,
 } from './codec.ts';
 export {
   assertReadable,
@@ -48,3 +51,4 @@ export {
   UnknownStoreFormatError,
 } from './errors.ts';
 export { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
+export { RowMemory } from './row-memory.ts';

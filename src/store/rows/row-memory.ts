@@ -1,6 +1,7 @@
 /**
  * Memory of rows. Rows stay in memory for as long as their keys are in use, each for another time, so what they share has to be
- * small: a row from the pool of `Buffer` keeps 64 KiB alive, most of it of others that are long gone.
+ * small: a row from the pool of `Buffer` keeps 64 KiB alive, most of it of others that are long gone. A row has no view of its own: that
+ * is larger than most rows, and one more thing to be moved and marked by the collector of garbage.
  */
 
 /** With rows of 100 bytes that are overwritten at random, five times their length is kept alive, which is less than their objects take. */
@@ -10,18 +11,24 @@ const ALONE_BYTES = SLAB_BYTES / 4;
 
 /** See the top of the file. */
 export class RowMemory {
-  private slab = Buffer.allocUnsafeSlow(0);
-  private at = 0;
+  /** What was reserved last lies in it. */
+  slab = Buffer.allocUnsafeSlow(0);
+  private shared = this.slab;
+  private sharedUpTo = 0;
 
-  /** Memory that nobody else uses and that holds anything. @param bytes how much */
-  take(bytes: number): Buffer {
-    if (bytes >= ALONE_BYTES) return Buffer.allocUnsafeSlow(bytes);
-    if (this.at + bytes > this.slab.length) {
-      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      this.at = 0;
+  /** Memory that nobody else uses and that holds anything. @param bytes how much @returns where in `slab` it begins */
+  reserve(bytes: number): number {
+    if (bytes >= ALONE_BYTES) {
+      this.slab = Buffer.allocUnsafeSlow(bytes);
+      return 0;
     }
-    const row = this.slab.subarray(this.at, this.at + bytes);
-    this.at += bytes;
-    return row;
+    if (this.sharedUpTo + bytes > this.shared.length) {
+      this.shared = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.sharedUpTo = 0;
+    }
+    this.slab = this.shared;
+    const at = this.sharedUpTo;
+    this.sharedUpTo += bytes;
+    return at;
   }
 }
