@@ -85,6 +85,14 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     () => host.get().all(),
   );
   const storeActivity = new StoreActivity();
+  /** Whether a feature is active, asked often; once it is so it stays so. */
+  const activity = (feature: string): (() => boolean) => {
+    let isActive = false;
+    return () => {
+      isActive ||= featureStanding(clusterState.get()(), feature).kind === 'active';
+      return isActive;
+    };
+  };
   const notesChanges = new Later<() => boolean>('who says whether changes are noted');
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.get().onLockMet(group, lock),
@@ -97,6 +105,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     random,
     excuse: () => standing.excuse(),
     streamsAnswers: () => featureStanding(clusterState.get()(), 'forward.streams').kind === 'active',
+    anchorsStatuses: activity('txn.anchors'),
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
     expiryWork: redisExpiryWork(random),
@@ -108,12 +117,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   });
   const fitness = new Fitness(self, kv.departures);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
-  // Asked for each flush, and once it is so it stays so.
-  let isPinned = false;
-  const mayLeaveOut = (): boolean => {
-    isPinned ||= featureStanding(clusterState.get()(), PINS_FEATURE).kind === 'active';
-    return isPinned;
-  };
+  const mayLeaveOut = activity(PINS_FEATURE);
   const replicas = buildReplicas({ parts, consensus, kv, storagePressure, storeActivity, notesChanges, mayLeaveOut });
   host.set(replicas.host);
   reconciler.set(

@@ -199,6 +199,7 @@ export class LoneGroup {
       readonly admission?: GroupAdmission;
       readonly changes?: ChangeListener;
       readonly turn?: NodeTurn;
+      readonly anchorsStatuses?: () => boolean;
     } = {},
   ) {
     this.store = store;
@@ -218,6 +219,7 @@ export class LoneGroup {
       ...(options.changes === undefined ? {} : { changes: options.changes }),
       ...(options.turn === undefined ? {} : { turn: options.turn }),
       objects: options.objects,
+      anchorsStatuses: options.anchorsStatuses,
     });
     raft.ownsEverything = options.ownsEverything ?? true;
     raft.lead();

@@ -52,6 +52,10 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     description:
       'nodes pin whatever they read of the past, so that it may be short; stores leave out what nobody can read',
   },
+  'txn.anchors': {
+    bit: 19,
+    description: 'transactions over groups write one status for all keys of a part (codec 3 of their log entries)',
+  },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

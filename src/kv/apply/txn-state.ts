@@ -20,6 +20,7 @@ import {
 import {
   ABSENT,
   type AbortEntry,
+  anchorOf,
   type CommitEntry,
   EntryReader,
   type ForgetEntry,
@@ -298,18 +299,12 @@ export class TxnState {
   /** Why the locks are not given; the order matters: a repetition finds its outcome before it is told anything else. */
   private refusePrepare(entry: PrepareEntry): TxnAnswer | undefined {
     const { host } = this;
-    const { txnId, primary, keys, ranges, ts } = entry;
+    const { txnId, keys, ranges, ts } = entry;
     const named = keys.map(({ key }) => key);
     const foreign = this.foreignKey(named, ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
-    const statuses = statusName(txnId);
-    // Keys are owned, as was just found, and the primary is mostly one of them.
-    const others = named.filter((key) => !key.equals(primary));
-    const starts = ranges.map(({ start }) => start).filter((start) => this.isOwned(start));
-    for (const key of [...(this.isOwned(primary) ? [primary] : []), ...others, ...starts]) {
-      const status = this.statusAt(key, statuses)?.status;
-      if (status !== undefined) return status;
-    }
+    const status = this.statusBefore(entry, named);
+    if (status !== undefined) return status;
     if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
     let floorTs = this.floorTs;
     for (const { notAboveTs } of keys) {
@@ -333,6 +328,34 @@ export class TxnState {
       if (notAboveTs !== undefined && this.writtenAt(key) > notAboveTs) return { kind: 'changed', key };
     }
     return undefined;
+  }
+
+  /** How the transaction has ended already, if it has here. @param named keys of the entry, all of them owned */
+  private statusBefore(
+    { txnId, primary, keys, ranges, isAnchored }: PrepareEntry,
+    named: Buffer[],
+  ): TxnStatus | undefined {
+    const name = statusName(txnId);
+    const anchor = isAnchored ? anchorOf(writesOf(keys)) : undefined;
+    const candidates = anchor === undefined ? named : this.anchored(named, anchor, txnId);
+    const others = candidates.filter((key) => !key.equals(primary));
+    const starts = ranges.map(({ start }) => start).filter((start) => this.isOwned(start));
+    for (const key of [...(this.isOwned(primary) ? [primary] : []), ...others, ...starts]) {
+      const status = this.statusAt(key, name)?.status;
+      if (status !== undefined) return status;
+    }
+    return undefined;
+  }
+
+  /**
+   * Which of the keys of a part may have a status. All of them are locked by one entry, and the anchor's lock never ends without one: where the anchor has
+   * neither, the entry is the first. Where it has its lock still, it comes again, and what others have resolved of it meanwhile has a status each.
+   */
+  private anchored(named: readonly Buffer[], anchor: Buffer, txnId: Buffer): Buffer[] {
+    const { locks } = this.host;
+    for (const key of named) this.assertSettled(key);
+    if (locks.size === 0 || locks.own(anchor, txnId) === undefined) return [anchor];
+    return named.filter((key) => locks.own(key, txnId) === undefined);
   }
 
   /** A lock of another that stands against these; also for the leader, before it proposes. */
@@ -366,10 +389,11 @@ export class TxnState {
 
   private applyCommit(entry: CommitEntry, place: Place): TxnAnswer {
     const { locks } = this.host;
-    const { txnId, primary, startTs, commitTs, writes, reads, ranges } = entry;
+    const { txnId, startTs, commitTs, writes, reads, ranges } = entry;
     const foreign = this.foreignKey([...writes, ...reads], ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
     const held: Lock[] = [];
+    const anchor = entry.isAnchored ? anchorOf(writes) : undefined;
     let minCommitTs = ABSENT;
     for (const key of writes) {
       const lock = locks.own(key, txnId);
@@ -378,21 +402,35 @@ export class TxnState {
         if (lock.minCommitTs > minCommitTs) minCommitTs = lock.minCommitTs;
         continue;
       }
-      const status = this.statusAt(key, statusName(txnId))?.status;
-      if (status === undefined) return { kind: 'notFound', key };
-      if (status.kind === 'rolledBack' || status.commitTs !== commitTs) return status;
+      const other = this.disproof(entry, key, anchor);
+      if (other !== undefined) return other;
     }
     if (commitTs < minCommitTs) return { kind: 'tsTooLow', minCommitTs };
     const status: TxnStatus = { kind: 'committed', commitTs };
     for (const lock of held) {
       this.putVersion(place, lock, commitTs);
-      const isPrimary = entry.isPrimary && lock.key.equals(primary);
+      const isPrimary = isRecord(entry, lock.key);
       const participants = isPrimary ? entry.participants : [];
-      this.setStatus(place, lock.key, txnId, { status, startTs, isPrimary, participants });
+      if (isPrimary || anchor === undefined || lock.key.equals(anchor)) {
+        this.setStatus(place, lock.key, txnId, { status, startTs, isPrimary, participants });
+      }
       this.endLock(place, lock);
     }
     this.release({ txnId, reads, ranges }, place);
     return status;
+  }
+
+  /** What a COMMIT is answered of whose keys one has no lock any more; undefined when there is proof that it was committed as the entry has it. */
+  private disproof(entry: CommitEntry, key: Buffer, anchor: Buffer | undefined): TxnAnswer | undefined {
+    const { txnId, commitTs } = entry;
+    const name = statusName(txnId);
+    const own = this.statusAt(key, name);
+    const isShared = anchor !== undefined && !isRecord(entry, key);
+    const status = (own ?? (isShared ? this.statusAt(anchor, name) : undefined))?.status;
+    if (status !== undefined) return status.kind === 'rolledBack' || status.commitTs !== commitTs ? status : undefined;
+    // A move may have taken the anchor elsewhere since. A delete at or below the threshold is known on some replicas and collected on others.
+    const isWritten = (): boolean => commitTs <= this.host.store.gcThreshold || this.writtenAt(key) >= commitTs;
+    return isShared && isWritten() ? undefined : { kind: 'notFound', key };
   }
 
   /** Ends locks that protected what was read. */
@@ -516,6 +554,13 @@ export class TxnState {
  * committed and forgotten.
  */
 const isForGood = ({ kind }: TxnAnswer): boolean => kind === 'changed' || kind === 'wrongAuthority';
+
+/** Keys that are written. */
+const writesOf = (intents: readonly KeyIntent[]): Buffer[] =>
+  intents.filter(({ kind }) => kind !== 'read').map(({ key }) => key);
+
+/** True for the key at which a COMMIT writes the record. */
+const isRecord = ({ isPrimary, primary }: CommitEntry, key: Buffer): boolean => isPrimary && key.equals(primary);
 
 /** Age decides who waits for whom, so nobody waits in a circle. */
 export const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>

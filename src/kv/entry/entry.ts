@@ -1,7 +1,8 @@
 /**
  * The bytes of a Raft entry of the key-value layer. Big-endian, declared once here, pinned by a golden file.
  *
- *   entry     := opcode u8, codec u8 (1; 2 for a BATCH that carries a ceiling, and a PREPARE or ONE_PHASE of a snapshot), body
+ *   entry     := opcode u8, codec u8 (1; 2 for a BATCH that carries a ceiling, and a PREPARE or ONE_PHASE of a snapshot; 3 for a PREPARE,
+ *                ONE_PHASE or COMMIT with one status a part), body
  *   BATCH     := [codec 2: ceilingMs u64], commitTs u64, unitCount u32, expectCount u32, mutationCount u32, expect*, mutation*
  *   expect    := unit u32, kind u8 (0 absent, 1 version), key, [versionTs u64]
  *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
@@ -46,6 +47,8 @@ export const CODEC = 1;
 export const CEILING_CODEC = 2;
 /** Second byte of a PREPARE or ONE_PHASE that asks whether keys were written since a timestamp. */
 export const SNAPSHOT_CODEC = 2;
+/** Second byte of a PREPARE, ONE_PHASE or COMMIT whose keys have one status between them: at the smallest that is written, their anchor. */
+export const ANCHOR_CODEC = 3;
 
 export const MutationKind = { Put: 1, Delete: 2, DeleteRange: 3, PutExpiring: 4 } as const;
 const ExpectKind = { Absent: 0, Version: 1 } as const;
@@ -182,8 +185,12 @@ export class EntryReader extends ByteReader {
   constructor(payload: Buffer) {
     if (payload.length < 2) throw new CorruptEntryError('an entry is shorter than its header');
     const [opcode, codec] = payload as unknown as readonly [number, number];
-    const isOfSnapshot = codec === SNAPSHOT_CODEC && (opcode === Opcode.Prepare || opcode === Opcode.OnePhase);
-    const isKnown = codec === CODEC || (codec === CEILING_CODEC && opcode === Opcode.Batch) || isOfSnapshot;
+    const isPrepare = opcode === Opcode.Prepare || opcode === Opcode.OnePhase;
+    const isKnown =
+      codec === CODEC ||
+      (codec === CEILING_CODEC && opcode === Opcode.Batch) ||
+      (codec === SNAPSHOT_CODEC && isPrepare) ||
+      (codec === ANCHOR_CODEC && (isPrepare || opcode === Opcode.Commit));
     if (!isKnown) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
     super(payload, 'an entry', CorruptEntryError);
     this.offset = 2;
@@ -194,6 +201,11 @@ export class EntryReader extends ByteReader {
     const other = new EntryReader(this.buffer);
     other.offset = this.offset;
     return other;
+  }
+
+  /** Whether a PREPARE, ONE_PHASE or COMMIT asks for one status a part. */
+  get isAnchored(): boolean {
+    return this.buffer[1] === ANCHOR_CODEC;
   }
 
   /** The ceiling that a BATCH begins with; 0 when it carries none. */

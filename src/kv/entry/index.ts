@@ -44,6 +44,7 @@ export { encodeImport, encodeSpan, readImport, readSpan, type SpanEntry } from '
 export { decodeAuthority, encodeAuthority, encodeFence, encodeLease, readFence, readLease } from './time-entries.ts';
 export {
   type AbortEntry,
+  anchorOf,
   type CommitEntry,
   encodeAbort,
   encodeCommit,

@@ -12,6 +12,7 @@
  *   intent  := key, kind u8, condition u8 (0 none, 1 version, 2 with codec 2: not written since), [timestamp u64],
  *              [put: value, expireTs u64]
  *   finish  := isPrimary u8, groups, writes, reads, ranges
+ *   (PREPARE, ONE_PHASE and COMMIT have codec 3 where their keys have one status between them)
  *   groups  := count u32, u32*;  writes, reads := count u32, key*;  ranges := count u32, (start, end)*
  */
 import { assert, ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
@@ -27,7 +28,7 @@ import {
   type TxnIdentity,
   type Verdict,
 } from '../contract/index.ts';
-import { ABSENT, CODEC, type EntryReader, Opcode, SNAPSHOT_CODEC } from './entry.ts';
+import { ABSENT, ANCHOR_CODEC, CODEC, type EntryReader, Opcode, SNAPSHOT_CODEC } from './entry.ts';
 
 /** Disk values: only ever append. */
 const KINDS: readonly LockKind[] = ['read', 'put', 'delete'];
@@ -47,9 +48,14 @@ export interface PrepareEntry extends Omit<PrepareRequest, 'lockTtlMs'>, Stamped
   readonly ranges: readonly RangeIntent[];
   /** Transactions that began at or before this are refused: their records may be forgotten. */
   readonly oldestStartTs: HlcTimestamp;
+  /** Its keys have one status between them, see `anchorOf`. */
+  readonly isAnchored: boolean;
 }
 
-export interface CommitEntry extends CommitRequest, Stamped {}
+export interface CommitEntry extends CommitRequest, Stamped {
+  /** Its keys get one status between them, see `anchorOf`. */
+  readonly isAnchored: boolean;
+}
 export interface AbortEntry extends FinishRequest, Stamped {}
 export interface PushEntry extends TxnIdentity, Stamped {
   readonly deadlineTs: HlcTimestamp;
@@ -60,6 +66,13 @@ export interface ResolveEntry extends Stamped {
 export interface ForgetEntry extends Stamped {
   readonly olderThanTs: HlcTimestamp;
   readonly statuses: readonly { readonly key: Buffer; readonly txnId: Buffer }[];
+}
+
+/** Which of the keys that a part of a transaction writes has the status for all of them: the smallest; undefined of none. */
+export function anchorOf(writes: Iterable<Buffer>): Buffer | undefined {
+  let smallest: Buffer | undefined;
+  for (const key of writes) if (smallest === undefined || Buffer.compare(key, smallest) < 0) smallest = key;
+  return smallest;
 }
 
 const begin = (opcode: number, ts: HlcTimestamp, expectedBytes = 256, codec = CODEC): ByteWriter =>
@@ -110,7 +123,8 @@ export function encodePrepare(entry: PrepareEntry, isOnePhase: boolean): Buffer 
   let bytes = 128;
   for (const { key, value } of entry.keys) bytes += key.length + value.length + 32;
   // A build that does not know the condition stops at the entry, instead of taking the timestamp for a version.
-  const codec = entry.keys.some(({ notAboveTs }) => notAboveTs !== undefined) ? SNAPSHOT_CODEC : CODEC;
+  const isOfSnapshot = entry.keys.some(({ notAboveTs }) => notAboveTs !== undefined);
+  const codec = entry.isAnchored ? ANCHOR_CODEC : isOfSnapshot ? SNAPSHOT_CODEC : CODEC;
   const writer = begin(isOnePhase ? Opcode.OnePhase : Opcode.Prepare, entry.ts, bytes, codec);
   writeIdentity(writer, entry).u64(entry.oldestStartTs).u53(entry.authorityEpoch).u64(entry.deadlineTs);
   writeGroups(writer, entry.participants);
@@ -137,6 +151,7 @@ export function readPrepare(reader: EntryReader): PrepareEntry {
     participants: readGroups(reader),
     keys: readList(reader, () => readIntent(reader)),
     ranges: readRanges(reader),
+    isAnchored: reader.isAnchored,
   };
   reader.end();
   return entry;
@@ -183,13 +198,17 @@ const readFinish = (reader: EntryReader): Omit<FinishRequest, keyof TxnIdentity>
 });
 
 /** COMMIT. */
-export const encodeCommit = (entry: CommitEntry): Buffer =>
-  writeFinish(writeIdentity(begin(Opcode.Commit, entry.ts), entry).u64(entry.commitTs), entry);
+export function encodeCommit(entry: CommitEntry): Buffer {
+  let bytes = 128;
+  for (const { length } of entry.writes) bytes += 4 + length;
+  const writer = begin(Opcode.Commit, entry.ts, bytes, entry.isAnchored ? ANCHOR_CODEC : CODEC);
+  return writeFinish(writeIdentity(writer, entry).u64(entry.commitTs), entry);
+}
 
 /** Reads the body of a COMMIT. @throws CorruptEntryError */
 export function readCommit(reader: EntryReader): CommitEntry {
   const head = { ts: reader.timestamp(), ...readIdentity(reader), commitTs: reader.timestamp() };
-  const entry: CommitEntry = { ...head, ...readFinish(reader) };
+  const entry: CommitEntry = { ...head, ...readFinish(reader), isAnchored: reader.isAnchored };
   reader.end();
   return entry;
 }

@@ -120,6 +120,8 @@ export interface GroupExecutorOptions {
   readonly objects?: ObjectRules | undefined;
   /** Who evaluates what reads too many rows for one turn; left out: it takes one turn all the same. */
   readonly evaluator?: LongEvaluator | undefined;
+  /** See `LeaderTxnsOptions`; left out: they do not. */
+  readonly anchorsStatuses?: (() => boolean) | undefined;
 }
 
 /** Counters since start, for metrics. */

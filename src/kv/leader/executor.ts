@@ -197,6 +197,7 @@ export class GroupExecutor {
       now: () => options.hlc.peek(),
       propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),
+      anchorsStatuses: options.anchorsStatuses ?? (() => false),
     });
     this.changes = options.changes;
     this.listenToChanges();

@@ -74,6 +74,8 @@ export interface LeaderTxnsOptions extends GroupReadsOptions {
   /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
   readonly propose: (build: (ts: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
   readonly submit: <Reply>(operation: Operation<Reply>) => void;
+  /** Whether all nodes know parts of transactions that have one status between their keys. Once it is so it stays so. */
+  readonly anchorsStatuses: () => boolean;
 }
 
 /** Longest life of a lock that nobody pushes on, whatever is asked for. */
@@ -291,7 +293,8 @@ export class LeaderTxns implements TxnGroup {
           oldestStartTs: earlierBy(ts, MAX_TXN_AGE_MS),
           deadlineTs: deadlineOf(ts, request.lockTtlMs),
         };
-        return encodePrepare({ ...request, ...times, ranges }, isOnePhase);
+        const isAnchored = this.options.anchorsStatuses();
+        return encodePrepare({ ...request, ...times, ranges, isAnchored }, isOnePhase);
       },
     });
     this.preparing.add(proposal);
@@ -399,7 +402,7 @@ export class LeaderTxns implements TxnGroup {
     // Every entry that is proposed from here on is above it.
     clock.observeForeign(request.commitTs, clock.maxLeadMs);
     const answer = await this.end(request, request.ranges.length > 0 ? undefined : keys, (ts) =>
-      encodeCommit({ ...request, ts }),
+      encodeCommit({ ...request, ts, isAnchored: this.options.anchorsStatuses() }),
     );
     return this.replied(answer) as CommitReply;
   }

@@ -77,6 +77,8 @@ export interface KvServiceOptions {
   readonly excuse?: () => string | undefined;
   /** Whether every node takes large answers in streams; left out: none does. */
   readonly streamsAnswers?: () => boolean;
+  /** Whether every node knows parts of transactions with one status between their keys; left out: none does. */
+  readonly anchorsStatuses?: () => boolean;
   readonly limits?: {
     readonly executor?: Partial<ExecutorLimits>;
     readonly proxy?: Partial<ProxyLimits>;
@@ -215,6 +217,7 @@ class LocalKvService implements NodeKvService {
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
     const { clock, comparison, scheduler, limits, onAccess, admission, objects, evaluator } = this.options;
+    const { anchorsStatuses } = this.options;
     const hlc = new Hlc(clock, comparison);
     stateMachine.listenToAdoptions((ts) => hlc.observe(ts));
     const executor = new GroupExecutor({
@@ -229,6 +232,7 @@ class LocalKvService implements NodeKvService {
       clockLimits: limits?.clock ?? {},
       objects,
       evaluator,
+      anchorsStatuses,
       changes: this.changes,
       ...(onAccess === undefined ? {} : { onAccess }),
       ...(admission === undefined ? {} : { admission: admission(raft.groupId) }),

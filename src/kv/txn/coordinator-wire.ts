@@ -116,6 +116,8 @@ const openTimes = ({ lockTtlMs }: { readonly lockTtlMs: Millis }) => ({
   ts: OPEN,
   oldestStartTs: OPEN,
   deadlineTs: durationTs(lockTtlMs),
+  // The group's to say too.
+  isAnchored: false,
 });
 
 const closedTimes = <Entry extends { readonly deadlineTs: HlcTimestamp }>({ deadlineTs, ...request }: Entry) => ({
@@ -153,7 +155,7 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
       break;
     }
     case 'commit':
-      writer.bytes(encodeCommit({ ...question.request, ts: OPEN }));
+      writer.bytes(encodeCommit({ ...question.request, ts: OPEN, isAnchored: false }));
       break;
     case 'abort':
       writer.bytes(encodeAbort({ ...question.request, ts: OPEN }));

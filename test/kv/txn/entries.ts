@@ -70,7 +70,7 @@ export const finish = (
   ...rest,
 });
 
-const OPEN_ENDED = { ranges: [], oldestStartTs: ts(0), deadlineTs: ts(1n << 62n) };
+const OPEN_ENDED = { ranges: [], oldestStartTs: ts(0), deadlineTs: ts(1n << 62n), isAnchored: false };
 
 /** Entries by their own timestamps. */
 export const entry = {
@@ -82,12 +82,17 @@ export const entry = {
     epoch = 0,
   ): Buffer =>
     encodePrepare({ ...OPEN_ENDED, ...request(who, keys), authorityEpoch: epoch, ts: ts(at), ranges }, false),
+  /** With one status between its keys. */
+  anchored: (at: bigint, who: TxnIdentity, keys: readonly KeyIntent[]): Buffer =>
+    encodePrepare({ ...OPEN_ENDED, ...request(who, keys), ts: ts(at), isAnchored: true }, false),
   tooOld: (at: bigint, who: TxnIdentity, keys: readonly KeyIntent[]): Buffer =>
     encodePrepare({ ...OPEN_ENDED, ...request(who, keys), ts: ts(at), oldestStartTs: who.startTs }, false),
   onePhase: (at: bigint, who: TxnIdentity, keys: readonly KeyIntent[]): Buffer =>
     encodePrepare({ ...OPEN_ENDED, ...request(who, keys), ts: ts(at) }, true),
   commit: (at: bigint, commitTs: bigint, ended: FinishRequest): Buffer =>
-    encodeCommit({ ...ended, ts: ts(at), commitTs: ts(commitTs) }),
+    encodeCommit({ ...ended, ts: ts(at), commitTs: ts(commitTs), isAnchored: false }),
+  commitAnchored: (at: bigint, commitTs: bigint, ended: FinishRequest): Buffer =>
+    encodeCommit({ ...ended, ts: ts(at), commitTs: ts(commitTs), isAnchored: true }),
   abort: (at: bigint, ended: FinishRequest): Buffer => encodeAbort({ ...ended, ts: ts(at) }),
   push: (at: bigint, who: TxnIdentity, deadlineTs: bigint): Buffer =>
     encodePush({ ...who, ts: ts(at), deadlineTs: ts(deadlineTs) }),

@@ -59,6 +59,11 @@ const ENTRIES: { readonly [name: string]: readonly [Buffer, (payload: Buffer) =>
     entry.commit(100n, 90n, finish(t, ['key'], { reads: [bytes('seen')], ranges: [range('a', 'b')] })),
     body(readCommit),
   ],
+  prepareAnchored: [
+    entry.anchored(100n, t, [put('key', 'value', 0n), putSince('other', 'value', 50n), read('seen', 42n)]),
+    body(readPrepare),
+  ],
+  commitAnchored: [entry.commitAnchored(100n, 90n, finish(t, ['key', 'other'])), body(readCommit)],
   abort: [entry.abort(100n, finish(t, ['key'], { participants: [groupId(2), groupId(3)] })), body(readAbort)],
   push: [entry.push(100n, t, 1n << 40n), body(readPush)],
   forget: [entry.forget(100n, 50n, t, ['key', 'gone']), body(readForget)],

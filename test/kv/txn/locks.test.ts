@@ -54,6 +54,32 @@ describe('a lock of a transaction', () => {
     assert.equal(writer.reply, 'OK');
   });
 
+  test('has its status at one key of those that are locked with it, as soon as every node knows that', async () => {
+    let isKnown = false;
+    const bed = new LoneGroup({}, undefined, { anchorsStatuses: () => isKnown });
+    const { txns } = bed.executor;
+    const commit = async (t: TxnIdentity): Promise<number[]> => {
+      const before = bed.raft.log.length;
+      await run(bed, txns.prepare(request(t, [put('a', '1'), put('b', '2')])));
+      await run(bed, txns.commit({ ...finish(t, ['a', 'b']), commitTs: now(bed) }));
+      const entries = bed.raft.log.slice(before).filter(([opcode]) => opcode === 0x11 || opcode === 0x13);
+      return entries.map((payload) => payload[1]!);
+    };
+    const statuses = (t: TxnIdentity): string[] =>
+      ['a', 'b'].filter((key) => bed.store.side(bytes(key), statusName(t.txnId)) !== undefined);
+    const [t, u] = [at(bed, 't'), at(bed, 'u')];
+    assert.deepEqual(
+      [await commit(t), statuses(t)],
+      [
+        [1, 1],
+        ['a', 'b'],
+      ],
+      'older replicas can apply these',
+    );
+    isKnown = true;
+    assert.deepEqual([await commit(u), statuses(u)], [[3, 3], ['a']]);
+  });
+
   test('is asked about after 20 ms, once, and given up waiting for after a second', async () => {
     const bed = new LoneGroup();
     const met: string[] = [];

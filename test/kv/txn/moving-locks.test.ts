@@ -77,7 +77,7 @@ class MovedLocks {
     // While all of it is here; the move cuts it.
     const wide = random.int(4) === 0 && !this.isMoved ? [range('b', 'e')] : ranges;
     const build = (): Buffer => {
-      switch (random.int(6)) {
+      switch (random.int(7)) {
         case 0:
           return entry.prepare(
             at,
@@ -86,11 +86,19 @@ class MovedLocks {
             wide,
           );
         case 1:
-          return entry.commit(at, at, finish(who, keys, { ranges }));
+          return random.int(2) === 0
+            ? entry.commit(at, at, finish(who, keys, { ranges }))
+            : entry.commitAnchored(at, at, finish(who, keys, { ranges }));
         case 2:
           return entry.abort(at, finish(who, keys, { ranges }));
         case 3:
           return entry.push(at, who, (1n << 62n) + at);
+        case 4:
+          return entry.anchored(
+            at,
+            who,
+            keys.map((key) => put(key, `${at}`)),
+          );
         default:
           return entry.prepare(
             at,

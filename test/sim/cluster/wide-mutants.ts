@@ -24,6 +24,30 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'anchor-unmarked',
+    breaks: 'a part of a transaction that is committed leaves no status at its anchor',
+    test: 'test/kv/txn/prepare.test.ts',
+    mutations: [
+      {
+        file: TXN_STATE,
+        find: 'if (isPrimary || anchor === undefined || lock.key.equals(anchor)) {',
+        replace: 'if (isPrimary || anchor === undefined) {',
+      },
+    ],
+  },
+  {
+    name: 'resolved-unasked',
+    breaks: 'a PREPARE that comes again locks what others have resolved of its part',
+    test: 'test/kv/txn/prepare.test.ts',
+    mutations: [
+      {
+        file: TXN_STATE,
+        find: 'return named.filter((key) => locks.own(key, txnId) === undefined);',
+        replace: 'return [];',
+      },
+    ],
+  },
+  {
     name: 'locks-unsaved',
     breaks: 'locks that are there when a batch is written are not part of it',
     test: 'test/store/side-rows.test.ts',
