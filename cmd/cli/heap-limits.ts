@@ -1,5 +1,5 @@
 /** How much garbage a node's process lets come together before its whole heap is marked, and that it gives memory back when it rests. */
-import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { constants, type EventLoopUtilization, PerformanceObserver, performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -16,10 +16,15 @@ const LEAST_PERCENT = 10;
 const MOST_PERCENT = 400;
 /** How often to look whether the process rests. */
 const LOOK_MS = 2_000;
-/** It rests when it used less of a core than this between two looks. */
+/**
+ * It rests when its event loop was at work for less of the time than this. That is not processor time: where a machine is busy, a node that is in the middle
+ * of something gets little of it.
+ */
 const RESTING_SHARE = 0.25;
-/** Processor time since the last collection at rest that is worth another one. */
-const WORTH_CPU_MS = 500;
+/** And did so at so many looks one behind the other. */
+const RESTING_LOOKS = 2;
+/** What the process must take more than after the last collection at rest: it holds everybody up for a tenth of a second, on a busy machine for a whole one. */
+const WORTH_BYTES = 32 * MIB;
 /**
  * Marking more than this at once would keep clients waiting: V8 is brought to mark it bit by bit first. It marks about a MiB in a millisecond, and does so
  * twice when it is asked for all that can be had.
@@ -28,8 +33,9 @@ const MOST_MARKED_BYTES = 48 * MIB;
 /**
  * What is allocated for that after a look, without being touched. V8 marks for up to 10 ms at each, so what waits for the process gets its turn in between.
  */
-const PRESS_BYTES = MIB;
-const PRESS_TIMES = 64;
+const PRESS_BYTES = 2 * MIB;
+/** At most in all. V8 may let the heap grow to five times of what lived when it marked it in the middle of its growth. */
+const PRESS_MOST_BYTES = 2048 * MIB;
 const PRESS_PAUSE_MS = 10;
 
 /** What garbage may take of the limit. @param ownBytes what the process takes now, see `ownMemoryBytes` */
@@ -76,42 +82,63 @@ export function keepHeapWithin(limitBytes: number): void {
   collectAtRest(markings);
 }
 
+/** Tells at each look whether the event loop has been at rest for long enough. */
+export class Rest {
+  private before: EventLoopUtilization;
+  private looks = 0;
+
+  constructor(now: EventLoopUtilization) {
+    this.before = now;
+  }
+
+  /** A look. @param now of the event loop, since the process began */
+  isLasting(now: EventLoopUtilization): boolean {
+    const activeMs = now.active - this.before.active;
+    const idleMs = now.idle - this.before.idle;
+    this.before = now;
+    this.looks = activeMs < (activeMs + idleMs) * RESTING_SHARE ? this.looks + 1 : 0;
+    return this.looks >= RESTING_LOOKS;
+  }
+}
+
 function collectAtRest(markings: Markings): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as (options: { type: 'major'; flavor: 'last-resort' }) => void;
-  let lookedAtMs = cpuMs();
-  let doneAtMs = lookedAtMs;
+  const rest = new Rest(performance.eventLoopUtilization());
+  /** What the process took when there was least to be had. */
+  let leastBytes = ownMemoryBytes();
   /** Markings when pressing began; undefined while nobody presses. */
   let pressedAt: number | undefined;
+  let isPressing = false;
   setInterval(() => {
-    const nowMs = cpuMs();
-    const isResting = nowMs - lookedAtMs < LOOK_MS * RESTING_SHARE;
-    lookedAtMs = nowMs;
-    if (!isResting || nowMs - doneAtMs < WORTH_CPU_MS) return;
+    if (isPressing) return;
+    const ownBytes = ownMemoryBytes();
+    leastBytes = Math.min(leastBytes, ownBytes);
+    if (!rest.isLasting(performance.eventLoopUtilization()) || ownBytes - leastBytes < WORTH_BYTES) return;
     if (markings.livingBytes <= MOST_MARKED_BYTES) collect({ type: 'major', flavor: 'last-resort' });
     else {
       pressedAt ??= markings.count;
       if (markings.count === pressedAt) {
-        void press(markings);
+        isPressing = true;
+        void press(markings).then(() => {
+          isPressing = false;
+        });
         return;
       }
       // It was marked and so much does live: there is nothing to be had.
     }
     pressedAt = undefined;
-    doneAtMs = lookedAtMs = cpuMs();
+    leastBytes = ownMemoryBytes();
   }, LOOK_MS).unref();
 }
 
 /** Brings V8 to mark the heap; ends early when it has. */
 async function press(markings: Markings): Promise<void> {
   const before = markings.count;
-  for (let times = 0; times < PRESS_TIMES && markings.count === before; times++) {
-    Buffer.allocUnsafeSlow(PRESS_BYTES);
+  // Held: those that nobody has count no more as soon as the young part of the heap is collected.
+  const held: Buffer[] = [];
+  while (held.length * PRESS_BYTES < PRESS_MOST_BYTES && markings.count === before) {
+    held.push(Buffer.allocUnsafeSlow(PRESS_BYTES));
     await delay(PRESS_PAUSE_MS, undefined, { ref: false });
   }
-}
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
 }

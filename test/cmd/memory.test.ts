@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { nodeEnvironment } from '../../cmd/cli/allocator.ts';
-import { allowedGarbage } from '../../cmd/cli/heap-limits.ts';
+import { allowedGarbage, Rest } from '../../cmd/cli/heap-limits.ts';
 
 const MIB = 1024 ** 2;
 
@@ -16,6 +16,21 @@ test('garbage may take a sixteenth of the limit, and near the limit only what is
   assert.equal(allowedGarbage(limit, 4000 * MIB), 32 * MIB, 'collecting without end would not help');
   assert.equal(allowedGarbage(16 * limit, 0), 256 * MIB, 'a larger heap takes longer to mark');
   assert.equal(allowedGarbage(384 * MIB, 0), 32 * MIB);
+});
+
+test('a process rests when its event loop has waited for most of the time, twice, however little of a busy machine it got', () => {
+  const loop = { active: 0, idle: 0, utilization: 0 };
+  const rest = new Rest({ ...loop });
+  const isLasting = (active: number, idle: number): boolean => {
+    loop.active += active;
+    loop.idle += idle;
+    return rest.isLasting({ ...loop });
+  };
+  assert.equal(isLasting(400, 1600), false, 'once says little');
+  assert.equal(isLasting(400, 1600), true);
+  assert.equal(isLasting(600, 1400), false, 'it is at work');
+  assert.equal(isLasting(0, 2000), false);
+  assert.equal(isLasting(0, 2000), true);
 });
 
 test('what somebody tells the allocator counts for more than what nodes tell it', () => {
