@@ -96,6 +96,16 @@ export class DirectLane implements LaneCall {
     });
   }
 
+  writeLong(head: Buffer, body: Buffer, written: () => void): void {
+    head.writeUInt32BE(head.length - LENGTH_BYTES + body.length, 0);
+    this.socket.cork();
+    this.socket.write(head);
+    this.socket.write(body, (error) => {
+      if (error == null) written();
+    });
+    this.socket.uncork();
+  }
+
   /** Nothing more is told. */
   close(): void {
     this.state = 'closed';

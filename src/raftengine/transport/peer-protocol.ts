@@ -284,16 +284,25 @@ export function encodeBatch(frames: readonly Buffer[], bytes: number, room = 0):
   return batch;
 }
 
-/** One piece of a long frame, from `offset` on. @param room bytes to leave in front */
-export function encodePiece(frame: Buffer, offset: number, room = 0): Buffer {
-  const bytes = frame.subarray(offset, offset + BATCH_BYTES);
-  const piece = Buffer.allocUnsafe(room + PIECE_HEADER_BYTES + bytes.length);
-  piece[room] = PIECE_VERSION;
-  piece.writeUInt32BE(frame.length, room + 1);
-  piece.writeUInt32BE(offset, room + 5);
-  bytes.copy(piece, room + PIECE_HEADER_BYTES);
-  return piece;
+/** What comes before the bytes of a batch of one frame. @param room bytes to leave in front */
+export function batchHead(frame: Buffer, room = 0): Buffer {
+  const head = Buffer.allocUnsafe(room + 1 + LENGTH_BYTES);
+  head[room] = BATCH_VERSION;
+  head.writeUInt32BE(frame.length, room + 1);
+  return head;
 }
+
+/** What comes before the bytes of a piece of a long frame, which `pieceOf` gives. @param room bytes to leave in front */
+export function pieceHead(frame: Buffer, offset: number, room = 0): Buffer {
+  const head = Buffer.allocUnsafe(room + PIECE_HEADER_BYTES);
+  head[room] = PIECE_VERSION;
+  head.writeUInt32BE(frame.length, room + 1);
+  head.writeUInt32BE(offset, room + 5);
+  return head;
+}
+
+/** The bytes of a piece of a long frame, from `offset` on. */
+export const pieceOf = (frame: Buffer, offset: number): Buffer => frame.subarray(offset, offset + BATCH_BYTES);
 
 /** The receiving end of one Frames call: whole frames out of batches and pieces. */
 export class FrameAssembler {

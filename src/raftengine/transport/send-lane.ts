@@ -4,15 +4,19 @@
  * says that they left; in flight without progress is how a stalled peer shows.
  */
 import type { Millis } from '../../platform/index.ts';
-import { BATCH_BYTES, batchedBytes, encodeBatch, encodePiece } from './peer-protocol.ts';
+import { BATCH_BYTES, batchedBytes, batchHead, encodeBatch, pieceHead, pieceOf } from './peer-protocol.ts';
 
 /** The part of a gRPC call that a lane needs, or a connection of its own. */
 export interface LaneCall {
   /** Bytes that a message has in front, which `write` fills; left out: none. */
   readonly room?: number;
   write(batch: Buffer, written: () => void): unknown;
+  /** Writes a message whose end is somebody else's memory, without a copy; left out: it is put together for `write`. */
+  writeLong?(head: Buffer, body: Buffer, written: () => void): unknown;
 }
 
+/** A frame of this length is worth a write of its own: a copy of it takes longer. */
+const LONG_BYTES = 64 * 1024;
 /** Handed to the call and not yet on its way: enough to keep the connection busy, little enough to notice a stall. */
 const MAX_IN_FLIGHT_BYTES = 2 * BATCH_BYTES;
 
@@ -76,46 +80,66 @@ export class SendLane {
   /** Hands over as much as the call takes. */
   flush(): void {
     while (this.call !== undefined && this.queue.length > 0 && this.unsentBytes < MAX_IN_FLIGHT_BYTES) {
-      if (this.queue[0]!.length > BATCH_BYTES) {
+      const first = this.queue[0]!;
+      if (first.length > BATCH_BYTES) {
         this.handPiece(this.call);
+        continue;
+      }
+      if (first.length >= LONG_BYTES) {
+        this.queue = this.queue.slice(1);
+        this.queueBytes -= batchedBytes(first);
+        this.handLong(this.call, batchHead(first, this.call.room), first);
         continue;
       }
       let count = 0;
       let bytes = 0;
-      while (count < this.queue.length && (count === 0 || bytes + batchedBytes(this.queue[count]!) <= BATCH_BYTES)) {
+      while (count < this.queue.length && this.queue[count]!.length < LONG_BYTES && bytes <= BATCH_BYTES - LONG_BYTES) {
         bytes += batchedBytes(this.queue[count]!);
         count += 1;
       }
       const frames = count === this.queue.length ? this.queue : this.queue.slice(0, count);
       this.queue = count === this.queue.length ? [] : this.queue.slice(count);
       this.queueBytes -= bytes;
-      this.hand(this.call, encodeBatch(frames, bytes, this.call.room ?? 0));
+      this.hand(this.call, encodeBatch(frames, bytes, this.call.room));
     }
   }
 
   private handPiece(call: LaneCall): void {
     const frame = this.queue[0]!;
-    const piece = encodePiece(frame, this.sentOfFirst, call.room ?? 0);
-    const bytes = Math.min(BATCH_BYTES, frame.length - this.sentOfFirst);
-    this.sentOfFirst += bytes;
-    this.queueBytes -= bytes;
+    const offset = this.sentOfFirst;
+    const bytes = pieceOf(frame, offset);
+    this.sentOfFirst += bytes.length;
+    this.queueBytes -= bytes.length;
     if (this.sentOfFirst === frame.length) {
       this.queueBytes -= batchedBytes(frame) - frame.length;
       this.sentOfFirst = 0;
       this.queue = this.queue.slice(1);
     }
-    this.hand(call, piece);
+    this.handLong(call, pieceHead(frame, offset, call.room), bytes);
+  }
+
+  private handLong(call: LaneCall, head: Buffer, body: Buffer): void {
+    if (call.writeLong === undefined) {
+      this.hand(call, Buffer.concat([head, body]));
+      return;
+    }
+    call.writeLong(head, body, this.handed(call, head.length + body.length));
   }
 
   private hand(call: LaneCall, batch: Buffer): void {
+    call.write(batch, this.handed(call, batch.length));
+  }
+
+  /** Books what the call is given. @returns to be called when it has left */
+  private handed(call: LaneCall, bytes: number): () => void {
     if (this.unsentBytes === 0) this.progressMs = this.nowMs();
-    this.unsentBytes += batch.length;
-    call.write(batch, () => {
+    this.unsentBytes += bytes;
+    return () => {
       // A late answer of a call that was replaced says nothing about this one.
       if (this.call !== call) return;
-      this.unsentBytes -= batch.length;
+      this.unsentBytes -= bytes;
       this.progressMs = this.nowMs();
       if (this.queue.length > 0) this.flush();
-    });
+    };
   }
 }

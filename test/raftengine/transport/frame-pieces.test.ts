@@ -5,12 +5,15 @@ import { MalformedFrameError } from '../../../src/raftengine/errors.ts';
 import {
   BATCH_BYTES,
   encodeBatch,
-  encodePiece,
   FrameAssembler,
+  pieceHead,
+  pieceOf,
 } from '../../../src/raftengine/transport/peer-protocol.ts';
 import { SendLane } from '../../../src/raftengine/transport/send-lane.ts';
 
 const frameOf = (bytes: number, fill: number): Buffer => Buffer.alloc(bytes, fill);
+const pieceAt = (frame: Buffer, offset: number): Buffer =>
+  Buffer.concat([pieceHead(frame, offset), pieceOf(frame, offset)]);
 
 /** Frames that come out at the other end of a lane whose call takes everything at once. */
 function throughLane(frames: readonly Buffer[]): { readonly received: Buffer[]; readonly longestMessage: number } {
@@ -71,18 +74,18 @@ test('pieces that do not continue their frame are refused', () => {
   const none = (): void => assert.fail('no frame is complete');
   const begun = (): FrameAssembler => {
     const assembler = new FrameAssembler();
-    assembler.receive(encodePiece(frame, 0), none);
+    assembler.receive(pieceAt(frame, 0), none);
     return assembler;
   };
   const broken: readonly Buffer[] = [
-    encodePiece(frame, 2 * BATCH_BYTES),
-    encodePiece(frame, 0),
-    encodePiece(frameOf(4 * BATCH_BYTES, 1), BATCH_BYTES),
+    pieceAt(frame, 2 * BATCH_BYTES),
+    pieceAt(frame, 0),
+    pieceAt(frameOf(4 * BATCH_BYTES, 1), BATCH_BYTES),
     encodeBatch([frameOf(1, 1)], 5),
     Buffer.from([2, 0, 0, 0, 1]),
   ];
   for (const message of broken) assert.throws(() => begun().receive(message, none), MalformedFrameError);
-  const giant = encodePiece(frame, 0);
+  const giant = pieceAt(frame, 0);
   giant.writeUInt32BE(0xffff_ffff, 1);
   assert.throws(() => new FrameAssembler().receive(giant, none), MalformedFrameError);
 });
