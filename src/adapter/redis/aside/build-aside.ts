@@ -43,9 +43,9 @@ import {
   SHORT_EVALUATION_MS,
 } from './captured-rows.ts';
 
-/** A slice: 25 ms of a leader, and as much on each replica. */
+/** A slice: 25 ms of a leader, and as much on each replica. With what is around it, its bytes fit into one message between nodes. */
 const SLICE_ROWS = 1_000;
-const SLICE_BYTES = 1 << 20;
+const SLICE_BYTES = 960 * 1024;
 /** Slices that are on their way at one time. */
 const MAX_SLICES_UNDER_WAY = 4;
 /** Rows that are read at once. */
@@ -262,11 +262,12 @@ class AsideBuild {
   private async write(row: FreshRow, moment: KvTransaction): Promise<void> {
     const { key, value } = row;
     const head = key.subarray(0, bodyOf(key)!.headLength);
-    const isFull = this.slice.length >= SLICE_ROWS || this.sliceBytes >= SLICE_BYTES;
+    const bytes = key.length + value.length;
+    const isFull = this.slice.length >= SLICE_ROWS || this.sliceBytes + bytes > SLICE_BYTES;
     if (isFull || !head.equals(this.sliceHead)) await this.endSlice(moment);
     this.sliceHead = head;
     this.slice.push(row);
-    this.sliceBytes += key.length + value.length;
+    this.sliceBytes += bytes;
   }
 
   private async endSlice(moment: KvTransaction): Promise<void> {

@@ -45,6 +45,7 @@ const WITH_THRESHOLDS = 0x80;
 const WITH_CALLER = 0x40;
 /** Added to a kind of request: the number of the client follows, because it does not want to hear of its own changes. Part of `redis.messaging`. */
 const WITH_CLIENT = 0x20;
+const LENGTH_BYTES = 4;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5, SlowReply: 6 } as const;
 
 const MICROS_PER_MS = 1_000;
@@ -80,8 +81,26 @@ export type ForwardedMessage =
   | { readonly kind: 'page'; readonly group: GroupId; readonly page: PageRequest }
   | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
 
-function header(kind: number, group: GroupId): ByteWriter {
-  const writer = new ByteWriter(256);
+/** What a batch has beside the bytes of its requests; more makes the writer grow. */
+const BATCH_BYTES = 256;
+/** What a request, an argument or a row has beside its bytes, at most as a rule. */
+const ITEM_BYTES = 32;
+
+/** About what requests take: a writer that grows copies what it has, of a large value again and again. */
+function bytesOf(requests: readonly GroupRequest[]): number {
+  let bytes = BATCH_BYTES;
+  for (const request of requests) {
+    bytes += ITEM_BYTES;
+    if (request instanceof RowsRequest) {
+      for (const { key, value } of request.rows) bytes += ITEM_BYTES + key.length + value.length;
+    }
+    for (const { args } of request.commands) for (const arg of args) bytes += LENGTH_BYTES + arg.length;
+  }
+  return bytes;
+}
+
+function header(kind: number, group: GroupId, expectedBytes = BATCH_BYTES): ByteWriter {
+  const writer = new ByteWriter(expectedBytes);
   writer.u8(FORMAT);
   writer.u8(kind);
   writer.u32(group);
@@ -93,7 +112,8 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[], c
   const tellFromMs = tellsFrom(requests[0]);
   const isMeasured = tellFromMs !== Number.POSITIVE_INFINITY;
   const measuredKind = isMeasured ? MessageKind.MeasuredBatch : MessageKind.Batch;
-  const writer = header(chain === undefined ? measuredKind : MessageKind.ChainedBatch, group);
+  const kind = chain === undefined ? measuredKind : MessageKind.ChainedBatch;
+  const writer = header(kind, group, bytesOf(requests));
   if (isMeasured) writer.u64(BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   else if (chain !== undefined) writer.u64(TELL_NOTHING);
   if (chain !== undefined) writer.u53(chain.chain).u32(chain.place);
@@ -105,7 +125,7 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[], c
 /** Encodes requests of several groups for the leader of one of them, in the order in which they must run. */
 export function encodeAcross(group: GroupId, requests: readonly GroupRequest[]): Buffer {
   const tellFromMs = tellsFrom(requests[0]);
-  const writer = header(MessageKind.Across, group);
+  const writer = header(MessageKind.Across, group, bytesOf(requests));
   writer.u64(tellFromMs === Number.POSITIVE_INFINITY ? TELL_NOTHING : BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);

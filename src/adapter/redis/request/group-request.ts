@@ -472,8 +472,8 @@ export class RowsRequest extends GroupRequest {
   }
 
   protected run(view: KeyView): Reply {
-    // What came from another node is a view of the message.
-    for (const { key, value, expireTs } of this.rows) view.put(Buffer.from(key), Buffer.from(value), expireTs);
+    // Views of a message that has nothing else, or of the value that is built: kept until the entry is applied.
+    for (const { key, value, expireTs } of this.rows) view.put(key, value, expireTs);
     return OK;
   }
 }

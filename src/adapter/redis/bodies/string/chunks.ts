@@ -48,8 +48,16 @@ export function decodeChunkBytes(part: Buffer): number {
 const chunkKeys = (rows: BodyRows, first: number, last: number): Buffer[] =>
   Array.from({ length: last - first + 1 }, (_, nth) => rows.numberedKey(RowKind.Chunk, first + nth));
 
+/** Zeros that bytes are compared with: a comparison looks at many at a time. */
+const ZEROS: Buffer = Buffer.alloc(64 * 1024);
+
 function isZero(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  if (bytes.length === 0) return true;
+  if (bytes[0] !== 0) return false;
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const part = bytes.subarray(at, at + ZEROS.length);
+    if (!part.equals(ZEROS.subarray(0, part.length))) return false;
+  }
   return true;
 }
 
@@ -148,6 +156,18 @@ export class Chunks {
       this.changed.set(number, target);
     }
     bytes.copy(target, within);
+  }
+
+  /** Writes all of a string whose rows do not exist yet, as views of `bytes`, which nobody modifies from now on. */
+  fill(bytes: Buffer): void {
+    const { rows, chunkBytes } = this;
+    assert(!this.isStored && this.changed.size === 0, 'a string is filled once');
+    for (let number = 0, at = 0; at < bytes.length; number++, at += chunkBytes) {
+      const chunk = bytes.subarray(at, at + chunkBytes);
+      if (!isZero(chunk)) rows.put(rows.numberedKey(RowKind.Chunk, number), chunk);
+    }
+    this.length = bytes.length;
+    this.isStored = true;
   }
 
   /** The same string in chunks of another size, under another incarnation. */

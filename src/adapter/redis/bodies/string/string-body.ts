@@ -221,7 +221,7 @@ export class StringBody {
  */
 export const MAX_WHOLE_ROW_BYTES = 4 * 1024 * 1024;
 
-/** Writes a string as a whole, whatever the key held. @param expireTs when it expires, 0n for never */
+/** Writes a string as a whole, whatever the key held. @param bytes nobody modifies them any more @param expireTs when it expires, 0n for never */
 export function writeWhole(access: BodyAccess, userKey: Buffer, bytes: Buffer, expireTs: HlcTimestamp): void {
   const isGone = expireTs !== NEVER && expireTs <= access.view.ts;
   if (bytes.length <= MAX_WHOLE_ROW_BYTES || isGone || !access.mayCreateBodies) {
@@ -231,8 +231,7 @@ export function writeWhole(access: BodyAccess, userKey: Buffer, bytes: Buffer, e
   const key = access.storageKey(userKey);
   const rows = new BodyRows(access.view, key, drawIncarnation(access, ValueType.String));
   const chunks = new Chunks(rows, 0, chunkBytesFor(bytes.length, access.bodyLimits), false);
-  chunks.write(0, bytes);
-  chunks.save();
+  chunks.fill(bytes);
   new HeadPlace(access, key, ValueType.String, undefined).write(chunks.head(), expireTs, true);
 }
 
