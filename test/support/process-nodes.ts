@@ -34,11 +34,11 @@ export async function clusterFlags(folder: string, hasDynamodb = false, nodes = 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'kvorum-process-'));
 
 /** A client whose every command is sent at most once, so that its failure means "unknown". */
-export function connectOnce(port: number): Redis {
+export function connectOnce(port: number, commandTimeoutMs = COMMAND_TIMEOUT_MS): Redis {
   const client = new Redis(port, '127.0.0.1', {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    commandTimeout: commandTimeoutMs,
     retryStrategy: () => 50,
   });
   client.on('error', () => {});
@@ -130,9 +130,9 @@ export class ProcessNodes {
     return portOf(this.member(nodeId).addresses.metrics);
   }
 
-  /** A client of one node; closed by `stop`. */
-  client(nodeId: number): Redis {
-    const client = connectOnce(this.redisPort(nodeId));
+  /** A client of one node; closed by `stop`. @param commandTimeoutMs for commands that a busy machine takes long for */
+  client(nodeId: number, commandTimeoutMs?: number): Redis {
+    const client = connectOnce(this.redisPort(nodeId), commandTimeoutMs);
     this.clients.push(client);
     return client;
   }
