@@ -14,6 +14,7 @@ export type {
   GroupStore,
   GroupStoreOptions,
   LatestVersion,
+  PreparedVersion,
   RecentChanges,
   SideRow,
   SideSource,
@@ -22,6 +23,7 @@ export type {
   StorePressures,
   StoreRow,
   StoreWriter,
+  VersionToWrite,
 } from './contract/index.ts';
 export { removeGroupStore } from './folders/index.ts';
 export { openGroupStore } from './group/index.ts';

@@ -79,7 +79,9 @@ describe('a batch that is prepared', () => {
           });
           for (let steps = 0; !under.prepare(rows); steps++) assert.ok(steps < 20, 'it comes to an end');
           assert.deepEqual(prepared.rows, before, 'nothing is seen of it');
-          assert.notEqual(machine.prepare(prepared.entry(payload)), undefined);
+          const work = machine.prepare(prepared.entry(payload))!;
+          while (!work.step()) assert.deepEqual(prepared.rows, before, 'nothing is seen of it');
+          assert.deepEqual(prepared.rows, before, 'nor at its end');
           assert.deepEqual(prepared.apply(payload), plain.apply(payload));
           assert.deepEqual(prepared.rows, plain.rows);
         }

@@ -13,6 +13,7 @@ import type {
   ExportSidesRequest,
   GroupStore,
   LatestVersion,
+  PreparedVersion,
   SidePage,
   SideRow,
   StoreImport,
@@ -20,8 +21,9 @@ import type {
   StoreScanPage,
   StoreScanRequest,
   StoreWriter,
+  VersionToWrite,
 } from '../../src/store/contract/types.ts';
-import { UnitWriter } from '../../src/store/flush/unit-writer.ts';
+import { prepareVersion, UnitWriter } from '../../src/store/flush/unit-writer.ts';
 import { assertReadable, StoreClosedError } from '../../src/store/rows/errors.ts';
 import type { MetaOf, StoreCut } from '../../src/store/segments/cut.ts';
 import type { CopyFacts, CopyManifest } from '../../src/store/segments/manifest.ts';
@@ -260,6 +262,10 @@ export class MemoryStore implements GroupStore {
   async settleCounters(): Promise<void> {}
 
   // ---- writes
+
+  prepareVersion(write: VersionToWrite): PreparedVersion {
+    return prepareVersion(write, undefined, Number.POSITIVE_INFINITY);
+  }
 
   write(): StoreWriter {
     this.assertOpen();

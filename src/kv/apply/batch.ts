@@ -4,8 +4,8 @@
  * is applied to the group meanwhile. The writing is one step: nobody sees a part of an entry.
  */
 import type { SpanTable } from '../../distribution/index.ts';
-import { type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import type { GroupStore, StoreWriter } from '../../store/index.ts';
+import { type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis } from '../../platform/index.ts';
+import type { GroupStore, PreparedVersion, StoreWriter } from '../../store/index.ts';
 import { CorruptEntryError } from '../contract/index.ts';
 import { ABSENT, type EntryReader, MutationKind } from '../entry/index.ts';
 import { nameOf } from './lock-rows.ts';
@@ -24,7 +24,7 @@ export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
 
 /** The state before the entry. */
 export interface StateBefore {
-  readonly store: Pick<GroupStore, 'latest'>;
+  readonly store: Pick<GroupStore, 'latest' | 'prepareVersion'>;
   readonly locks: LockTable;
   readonly table: SpanTable;
   /** Largest commit timestamp applied. */
@@ -62,10 +62,18 @@ export class BatchUnderWay {
   private readonly keys: Buffer[] = [];
   /** Texts of the keys that were looked up beforehand. */
   private readonly names: string[] = [];
+  private readonly index: LogIndex | undefined;
+  private hasRanges = false;
+  /** Goes over the mutations once more, to make versions of them. */
+  private making: EntryReader | undefined;
+  /** Writes that were prepared, with their units, in order; when all are, nothing is read again. */
+  private readonly made: { readonly unit: number; readonly isPut: boolean; readonly version: PreparedVersion }[] = [];
 
-  constructor(reader: EntryReader, before: StateBefore) {
+  /** @param index of the entry, for one that is to be prepared; left out: its versions are not made beforehand */
+  constructor(reader: EntryReader, before: StateBefore, index?: LogIndex) {
     this.reader = reader;
     this.before = before;
+    this.index = index;
     this.ceilingMs = reader.batchCeiling();
     this.commitTs = reader.timestamp();
     this.unitCount = reader.u32();
@@ -92,7 +100,27 @@ export class BatchUnderWay {
       this.names.push(name);
       this.before.store.latest(key, name);
     }
+    for (; left > 0 && this.mayMake && this.made.length < this.mutationCount; left--) this.makeNext();
     return left > 0;
+  }
+
+  /** What a range delete hides is decided by what lies before it in the entry, so that one is written as it comes. */
+  private get mayMake(): boolean {
+    return this.index !== undefined && !this.hasRanges && this.before.store.prepareVersion !== undefined;
+  }
+
+  private makeNext(): void {
+    this.making ??= this.reader.fork();
+    const { making, commitTs } = this;
+    const at = this.made.length;
+    const unit = making.unit(this.unitCount);
+    const kind = making.u8();
+    making.skipBytes();
+    const isPut = kind !== MutationKind.Delete;
+    const value = isPut ? making.view() : undefined;
+    const expireTs = kind === MutationKind.PutExpiring ? making.timestamp() : ABSENT;
+    const write = { key: this.keys[at]!, name: this.names[at]!, value, commitTs, expireTs, index: this.index! };
+    this.made.push({ unit, isPut, version: this.before.store.prepareVersion!(write) });
   }
 
   /** @returns how many rows fewer than `rows` it were */
@@ -132,6 +160,7 @@ export class BatchUnderWay {
     const key = ahead.view();
     this.keys.push(key);
     if (kind === MutationKind.DeleteRange) {
+      this.hasRanges = true;
       const end = ahead.view();
       const floor = rangeFloor(table, key, end);
       if (floor === undefined) refusals.add(unit, 'notOwned');
@@ -156,6 +185,7 @@ export class BatchUnderWay {
 
   /** Writes the units that passed, which have all been checked. A unit is all or nothing. */
   write(writer: StoreWriter, listener: WriteListener): BatchResult {
+    if (this.making !== undefined && this.made.length === this.mutationCount) return this.writeMade(writer, listener);
     const { reader, refusals, expected, commitTs, keys, names } = this;
     for (let at = 0; at < this.mutationCount; at++) {
       const unit = reader.unit(this.unitCount);
@@ -191,6 +221,19 @@ export class BatchUnderWay {
       }
     }
     reader.end();
+    return refusals.units;
+  }
+
+  /** The same for an entry all of whose versions have been made. */
+  private writeMade(writer: StoreWriter, listener: WriteListener): BatchResult {
+    const { refusals, made } = this;
+    this.making!.end();
+    for (const { unit, isPut, version } of made) {
+      if (refusals.has(unit)) continue;
+      listener.key?.(version.key);
+      writer.add(version);
+      listener.written?.(isPut ? 'put' : 'delete', version.key);
+    }
     return refusals.units;
   }
 }

@@ -16,6 +16,7 @@ export type {
   ImportedCopy,
   LatestVersion,
   OverhangKey,
+  PreparedVersion,
   RecentChanges,
   SidePage,
   SideRow,
@@ -27,4 +28,5 @@ export type {
   StoreScanPage,
   StoreScanRequest,
   StoreWriter,
+  VersionToWrite,
 } from './types.ts';

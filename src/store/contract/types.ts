@@ -126,6 +126,24 @@ export interface SidePage {
   readonly next: Buffer | undefined;
 }
 
+/** A put or a delete that is about to be written. */
+export interface VersionToWrite {
+  readonly key: Buffer;
+  /** Latin-1 text of the key. */
+  readonly name: string;
+  /** Undefined deletes the key. */
+  readonly value: Buffer | undefined;
+  readonly commitTs: HlcTimestamp;
+  readonly expireTs: HlcTimestamp;
+  /** Of the unit that it will be part of. */
+  readonly index: LogIndex;
+}
+
+/** A write of which all is done that changes nothing; only its store knows what is in it. */
+export interface PreparedVersion {
+  readonly key: Buffer;
+}
+
 /** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
 export interface StoreWriter {
   /**
@@ -134,6 +152,8 @@ export interface StoreWriter {
    */
   put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp, name?: string): void;
   delete(key: Buffer, commitTs: HlcTimestamp, name?: string): void;
+  /** A put or a delete that `GroupStore.prepareVersion` has prepared for this unit. */
+  add(prepared: PreparedVersion): void;
   /** Hides every version `<= commitTs` of every key in `[start, end)`; not below any `commitTs` of an earlier unit. */
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
   /**
@@ -202,6 +222,11 @@ export interface GroupStore {
   countRange(counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number>;
   /** Starts a unit of changes. One at a time. */
   write(): StoreWriter;
+  /**
+   * Does what can be done of a write before its unit begins: it is shorter then. Nobody sees anything of it, and it may be forgotten at any time. Left out
+   * where there is nothing to be done.
+   */
+  prepareVersion?(write: VersionToWrite): PreparedVersion;
   /** Undefined when the buffer has room; else settles when it has. */
   pressure(): Promise<void> | undefined;
   /** Makes everything applied so far durable, as soon as the node's log holds it. */

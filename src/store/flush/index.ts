@@ -15,4 +15,4 @@ export { BufferedVersion, KeptVersion } from './kept-version.ts';
 export { movedBase } from './moved-base.ts';
 export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';
-export { type PendingVersion, UnitWriter } from './unit-writer.ts';
+export { type PendingVersion, prepareVersion, UnitWriter, versionOf } from './unit-writer.ts';

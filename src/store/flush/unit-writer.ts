@@ -1,6 +1,8 @@
 /** Collects what one Raft entry changes until it is committed as a whole. */
 import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
-import type { SideSource, StoreWriter } from '../contract/index.ts';
+import type { PreparedVersion, SideSource, StoreWriter, VersionToWrite } from '../contract/index.ts';
+import type { KnownKey } from './apply-buffer.ts';
+import { BufferedVersion } from './kept-version.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -13,6 +15,38 @@ export interface PendingVersion {
   readonly isTombstone: boolean;
   /** Latin-1 text of the key, if somebody had it. */
   readonly name: string | undefined;
+  /** What was made of it beforehand, without those before it. */
+  readonly version?: BufferedVersion;
+  /** What was known of the key then. */
+  readonly known?: KnownKey | undefined;
+}
+
+/** See `GroupStore.prepareVersion`. @param known what is known of the key */
+export function prepareVersion(
+  write: VersionToWrite,
+  known: KnownKey | undefined,
+  inlineBytes: number,
+): PendingVersion {
+  const { key, name, commitTs, index } = write;
+  const isTombstone = write.value === undefined;
+  const expireTs = isTombstone ? NEVER : write.expireTs;
+  const value = write.value ?? EMPTY;
+  const version = new BufferedVersion({ commitTs, expireTs, isTombstone, value }, index, undefined, inlineBytes);
+  return { key, value, commitTs, expireTs, isTombstone, name, version, known };
+}
+
+/** The version that a write becomes: the one that was made beforehand, unless a range delete has made a tombstone of it since. */
+export function versionOf(
+  pending: PendingVersion,
+  isTombstone: boolean,
+  index: LogIndex,
+  inlineBytes: number,
+): BufferedVersion {
+  const { version, commitTs } = pending;
+  if (version !== undefined && version.isTombstone === isTombstone && version.index === index) return version;
+  const expireTs = isTombstone ? NEVER : pending.expireTs;
+  const value = isTombstone ? EMPTY : pending.value;
+  return new BufferedVersion({ commitTs, expireTs, isTombstone, value }, index, undefined, inlineBytes);
 }
 
 /** Collects one unit; nothing of it is visible before `commit`. */
@@ -35,6 +69,10 @@ export class UnitWriter implements StoreWriter {
 
   delete(key: Buffer, commitTs: HlcTimestamp, name?: string): void {
     this.versions.push({ key, value: EMPTY, commitTs, expireTs: NEVER, isTombstone: true, name });
+  }
+
+  add(prepared: PreparedVersion): void {
+    this.versions.push(prepared as PendingVersion);
   }
 
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void {

@@ -12,6 +12,7 @@ import {
   type GroupStore,
   type GroupStoreOptions,
   type LatestVersion,
+  type PreparedVersion,
   type SidePage,
   type SideRow,
   type StoreImport,
@@ -21,20 +22,22 @@ import {
   type StoreScanPage,
   type StoreScanRequest,
   type StoreWriter,
+  type VersionToWrite,
 } from '../contract/index.ts';
 import { digestStore, StoreCopies, StoreSwap } from '../copies/index.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from '../counters/index.ts';
 import {
   BufferedKey,
-  BufferedVersion,
   ChangeNotes,
   exportSides,
   Flusher,
   movedBase,
   type PendingVersion,
+  prepareVersion,
   rangeBytesOnDisk,
   SideRows,
   UnitWriter,
+  versionOf,
 } from '../flush/index.ts';
 import { GarbageCollector, HistoryBytes } from '../gc/index.ts';
 import {
@@ -342,6 +345,10 @@ export class MvccGroupStore implements GroupStore {
     return unit;
   }
 
+  prepareVersion(write: VersionToWrite): PreparedVersion {
+    return prepareVersion(write, this.newest.find(write.name), this.limits.inlineBytes);
+  }
+
   setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void {
     assert(writer === this.openUnit, 'the threshold belongs to the unit that is open');
     (writer as UnitWriter).gcThreshold = threshold;
@@ -413,7 +420,7 @@ export class MvccGroupStore implements GroupStore {
   }
 
   private applyVersion(pending: PendingVersion, index: LogIndex, hasRanges: boolean): void {
-    const { key, commitTs, expireTs, value } = pending;
+    const { key, commitTs } = pending;
     const { active } = this.flusher;
     const { name = nameOf(key) } = pending;
     assert(this.drops.isEmpty || !this.drops.covers(key), 'a range that is being dropped is not written to');
@@ -422,14 +429,8 @@ export class MvccGroupStore implements GroupStore {
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
     const isTombstone = pending.isTombstone || commitTs <= rangeTs;
     if (!isTombstone) this.dead.written(name);
-    const version = {
-      commitTs,
-      expireTs: isTombstone ? NEVER : expireTs,
-      isTombstone,
-      value: isTombstone ? EMPTY : value,
-    };
-    const { inlineBytes } = this.limits;
-    const known = this.newest.toWrite(key, name);
+    const written = versionOf(pending, isTombstone, index, this.limits.inlineBytes);
+    const known = this.newest.toWrite(key, name, pending.known);
     const { buffered } = known;
     let wasLive: boolean;
     if (buffered?.generation === active) {
@@ -438,8 +439,7 @@ export class MvccGroupStore implements GroupStore {
       if (!isSameUnit) this.history.overwritten(newest.rowBytes);
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
-      const older = commitTs === newest.commitTs ? newest.older : newest;
-      const written = new BufferedVersion(version, index, older, inlineBytes);
+      written.older = commitTs === newest.commitTs ? newest.older : newest;
       known.newest = written;
       active.account(written);
       if (buffered.written(written)) this.flusher.trim(buffered);
@@ -447,11 +447,10 @@ export class MvccGroupStore implements GroupStore {
       const base = known.newest;
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
       wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
-      const newest = new BufferedVersion(version, index, undefined, inlineBytes);
       const moved = base === undefined ? undefined : movedBase(key, base, this.ranges, this.collector.forgettingUpTo);
       if (base !== undefined) this.history.overwritten(base.rowBytes);
-      known.newest = newest;
-      known.buffered = new BufferedKey(known, active, newest, moved, base?.expireTs ?? NEVER);
+      known.newest = written;
+      known.buffered = new BufferedKey(known, active, written, moved, base?.expireTs ?? NEVER);
       active.add(known.buffered);
     }
     if (isTombstone) this.history.deleted();

@@ -37,6 +37,11 @@ export class KnownKeys {
     return old;
   }
 
+  /** Whether this is what is known of its key, as far as that is certain without a look. */
+  isCurrent(known: KnownKey): boolean {
+    return known.age === this.age;
+  }
+
   /** Remembers a key, or goes on doing so. */
   keep(known: KnownKey): void {
     if (known.age === this.age) return;
@@ -82,6 +87,7 @@ export class KnownKeys {
     const known = this.young.get(name) ?? this.old.get(name);
     if (known === undefined || known.buffered !== undefined) return;
     if (known.age === this.age) this.youngBytes -= known.countedBytes;
+    known.age = 0;
     this.young.delete(name);
     this.old.delete(name);
   }

@@ -82,9 +82,17 @@ export class NewestRows {
     return this.known.find(name)?.buffered !== undefined;
   }
 
-  /** What is known of a key, to be changed: its newest version without the value when that lies apart. */
-  toWrite(key: Buffer, name: string): KnownKey {
-    const found = this.known.find(name);
+  /** What is known of a key; undefined when that is nothing. */
+  find(name: string): KnownKey | undefined {
+    return this.known.find(name);
+  }
+
+  /**
+   * What is known of a key, to be changed: its newest version without the value when that lies apart.
+   * @param before what was known of it some time ago, if anything was
+   */
+  toWrite(key: Buffer, name: string, before?: KnownKey): KnownKey {
+    const found = before !== undefined && this.known.isCurrent(before) ? before : this.known.find(name);
     if (found !== undefined) {
       if (found.newest === undefined) this.present.add(name);
       return found;
