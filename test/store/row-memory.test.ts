@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
+import { CheckedLevel } from '../../src/store/level/checked-level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { RowMemory } from '../../src/store/rows/row-memory.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -21,6 +22,27 @@ test('rows have the length that was asked for and no byte in common', () => {
         assert.equal(row.length, lengths[at]);
         assert.ok(row.every((byte) => byte === (at & 0xff)));
       }
+    }),
+  );
+});
+
+test('rows of any lengths, one behind the other in a batch, are read as they were put', async () => {
+  const lengths = fc.array(fc.tuple(fc.constantFrom(1, 9, 17, 6_000), fc.constantFrom(0, 9, 109, 5_000)), {
+    maxLength: 40,
+  });
+  await fc.assert(
+    fc.asyncProperty(lengths, async (rows) => {
+      const level = new CheckedLevel(new SimulatedLevels().openLevel('level'), 'level', () => {});
+      await level.open();
+      const chain = level.chain();
+      const put = rows.map(([keyBytes, valueBytes], at) => ({
+        key: Buffer.alloc(keyBytes + 4, at),
+        value: Buffer.alloc(valueBytes, 255 - at),
+      }));
+      for (const { key, value } of put) chain.put(key, value);
+      await chain.write({ sync: true });
+      for (const { key, value } of put) assert.deepEqual(level.getSync(key), value);
+      await level.close();
     }),
   );
 });

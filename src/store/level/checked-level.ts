@@ -92,14 +92,33 @@ export class CheckedLevel implements Level {
 /** Room for most rows; longer ones get more. */
 const SCRATCH_BYTES = 4096;
 
+/** How a row lies in `scratch`: views of its parts. */
+class Division {
+  readonly keyBytes: number;
+  readonly bytes: number;
+  readonly key: Buffer;
+  readonly content: Buffer;
+  readonly sealed: Buffer;
+
+  constructor(scratch: Buffer, keyBytes: number, bytes: number) {
+    this.keyBytes = keyBytes;
+    this.bytes = bytes;
+    this.key = scratch.subarray(0, keyBytes);
+    this.content = scratch.subarray(0, bytes - CHECKSUM_BYTES);
+    this.sealed = scratch.subarray(keyBytes, bytes);
+  }
+}
+
 class CheckedChain implements LevelChain {
   private readonly chain: LevelChain;
   /** Key, value and checksum of the row that is being put. */
   private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
-  /** Parts of `scratch`. Most rows are as long as the one before them, and making a view costs as much as copying it. */
-  private key = this.scratch.subarray(0, 0);
-  private content = this.scratch.subarray(0, 0);
-  private sealed = this.scratch.subarray(0, 0);
+  /**
+   * Most rows are as long as the one before them or, where those of newest and of older versions take turns, as the one before that; and making
+   * views costs as much as copying the row.
+   */
+  private division = new Division(this.scratch, 0, CHECKSUM_BYTES);
+  private before = this.division;
 
   constructor(chain: LevelChain) {
     this.chain = chain;
@@ -107,17 +126,26 @@ class CheckedChain implements LevelChain {
 
   put(key: Buffer, value: Buffer): void {
     const bytes = sealedBytes(key, value);
-    if (key.length !== this.key.length || bytes !== this.key.length + this.sealed.length)
-      this.divide(key.length, bytes);
-    sealInto(this.scratch, this.content, key, value);
-    this.chain.put(this.key, this.sealed);
+    const { division } = this;
+    const isSame = key.length === division.keyBytes && bytes === division.bytes;
+    const { key: keyPart, content, sealed } = isSame ? division : this.divide(key.length, bytes);
+    sealInto(this.scratch, content, key, value);
+    this.chain.put(keyPart, sealed);
   }
 
-  private divide(keyBytes: number, bytes: number): void {
-    if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes);
-    this.key = this.scratch.subarray(0, keyBytes);
-    this.content = this.scratch.subarray(0, bytes - CHECKSUM_BYTES);
-    this.sealed = this.scratch.subarray(keyBytes, bytes);
+  private divide(keyBytes: number, bytes: number): Division {
+    const { before } = this;
+    this.before = this.division;
+    if (keyBytes === before.keyBytes && bytes === before.bytes) {
+      this.division = before;
+      return before;
+    }
+    if (this.scratch.length < bytes) {
+      this.scratch = Buffer.allocUnsafe(bytes);
+      this.before = new Division(this.scratch, 0, CHECKSUM_BYTES);
+    }
+    this.division = new Division(this.scratch, keyBytes, bytes);
+    return this.division;
   }
 
   del(key: Buffer): void {
