@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatFlags, type NodeSettingValues, nodeSettings, secretEnvironment } from '../../src/config/index.ts';
-import { nodeEnvironment } from '../cli/allocator.ts';
+import { nodeEnvironment, nodeFlags } from '../cli/allocator.ts';
 import { compiledCodeEnvironment } from '../cli/compile-cache.ts';
 import { isFromNode, type NodeAddresses, type NodeView, sendToNode } from './node-channel.ts';
 
@@ -53,8 +53,11 @@ export class NodeProcess {
 
   constructor(options: NodeProcessOptions) {
     this.settings = options.settings;
-    const args = [options.script ?? ownScript(), 'server', ...formatFlags(nodeSettings, this.settings)];
-    this.child = spawn(process.execPath, args, {
+    const { script } = options;
+    // Another program decides for itself.
+    const flags = script === undefined ? nodeFlags([process.env.NODE_OPTIONS ?? '']) : [];
+    const args = [script ?? ownScript(), 'server', ...formatFlags(nodeSettings, this.settings)];
+    this.child = spawn(process.execPath, [...flags, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         ...nodeEnvironment(process.env),

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { nodeEnvironment } from '../../cmd/cli/allocator.ts';
+import { nodeEnvironment, nodeFlags } from '../../cmd/cli/allocator.ts';
 import { allowedGarbage, Rest } from '../../cmd/cli/heap-limits.ts';
 
 const MIB = 1024 ** 2;
@@ -38,6 +38,15 @@ test('what somebody tells the allocator counts for more than what nodes tell it'
   assert.equal(environment.MALLOC_ARENA_MAX, '7');
   assert.equal(environment.OTHER, 'x');
   assert.ok(environment.MALLOC_MMAP_THRESHOLD_ !== undefined && environment.MALLOC_TRIM_THRESHOLD_ !== undefined);
+});
+
+test('what somebody tells V8 about young objects counts for more than what nodes tell it', async () => {
+  for (const said of ['--max-semi-space-size=64', '--inspect --max_semi_space_size=1', '--min-semi-space-size=8']) {
+    assert.deepEqual(nodeFlags([said]), []);
+  }
+  // V8 knows the flag, and Node.js takes it.
+  const child = spawn(process.execPath, [...nodeFlags(['--inspect']), '--eval', '0'], { stdio: 'inherit' });
+  assert.deepEqual([await once(child, 'exit'), nodeFlags([]).length], [[0, null], 1]);
 });
 
 for (const [living, objects] of [
