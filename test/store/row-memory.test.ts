@@ -26,6 +26,21 @@ test('rows have the length that was asked for and no byte in common', () => {
   );
 });
 
+test('a long row that was read is kept as it came, unless it lies in something larger', () => {
+  const memory = new RowMemory();
+  const [short, long] = [Buffer.alloc(100, 1), Buffer.alloc(10_000, 2)];
+  for (const [row, isAsItCame] of [
+    [short, false],
+    [long, true],
+    [Buffer.alloc(64 << 10, 3).subarray(0, 10_000), false],
+  ] as const) {
+    const at = memory.keep(row);
+    assert.deepEqual(memory.slab.subarray(at, at + row.length), row);
+    assert.equal(memory.slab === row, isAsItCame);
+    assert.ok(memory.slab.buffer.byteLength <= 10_000);
+  }
+});
+
 test('rows of any lengths, one behind the other in a batch, are read as they were put', async () => {
   const lengths = fc.array(fc.tuple(fc.constantFrom(1, 9, 17, 6_000), fc.constantFrom(0, 9, 109, 5_000)), {
     maxLength: 40,

@@ -43,8 +43,7 @@ export class KeptVersion implements LatestVersion {
 
   /** Takes a version that was read along. @param isValueApart what its L row says */
   static read({ commitTs, expireTs, isTombstone, row }: DecodedVersion, isValueApart: boolean): KeptVersion {
-    const at = rowMemory.reserve(row.length);
-    rowMemory.slab.set(row, at);
+    const at = rowMemory.keep(row);
     return new KeptVersion(commitTs, expireTs, isTombstone, isValueApart, rowMemory.slab, at, row.length);
   }
 

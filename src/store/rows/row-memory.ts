@@ -8,11 +8,13 @@
 const SLAB_BYTES = 8 << 10;
 /** Rows from here on have memory of their own. */
 const ALONE_BYTES = SLAB_BYTES / 4;
+/** Such a row is kept as it came when it takes at least this share of what it lies in. */
+const FAIR_SHARE = 3 / 4;
 
 /** See the top of the file. */
 export class RowMemory {
   /** What was reserved last lies in it. */
-  slab = Buffer.allocUnsafeSlow(0);
+  slab: Buffer = Buffer.allocUnsafeSlow(0);
   private shared = this.slab;
   private sharedUpTo = 0;
 
@@ -29,6 +31,17 @@ export class RowMemory {
     this.slab = this.shared;
     const at = this.sharedUpTo;
     this.sharedUpTo += bytes;
+    return at;
+  }
+
+  /** Keeps a row that was read, without a copy where it is long and lies alone. @returns where in `slab` it begins */
+  keep(row: Buffer): number {
+    if (row.length >= ALONE_BYTES && row.length >= row.buffer.byteLength * FAIR_SHARE) {
+      this.slab = row;
+      return 0;
+    }
+    const at = this.reserve(row.length);
+    this.slab.set(row, at);
     return at;
   }
 }
