@@ -8,7 +8,7 @@ import { nameOf } from '../rows/index.ts';
 import type { BufferedVersion, KeptVersion } from './kept-version.ts';
 
 /** Rough cost of a buffered version beside its bytes: its object, and what of its slab is nobody's any more. */
-const OVERHEAD_BYTES = 120;
+const OVERHEAD_BYTES = 100;
 /** Of a key beside its name and versions: its object, its row's key in the batch. */
 const KEY_OVERHEAD_BYTES = 120;
 /** Names that are sorted in one turn, some five milliseconds. */
@@ -60,9 +60,11 @@ export class BufferedKey {
   readonly base: KeptVersion | undefined;
   /** Expiry of the newest version below: its index row has to go. 0n when there is none. */
   readonly indexedExpireTs: HlcTimestamp;
-  private versions = 1;
-  /** Twice as many as were needed the last time: a hot key has thousands, and a look is a walk over them. */
-  private trimAt = FIRST_TRIM;
+  /**
+   * Versions until it is looked which are needed: when they have doubled since the last time, for a hot key has thousands, and a look is a walk
+   * over them.
+   */
+  private untilTrim = FIRST_TRIM - 1;
 
   constructor(
     known: KnownKey,
@@ -81,7 +83,7 @@ export class BufferedKey {
   /** Another version of it was written. @returns true when it is worth a look which of them are needed */
   written(newest: BufferedVersion): boolean {
     this.newest = newest;
-    return ++this.versions >= this.trimAt;
+    return --this.untilTrim <= 0;
   }
 
   /**
@@ -100,8 +102,7 @@ export class BufferedKey {
     let versions = 0;
     for (let { older } = last; older !== undefined; older = older.older, versions++) bytes += older.rowBytes;
     last.older = undefined;
-    this.versions = kept;
-    this.trimAt = Math.max(FIRST_TRIM, 2 * kept);
+    this.untilTrim = Math.max(FIRST_TRIM - kept, kept);
     return { bytes, versions };
   }
 }

@@ -8,19 +8,20 @@ const rowMemory = new RowMemory();
 /** What a version says. */
 type VersionContent = Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>;
 
-/** One version in memory; it is its own `LatestVersion`, so a read allocates nothing. */
+/** Bits of `place` below the offset. */
+const TOMBSTONE = 1;
+const VALUE_APART = 2;
+const FLAG_BITS = 2;
+
+/** One version in memory; it is its own `LatestVersion`. As small as it can be: there is one of every write, and each is moved twice before it is old. */
 export class KeptVersion implements LatestVersion {
   readonly commitTs: HlcTimestamp;
   readonly expireTs: HlcTimestamp;
-  readonly isTombstone: boolean;
-  /** True when the value is too long for an L row. */
-  readonly isValueApart: boolean;
-  /** Header and value as they go to disk: the one copy of the value that is made. They are `rowBytes` of `slab`. */
-  protected readonly slab: Buffer;
-  protected readonly at: number;
+  /** Header and value as they go to disk lie in it: the one copy of the value that is made. */
+  private readonly slab: Buffer;
+  /** Where in `slab`, and what the version is. */
+  private readonly place: number;
   readonly rowBytes: number;
-  /** Made when it is asked for: most versions of a follower never are. */
-  private view: Buffer | undefined;
 
   constructor(
     commitTs: HlcTimestamp,
@@ -33,12 +34,9 @@ export class KeptVersion implements LatestVersion {
   ) {
     this.commitTs = commitTs;
     this.expireTs = expireTs;
-    this.isTombstone = isTombstone;
-    this.isValueApart = isValueApart;
     this.slab = slab;
-    this.at = at;
+    this.place = (at << FLAG_BITS) | (isTombstone ? TOMBSTONE : 0) | (isValueApart ? VALUE_APART : 0);
     this.rowBytes = rowBytes;
-    this.view = undefined;
   }
 
   /** Takes a version that was read along. @param isValueApart what its L row says */
@@ -55,9 +53,23 @@ export class KeptVersion implements LatestVersion {
     return new KeptVersion(commitTs, expireTs, isTombstone, false, rowMemory.slab, at, rowBytes);
   }
 
+  get isTombstone(): boolean {
+    return (this.place & TOMBSTONE) !== 0;
+  }
+
+  /** True when the value is too long for an L row. */
+  get isValueApart(): boolean {
+    return (this.place & VALUE_APART) !== 0;
+  }
+
+  /** A view that is made when it is asked for: most versions of a follower never are. */
   get value(): Buffer {
-    this.view ??= this.slab.subarray(this.at + headerBytesFor(this.expireTs), this.at + this.rowBytes);
-    return this.view;
+    const { at } = this;
+    return this.slab.subarray(at + headerBytesFor(this.expireTs), at + this.rowBytes);
+  }
+
+  private get at(): number {
+    return this.place >> FLAG_BITS;
   }
 
   /** The row, if nothing else lies where it does; else undefined. */
