@@ -165,8 +165,10 @@ export class CommandView implements KeyView {
     this.checkOwnership(key, 'read');
     if (this.locks.size > 0) this.checkLock(this.locks.againstRead(key));
     const value = this.find(key);
-    if (value !== undefined) this.budget.took(value.value.length);
-    this.onAccess?.(key, false, value === undefined ? 0 : value.value.length);
+    // A view that is made each time.
+    const bytes = value === undefined ? 0 : value.value.length;
+    if (value !== undefined) this.budget.took(bytes);
+    this.onAccess?.(key, false, bytes);
     return value;
   }
 
