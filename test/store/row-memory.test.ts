@@ -62,6 +62,40 @@ test('rows of any lengths, one behind the other in a batch, are read as they wer
   );
 });
 
+test('keys and values of any length come back from disk as they were written, the older versions too', async () => {
+  const length = fc.oneof(fc.nat(300), fc.nat(3_000), fc.nat(20_000));
+  const written = fc.array(fc.tuple(fc.integer({ min: 1, max: 1_500 }), length, length), {
+    minLength: 1,
+    maxLength: 30,
+  });
+  await fc.assert(
+    fc.asyncProperty(written, fc.boolean(), async (rows, isFlushedBetween) => {
+      const levels = new SimulatedLevels();
+      const open = () =>
+        openGroupStore({ location: 'store', openLevel: levels.openLevel, folders: levels, disk: new MemoryDisk() });
+      const expected = rows.map(([keyBytes, older, newer], at) => ({
+        key: Buffer.concat([Buffer.from([at]), Buffer.alloc(keyBytes, 7)]),
+        versions: [Buffer.alloc(older, at + 1), Buffer.alloc(newer, at + 101)],
+      }));
+      const before = await open();
+      for (const round of [0, 1]) {
+        const writer = before.write();
+        for (const { key, versions } of expected) writer.put(key, versions[round]!, ts(round + 1), ts(0));
+        writer.commit(round + 1);
+        if (isFlushedBetween) await before.flush();
+      }
+      await before.flush();
+      await before.close();
+      const after = await open();
+      for (const { key, versions } of expected) {
+        assert.deepEqual(after.latest(key)!.value, versions[1]);
+        for (const round of [0, 1]) assert.deepEqual((await after.get(key, ts(round + 1)))!.value, versions[round]);
+      }
+      await after.close();
+    }),
+  );
+});
+
 test('a version in memory keeps little alive beside itself', async () => {
   const levels = new SimulatedLevels();
   const store = await openGroupStore({

@@ -105,7 +105,9 @@ export class NewestRows {
 
   private stored(key: Buffer, name: string): KeptVersion | undefined {
     if (!this.present.mayHave(name)) return undefined;
-    const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
+    // First: it may take another scratch.
+    const keyBytes = this.encodeScratch(key);
+    const row = this.level().getSync(this.scratch.subarray(0, keyBytes));
     if (row === undefined) return undefined;
     const version = decodeVersion(row, this.location);
     return KeptVersion.read(version, version.isValueApart);
