@@ -123,7 +123,7 @@ class RowNames {
 
 /** Rows of versions, in memory that is used again. */
 class RowBytes {
-  private readonly scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   /** Part of `scratch`, for the reason that `RowNames` has. */
   private view = this.scratch.subarray(0, 0);
 
@@ -131,6 +131,7 @@ class RowBytes {
   of(version: KeptVersion): Buffer {
     const { rowAlone, rowBytes } = version;
     if (rowAlone !== undefined) return rowAlone;
+    if (rowBytes > this.scratch.length) this.scratch = Buffer.allocUnsafe(rowBytes);
     if (rowBytes !== this.view.length) this.view = this.scratch.subarray(0, rowBytes);
     version.copyRow(this.view);
     return this.view;
