@@ -27,7 +27,7 @@ class Load {
   private lastMs = performance.now();
 
   constructor(ports: readonly number[]) {
-    this.clients = ports.map(connectOnce);
+    this.clients = ports.map((port) => connectOnce(port));
     this.loops = this.clients.flatMap((client, at) =>
       [0, 1].map((each) => this.write(client, `load:${ports[at]}.${each}`)),
     );
