@@ -321,6 +321,29 @@ describe('an encrypted database', () => {
     assert.equal(String(level.getSync(key)), 'new');
   });
 
+  test('rewrites the files of what was emptied when nobody has a view of before any more', async () => {
+    const inner = new SimulatedLevels().openLevel('store');
+    let rewritten = 0;
+    inner.compact = async () => void rewritten++;
+    await inner.open();
+    await inner.batch([{ type: 'put', key: Buffer.from('Lkey'), value: Buffer.from('in clear') }], { sync: true });
+    await inner.close();
+    const level = new SealedLevel(inner, 'store', { keys: keysOf(new SeededRandom(3), 1), allowsClear: () => true });
+    await level.open();
+    const [snapshot, iterator] = [level.snapshot(), level.iterator({})];
+    for (let turn = 0; turn < 5; turn++) assert.equal(await level.move(), false);
+    await snapshot.close();
+    for (let turn = 0; turn < 5; turn++) assert.equal(await level.move(), false);
+    assert.equal(String((await iterator.nextv(2))[0]![1]), 'in clear');
+    assert.equal(rewritten, 0);
+    await iterator.close();
+    // One of now shows nothing of it.
+    const later = level.snapshot();
+    while (!(await level.move()));
+    assert.equal(rewritten, 1);
+    await later.close();
+  });
+
   test('is refused with another key, in clear where all is encrypted, and under the name of another store', async () => {
     const random = new SeededRandom(1);
     const levels = new SimulatedLevels();

@@ -4,9 +4,9 @@
  */
 import type { DataKeys, Sealing } from '../../security/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
-import type { Batches } from './batches.ts';
 import { Branches } from './branches.ts';
 import { HiddenNames, NAMES_KEY_BYTES } from './hidden-names.ts';
+import type { UnderWay } from './under-way.ts';
 
 /** Added to the kind of a row; disk values. Kinds lie between 0x44 and 0x58. */
 export const AreaOffset = { Clear: 0, First: 0x40, Second: 0x80 } as const;
@@ -76,7 +76,7 @@ export class SealedArea implements Area {
     readonly name: string;
     readonly location: string;
     /** Those of its database. */
-    readonly batches: Batches;
+    readonly batches: UnderWay;
   }) {
     const { offset, keyId, salt, keys, sealing, name, location, batches } = options;
     this.offset = offset;

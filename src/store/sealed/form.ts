@@ -7,7 +7,7 @@ import { assert, ByteReader, ByteWriter } from '../../platform/index.ts';
 import type { DataKeys, Sealing } from '../../security/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
 import { type Area, AreaOffset, CLEAR_AREA, SealedArea, type SealedOffset } from './areas.ts';
-import type { Batches } from './batches.ts';
+import type { UnderWay } from './under-way.ts';
 
 /** Where the form is; no row of a store begins so. */
 export const FORM_KEY = Buffer.from([1]);
@@ -22,7 +22,7 @@ export class Form {
   private readonly keys: DataKeys;
   private readonly sealing: Sealing;
   private readonly rows: Sealing;
-  private readonly batches: Batches;
+  private readonly batches: UnderWay;
   /** Areas that were made: each snapshot asks again. */
   private readonly made = new Map<string, Area>();
 
@@ -30,7 +30,7 @@ export class Form {
    * @param name of the store, the same in all folders that its database may lie in
    * @param batches of the database
    */
-  constructor(location: string, name: string, keys: DataKeys, batches: Batches) {
+  constructor(location: string, name: string, keys: DataKeys, batches: UnderWay) {
     this.location = location;
     this.name = name;
     this.keys = keys;

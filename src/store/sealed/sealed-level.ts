@@ -17,11 +17,11 @@ import type {
 } from '../level/index.ts';
 import { CorruptStoreError } from '../rows/index.ts';
 import { type Area, boundsOf, CLEAR_AREA, edgesOf, type Row, SealedArea } from './areas.ts';
-import { Batches } from './batches.ts';
 import type { Moment } from './branches.ts';
 import { FORM_KEY, Form } from './form.ts';
 import { OrderedWalk, WalkIterator } from './ordered-walk.ts';
 import { placesOf } from './places.ts';
+import { UnderWay } from './under-way.ts';
 
 /** A step of moving rows holds up writes: little enough that a flush does not notice. */
 const MOVED_ROWS = 256;
@@ -38,15 +38,18 @@ class SealedSnapshot implements LevelSnapshot {
   readonly inner: LevelSnapshot;
   readonly areas: readonly Area[];
   readonly moment: Moment;
+  private readonly onClosed: () => void;
 
-  constructor(inner: LevelSnapshot, areas: readonly Area[], moment: Moment) {
+  constructor(inner: LevelSnapshot, areas: readonly Area[], moment: Moment, onClosed: () => void) {
     this.inner = inner;
     this.areas = areas;
     this.moment = moment;
+    this.onClosed = onClosed;
   }
 
-  close(): Promise<void> {
-    return this.inner.close();
+  async close(): Promise<void> {
+    await this.inner.close();
+    this.onClosed();
   }
 }
 
@@ -67,8 +70,8 @@ export class SealedLevel implements Level {
   private readonly opened: Set<SealedLevel> | undefined;
   private readonly form: Form;
   /** Those that were begun hold rows that were placed in the areas of their beginning. */
-  private readonly batches = new Batches();
-  private snapshots = 0;
+  private readonly batches = new UnderWay();
+  private readonly views = new UnderWay();
   /** Rows are written to the first; a second one is being emptied. */
   private areas: readonly Area[] = [];
   /** The end of the queue of those who write. */
@@ -77,6 +80,8 @@ export class SealedLevel implements Level {
   private next: readonly Area[] | undefined;
   /** An area that has no rows any more, and whose files have not been rewritten without them. */
   private emptied: Area | undefined;
+  /** Views with smaller numbers may be of before the last row of that area was removed; undefined: rows may still be removed. */
+  private viewsAfter: number | undefined;
 
   /** @param opened has the databases that are open */
   constructor(inner: Level, location: string, options: SealedLevelsOptions, opened?: Set<SealedLevel>) {
@@ -148,7 +153,8 @@ export class SealedLevel implements Level {
 
   private snapshotOf(inner: LevelSnapshot, areas: readonly Area[]): SealedSnapshot {
     const doneBefore = this.options.isLent === true ? BEFORE_ALL : this.batches.doneBefore;
-    return new SealedSnapshot(inner, areas, { number: this.snapshots++, doneBefore });
+    const number = this.views.begin();
+    return new SealedSnapshot(inner, areas, { number, doneBefore }, () => this.views.end(number));
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {
@@ -318,7 +324,9 @@ export class SealedLevel implements Level {
   /** LevelDB keeps what was removed, and the keys of the removals, until it rewrites the files that have them. */
   private async sweep(current: Area, emptied: Area): Promise<void> {
     // A batch of before removes rows from there, which leaves their keys.
-    if (!this.batches.areAllDone) return;
+    if (this.viewsAfter === undefined && this.batches.areAllDone) this.viewsAfter = this.views.next;
+    // LevelDB leaves what an older view shows in the files that it rewrites.
+    if (this.viewsAfter === undefined || this.views.doneBefore < this.viewsAfter) return;
     const [before, behind] = edgesOf(emptied);
     const edges = [before, behind];
     // Files of the last level are rewritten only when something from above falls into them.
@@ -329,6 +337,7 @@ export class SealedLevel implements Level {
     await this.inTurn(() => this.inner.batch(removals, { sync: true }));
     await this.inTurn(() => this.note([current]));
     this.emptied = undefined;
+    this.viewsAfter = undefined;
   }
 
   // ---- the rest

@@ -1,5 +1,5 @@
-/** Batches of one database: numbered when they are begun, and known to be under way until they have ended. */
-export class Batches {
+/** Batches or views of one database: numbered when they are begun, and known to be under way until they have ended. */
+export class UnderWay {
   private readonly open = new Set<number>();
   private nextNumber = 0;
 
