@@ -104,7 +104,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     scheduler,
     random,
     excuse: () => standing.excuse(),
-    streamsAnswers: () => featureStanding(clusterState.get()(), 'forward.streams').kind === 'active',
+    streamsAnswers: activity('forward.streams'),
     anchorsStatuses: activity('txn.anchors'),
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
