@@ -1,10 +1,13 @@
 /** A new cluster out of an archive, wherever that is: the flags, the question before it, and what is said behind it. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type ArchiveSource, restoreArchive } from '../../src/node/index.ts';
+import type { ArchiveSource } from '../../src/node/index.ts';
 import { counted, nodeId, physicalMs, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
 import type { Session } from './session.ts';
 import { formatMoment, parseId, parseNodeId, parseNodeIds } from './values.ts';
+
+/** What a node is made of, for the few commands that need it: it is most of all code, and every command would wait until it is loaded. */
+export const nodeParts = (): Promise<typeof import('../../src/node/index.ts')> => import('../../src/node/index.ts');
 
 /** What a restore is told. */
 export interface RestoreFlags {
@@ -34,6 +37,7 @@ export async function restoreCluster(
     `A new cluster will be made of ${source.place}, with the members ${members.join(', ')}. ` +
       'Two clusters with the same data must not both take writes: stop the old one.',
   );
+  const { restoreArchive } = await nodeParts();
   const report = await restoreArchive({
     disk: new SystemDisk(),
     random: new SystemRandom(),

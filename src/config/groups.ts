@@ -3,14 +3,12 @@
  * catalog's; it holds the reserved keys and every key that no other group was given, so a list is total by itself. This is
  * read when a cluster is founded; from then on the catalog knows the groups and their ranges.
  */
-import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
+import { KEYSPACES_OF_ADAPTERS, SLOTTED_KEYS } from '../adapter/keyspaces.ts';
 import { type BootstrapRange, MAX_BOOTSTRAP_RANGES, RESERVED_END } from '../distribution/index.ts';
 import { type GroupId, groupId, type NodeId, nodeId } from '../platform/index.ts';
 import { InvalidSettingValue, type Setting } from './setting.ts';
 
-/** The keyspace that is founded by slots. */
-const SLOTTED = KEYSPACES_OF_ADAPTERS.all.flatMap(({ slots }) => slots ?? [])[0]!;
-const { databaseCount: DATABASE_COUNT, slotCount: SLOT_COUNT } = SLOTTED;
+const { databaseCount: DATABASE_COUNT, slotCount: SLOT_COUNT } = SLOTTED_KEYS;
 
 /** The group that holds the catalog. */
 export const CATALOG_GROUP: GroupId = groupId(1);
@@ -191,7 +189,7 @@ function resolveRange(range: WrittenRange, group: GroupId): NamedRange {
   if (range.slots !== undefined) {
     const [first, last] = range.slots.split('-').map(Number) as [number, number];
     const db = range.db ?? 0;
-    const bounds = { start: SLOTTED.slotStart(db, first), end: SLOTTED.slotStart(db, last + 1) };
+    const bounds = { start: SLOTTED_KEYS.slotStart(db, first), end: SLOTTED_KEYS.slotStart(db, last + 1) };
     return { ...bounds, groupId: group, name: `slots ${range.slots} of database ${range.db ?? 0} (group ${group})` };
   }
   const { start, end } = range;

@@ -127,6 +127,7 @@ export {
   Keyspaces,
   KeyTextError,
   PLAIN_KEYS,
+  type SlottedKeys,
 } from './keyspaces.ts';
 export {
   type Access,

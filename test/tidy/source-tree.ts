@@ -75,5 +75,22 @@ export function resolveImport(file: SourceFile, specifier: string): string | und
   return new URL(specifier, new URL(file.path, 'file:///')).pathname.slice(1);
 }
 
+/** Files that are loaded with a file: what it imports for more than types when it is loaded itself, and what that imports. */
+export function loadedWith(path: string): Set<string> {
+  const byPath = new Map(sources.map((file) => [file.path, file]));
+  const pattern = /^(?:import|export)\s+(?!type\b)(?:[^;'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
+  const loaded = new Set<string>();
+  const add = (file: SourceFile | undefined): void => {
+    if (file === undefined || loaded.has(file.path)) return;
+    loaded.add(file.path);
+    for (const [, specifier] of blank(file.text, true).matchAll(pattern)) {
+      const target = resolveImport(file, specifier!);
+      if (target !== undefined) add(byPath.get(target));
+    }
+  };
+  add(byPath.get(path));
+  return loaded;
+}
+
 /** Line number of an offset, from 1. */
 export const lineAt = (file: SourceFile, offset: number): number => file.text.slice(0, offset).split('\n').length;

@@ -13,7 +13,7 @@ import {
   verifyChanges,
 } from '../../../src/backup/index.ts';
 import type { BackupsView } from '../../../src/cluster/index.ts';
-import { backupSource, momentSource } from '../../../src/node/index.ts';
+import type { ArchiveSource } from '../../../src/node/index.ts';
 import { counted, type HlcTimestamp, physicalMs, SystemRandom } from '../../../src/platform/index.ts';
 import { pooledCompression } from '../../../src/store/index.ts';
 import { progressBar } from '../../cli/bar.ts';
@@ -32,7 +32,7 @@ import {
 } from '../backup-place.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { Column } from '../output.ts';
-import { addRestoreFlags, type RestoreFlags, restoreCluster } from '../restoring.ts';
+import { addRestoreFlags, nodeParts, type RestoreFlags, restoreCluster } from '../restoring.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import {
   formatBytes,
@@ -395,7 +395,8 @@ async function sourceOf(
   place: BackupPlace,
   named: string,
   at: HlcTimestamp | undefined,
-): Promise<ReturnType<typeof backupSource>> {
+): Promise<ArchiveSource> {
+  const { backupSource, momentSource } = await nodeParts();
   if (at === undefined) return backupSource(place, await place.readable(await idOf(place, named)));
   return momentSource(await backupAt(place, named, at), {
     compression: pooledCompression,

@@ -1,7 +1,7 @@
 /** `routes`: which group has which range of keys, and how that is changed. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { redisKeyspace } from '../../../src/adapter/redis/index.ts';
+import { SLOTTED_KEYS } from '../../../src/adapter/keyspaces.ts';
 import type { RouteView } from '../../../src/cluster/index.ts';
 import { counted } from '../../../src/platform/index.ts';
 import { formatEnd, formatStart } from '../keys.ts';
@@ -41,7 +41,7 @@ const version = (flags: { atVersion?: number }): { expectedVersion?: number } =>
 
 /** Keys at which the slots of a database fall into `parts` ranges of equal size. */
 function evenSlots(parts: number, db: number): Buffer[] {
-  const { slotCount, slotStart } = redisKeyspace.slots!;
+  const { slotCount, slotStart } = SLOTTED_KEYS;
   return Array.from({ length: parts - 1 }, (_, at) => slotStart(db, Math.floor(((at + 1) * slotCount) / parts)));
 }
 

@@ -2,19 +2,12 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { SnapshotClient } from '../../../src/adapter/grpc/index.ts';
-import {
-  type Archive,
-  folderSource,
-  listArchives,
-  type SavedCluster,
-  saveArchive,
-  verifyArchive,
-} from '../../../src/node/index.ts';
+import type { Archive, SavedCluster } from '../../../src/node/index.ts';
 import { counted, type GroupId, groupId, SystemDisk } from '../../../src/platform/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { packageVersion } from '../../cli/version.ts';
 import type { Column } from '../output.ts';
-import { addRestoreFlags, type RestoreFlags, restoreCluster } from '../restoring.ts';
+import { addRestoreFlags, nodeParts, type RestoreFlags, restoreCluster } from '../restoring.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatBytes, formatTime } from '../values.ts';
 
@@ -126,6 +119,7 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
   declare(
     examples(save, ['snapshot save /backup/monday', 'while the cluster serves']),
     async (session, folder: string) => {
+      const { saveArchive } = await nodeParts();
       const nodes = new LeadingNodes(session);
       try {
         const archive = await saveArchive({
@@ -157,6 +151,7 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
   declare(
     examples(verify, ['snapshot verify /backup/monday', 'before it is needed']),
     async (session, folder: string) => {
+      const { verifyArchive } = await nodeParts();
       const check = await verifyArchive(new SystemDisk(), resolve(folder), (done, total) =>
         session.progress(`segment ${done + 1} of ${total}`),
       );
@@ -186,6 +181,7 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
   declare(
     examples(list, ['snapshot list /backup', 'when they were saved, and how large they are']),
     async (session, folder: string) => {
+      const { listArchives } = await nodeParts();
       const found = await listArchives(new SystemDisk(), resolve(folder));
       const value = found.map((each) => ({ ...each, archive: shown(each.archive) }));
       session.rows(value, COLUMNS, found);
@@ -212,7 +208,9 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
         'the second of three',
       ],
     ),
-    (session, folder: string, dataFolder: string, flags: RestoreFlags) =>
-      restoreCluster(session, folderSource(new SystemDisk(), resolve(folder)), dataFolder, flags),
+    async (session, folder: string, dataFolder: string, flags: RestoreFlags) => {
+      const { folderSource } = await nodeParts();
+      await restoreCluster(session, folderSource(new SystemDisk(), resolve(folder)), dataFolder, flags);
+    },
   );
 }
