@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
 import type { RunningNode } from '../../src/node.ts';
-import { restartWithAllocator } from '../cli/allocator.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { keepHeapWithin } from '../cli/heap-limits.ts';
 import { clusterPortWanted, dynamodbPortWanted, portComplaints } from '../cli/ports.ts';
@@ -32,7 +31,6 @@ export function addServerCommand(program: Command): void {
     .addHelpText('after', EXAMPLES);
   addSettingOptions(command, nodeSettings);
   command.action(async () => {
-    restartWithAllocator();
     const { values } = loadSettings(nodeSettings, command.opts());
     await runServer(toNodeOptions(values), values['dynamodb.port'] === undefined);
   });
@@ -52,13 +50,14 @@ async function runServer(options: NodeOptions, isDynamodbUnsaid: boolean): Promi
 
   // Whatever is written here holds users' data.
   process.umask(0o077);
-  keepHeapWithin(options.memoryBytes);
   const endsNoMore = endFirstProcessAtSignals();
   const hurry = new AbortController();
   let hasJoined = false;
   const isLaunched = endWithLauncher(() => (hasJoined ? stop() : process.exit(1)));
-  // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
+  // Loaded here so that --help and a mistake on the command line do not wait for the whole node, and before V8 is told of the heap: compiled code that was
+  // kept counts only for the very flags that it was compiled under.
   const { startNode } = await import('../../src/node.ts');
+  keepHeapWithin(options.memoryBytes);
   const stop = (): void => {
     if (hurry.signal.aborted) return;
     hurry.abort();
