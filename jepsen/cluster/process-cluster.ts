@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeEnvironment, nodeFlags } from '../../cmd/cli/allocator.ts';
 import type { Random } from '../../src/platform/index.ts';
 import { connectClient } from '../client.ts';
 import { DYNAMODB_KEY } from '../dynamo-client.ts';
@@ -185,10 +186,12 @@ export class ProcessCluster implements TestCluster {
     if (state.child !== undefined || state.isEmptied) return;
     this.writeControl(state);
     const log = openSync(state.logPath, 'a');
-    const environment: NodeJS.ProcessEnv = { ...process.env, KVORUM_FAULT_CONTROL: state.controlPath };
+    // What a node would begin anew for. A release decides for itself.
+    const flags = state.program === 'present' ? nodeFlags([process.env.NODE_OPTIONS ?? '']) : [];
+    const environment = nodeEnvironment({ ...process.env, KVORUM_FAULT_CONTROL: state.controlPath });
     if (this.mutations.length > 0) environment.KVORUM_MUTATIONS = JSON.stringify(this.mutations);
     const script = this.scripts[state.program];
-    const command = [process.execPath, '--import', PRELOAD, script, 'server', '--config', state.configPath];
+    const command = [process.execPath, ...flags, '--import', PRELOAD, script, 'server', '--config', state.configPath];
     const [program, ...args] = this.isolation.wrap(node, command);
     const child = spawn(program!, args, {
       stdio: ['ignore', log, log],
