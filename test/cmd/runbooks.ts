@@ -77,7 +77,7 @@ export class RunbookShell {
     const { folder } = options;
     mkdirSync(join(folder, 'bin'), { recursive: true });
     // Many programs are started, most of them for a moment: what they have compiled is kept.
-    const NODE_COMPILE_CACHE = join(folder, 'compiled');
+    const NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE ?? join(folder, 'compiled');
     this.environment = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOME: folder, NODE_COMPILE_CACHE };
     for (const [name, path] of Object.entries(PROGRAMS)) {
       this.installScript(name, fileURLToPath(new URL(path, import.meta.url)));

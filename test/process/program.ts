@@ -1,6 +1,7 @@
 /** The program as a user runs it: arguments in, terminal output and exit code out. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiledCodeEnvironment } from '../../cmd/cli/compile-cache.ts';
 import { until } from '../support/until.ts';
 
 export class Program {
@@ -13,7 +14,7 @@ export class Program {
     const script = fileURLToPath(new URL(`../../cmd/${name}.ts`, import.meta.url));
     this.child = spawn(process.execPath, [script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH, ...environment },
+      env: { PATH: process.env.PATH, ...compiledCodeEnvironment(), ...environment },
     });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.on('data', (chunk) => {
