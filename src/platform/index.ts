@@ -9,6 +9,7 @@ export { CrowdGathering } from './crowd-gathering.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { dispositionOf, type ErrorDisposition, hasCode, isOutcomeUnknown, KvorumError } from './errors.ts';
+export { FlowingMap } from './flowing-map.ts';
 export { listenOn } from './listening.ts';
 export {
   type DoneWork,

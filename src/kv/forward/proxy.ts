@@ -11,6 +11,7 @@ import {
   backoffMs,
   type Cancel,
   type Clock,
+  FlowingMap,
   type GroupId,
   KvorumError,
   type Millis,
@@ -81,9 +82,9 @@ export class LeaderProxy {
   /** Requests that were refused and pause before they are sent again, with what ends the pause, by group. */
   private readonly pausing = new Map<GroupPath, Map<Forward, Cancel>>();
   /** Every request that is not done: for deadlines and limits. */
-  private readonly forwards = new Set<Forward>();
+  private readonly forwards = new FlowingMap<Forward, true>();
   /** Sent requests by id. */
-  private readonly sent = new Map<number, Forward>();
+  private readonly sent = new FlowingMap<number, Forward>();
   private forwardBytes = 0;
   private readonly epoch: number;
   private nextId = 1;
@@ -223,7 +224,7 @@ export class LeaderProxy {
       lastError: undefined,
       isDone: false,
     };
-    this.forwards.add(forward);
+    this.forwards.set(forward, true);
     this.forwardBytes += payload.length;
     this.forwardCount += 1;
     this.lookLater();
@@ -494,8 +495,9 @@ export class LeaderProxy {
   private losePeer(peer: NodeId): void {
     const nowMs = this.clock.monotonicMs();
     const told = new Set<GroupPath>();
-    for (const [id, forward] of this.sent) {
-      if (forward.sentTo !== peer) continue;
+    for (const id of this.sent.keys()) {
+      const forward = this.sent.get(id);
+      if (forward?.sentTo !== peer) continue;
       this.sent.delete(id);
       if (forward.isDone) continue;
       if (forward.isProbe || !told.has(forward.path)) this.failed(forward, nowMs);
@@ -518,10 +520,11 @@ export class LeaderProxy {
   private lookAround(): void {
     this.sweep = undefined;
     const nowMs = this.clock.monotonicMs();
-    for (const forward of this.forwards) {
-      if (nowMs >= forward.deadlineMs && nowMs >= forward.arrivingUntilMs) this.giveUp(forward, nowMs);
+    for (const forward of this.forwards.keys()) {
+      const isLate = nowMs >= forward.deadlineMs && nowMs >= forward.arrivingUntilMs;
+      if (isLate && !forward.isDone) this.giveUp(forward, nowMs);
     }
-    for (const [id, forward] of this.sent) if (forward.isDone) this.sent.delete(id);
+    for (const id of this.sent.keys()) if (this.sent.get(id)?.isDone === true) this.sent.delete(id);
     for (const [path, waiting] of [...this.waiting]) this.goOn(path, waiting, nowMs);
     if (this.forwards.size > 0) this.lookLater();
   }
@@ -550,7 +553,7 @@ export class LeaderProxy {
     this.isClosed = true;
     this.sweep?.();
     const nowMs = this.clock.monotonicMs();
-    for (const forward of [...this.forwards]) this.giveUp(forward, nowMs);
+    for (const forward of this.forwards.keys()) if (!forward.isDone) this.giveUp(forward, nowMs);
     for (const pausing of this.pausing.values()) for (const cancel of pausing.values()) cancel();
     this.pausing.clear();
     this.waiting.clear();

@@ -8,7 +8,7 @@
  * an entry leaves is always the one that the overlay showed, never that of a command in the middle whose successor
  * conflicted.
  */
-import { assert, type HlcTimestamp, type Millis } from '../../platform/index.ts';
+import { assert, FlowingMap, type HlcTimestamp, type Millis } from '../../platform/index.ts';
 import type { LiveValue } from '../contract/index.ts';
 import { ABSENT, BatchEncoder, expectBytes, mutationBytes, rangeBytes } from '../entry/index.ts';
 
@@ -201,7 +201,7 @@ export function encodeWrite(encoder: BatchEncoder, unit: number, write: KeyWrite
 
 /** Newest in-flight write of every key, over all entries that are not applied yet. */
 export class Overlay {
-  private readonly keys = new Map<string, KeyWrite>();
+  private readonly keys = new FlowingMap<string, KeyWrite>();
   private ranges: RangeWrite[] = [];
   private sequence = 0;
 
