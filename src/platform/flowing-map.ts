@@ -1,11 +1,11 @@
 /**
  * A map whose entries come and go: of what is under way, thousands of times a second.
  *
- * V8's own `Map` copies its table to another one whenever the places of deleted entries have used it up, and the old table, which still holds all that was in
- * it, leads to the new one. Once one of these tables has become old, it is not collected before the whole heap is marked. Until then it keeps the next
- * table alive, which becomes old too, and keeps the next: a chain of dead tables, and with them everything that was ever in the map becomes old and
- * dies old. Measured with 800 entries in it: 80 % of all that passed through the map. Here the map itself is another one before its tables can become old, and the
- * chain ends with it.
+ * V8's own `Map` copies its table to another one whenever the places of deleted entries have used it up, and the old table, which still holds all
+ * that was in it, leads to the new one. Once one of these tables has become old, it is not collected before the whole heap is marked. Until then it
+ * keeps the next table alive, which becomes old too, and keeps the next: a chain of dead tables, and with them everything that was ever in the map
+ * becomes old and dies old. Measured with 800 entries in it: 80 % of all that passed through the map. Here the map itself is another one before its
+ * tables can become old, and the chain ends with it.
  */
 
 /** It is copied when so many entries were deleted, and twice as many as are in it: sooner would cost more than it saves. */
