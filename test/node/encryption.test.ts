@@ -53,7 +53,7 @@ async function withClient<Result>(node: RunningNode, work: (client: Redis) => Pr
   const client = new Redis(Number(node.addresses.redis.split(':')[1]), '127.0.0.1');
   client.on('error', () => {});
   try {
-    await until('the node serves', () => node.readiness().ready, 20_000);
+    await until('the node serves', () => node.readiness().ready);
     return await work(client);
   } finally {
     client.disconnect();
@@ -89,7 +89,7 @@ async function shown(folder: string): Promise<{ found: string[]; bytes: number }
 }
 
 const settled = (node: RunningNode): Promise<void> =>
-  until('everything is encrypted', () => node.encryption()?.isSettled === true, 30_000);
+  until('everything is encrypted', () => node.encryption()?.isSettled === true);
 
 test('a folder in clear becomes encrypted while its node serves, and its keys change while it does', async (t) => {
   const place = placeOf(t);

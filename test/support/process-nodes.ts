@@ -11,7 +11,7 @@ import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/in
 import { until } from './until.ts';
 
 /** A loaded machine is slow; a wedged node is slower than this. */
-export const READY_TIMEOUT_MS = 60_000;
+export const READY_TIMEOUT_MS = 120_000;
 const COMMAND_TIMEOUT_MS = 10_000;
 /** `on` or `stacks`: nodes watch over their event loops, and what they say is shown. */
 const WATCHED = process.env.KVORUM_LOOP_WATCH;

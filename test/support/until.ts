@@ -4,8 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 type Condition = () => boolean | Promise<boolean>;
 
-/** Long on a machine with nothing else to do: what is asserted is that it comes to pass, not how soon. */
-const PATIENCE_MS = 30_000;
+/**
+ * Long on a machine with nothing else to do: what is asserted is that it comes to pass, not how soon. A start of three nodes has taken half a minute beside other
+ * work.
+ */
+const PATIENCE_MS = 120_000;
 const LOOK_MS = 5;
 
 /**
