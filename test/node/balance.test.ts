@@ -87,7 +87,7 @@ describe('balancing by bytes', () => {
     Object.assign(SimulatedLevel.prototype, { approximateBytes });
   });
 
-  test('says what it would do, and then gives a replica to the node that has none', { timeout: 60_000 }, async () => {
+  test('says what it would do, and then gives a replica to the node that has none', async () => {
     const cluster = new SimulatedNodes(
       4,
       [

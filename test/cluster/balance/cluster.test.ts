@@ -60,7 +60,7 @@ async function write(cluster: BalancedNodes, rounds: number): Promise<void> {
 }
 
 describe('balancing on whole nodes', () => {
-  test('cuts a range that is hot for three windows, by itself, and says why', { timeout: 25_000 }, async () => {
+  test('cuts a range that is hot for three windows, by itself, and says why', async () => {
     const cluster = new BalancedNodes([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
     await cluster.ready();
     const before = cluster.running(1).routes.current.size;
@@ -73,7 +73,7 @@ describe('balancing on whole nodes', () => {
     await Promise.race([cluster.simulation.runFor(1), load]);
   });
 
-  test('only says so where it observes', { timeout: 25_000 }, async () => {
+  test('only says so where it observes', async () => {
     const cluster = new BalancedNodes([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
     await cluster.ready();
     await cluster.set('autosplit', 'observe');
