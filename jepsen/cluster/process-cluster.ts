@@ -26,6 +26,8 @@ import { NamespaceIsolation } from './namespaces.ts';
 const COMMAND = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
 const PRELOAD = new URL('./preload.ts', import.meta.url).href;
 const READY_POLL_MS = 50;
+/** Nothing is broken yet, and nothing is judged: a machine that is busy may take a minute to start three nodes. */
+const FIRST_READY_MS = 180_000;
 const LOG_TAIL_CHARACTERS = 16_384;
 /** A node that ignores SIGTERM for this long is killed. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -143,7 +145,7 @@ export class ProcessCluster implements TestCluster {
     const cluster = new ProcessCluster(states, isolation, options);
     try {
       for (const number of numbers) await cluster.start(number);
-      await cluster.ready(60_000);
+      await cluster.ready(FIRST_READY_MS);
     } catch (error) {
       await cluster.stop();
       throw error;
