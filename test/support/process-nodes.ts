@@ -12,7 +12,8 @@ import { until } from './until.ts';
 
 /** A loaded machine is slow; a wedged node is slower than this. */
 export const READY_TIMEOUT_MS = 120_000;
-const COMMAND_TIMEOUT_MS = 10_000;
+/** Of a command at a node that is there: one that is not ends its connections, and one that finds no leader says so. */
+const COMMAND_TIMEOUT_MS = 30_000;
 /** `on` or `stacks`: nodes watch over their event loops, and what they say is shown. */
 const WATCHED = process.env.KVORUM_LOOP_WATCH;
 const TRANSFER_TIMEOUT_MS = 5000;
