@@ -123,7 +123,7 @@ class Run {
     const turnsBefore = await heldTurns(metrics);
     for (const { pid } of members) peakBytes(pid);
     told.empty();
-    prober.begin();
+    prober.begin(row.emptiesAll === true);
     const startedMs = performance.now();
     const processes = [{ role: 'each node', pids: members.map(({ pid }) => pid) }];
     const { figures, cpu } = await this.others.during(() =>

@@ -109,6 +109,8 @@ export interface AbuseRow {
   readonly name: string;
   readonly what: string;
   readonly prepare?: (abuser: Abuser) => Promise<unknown>;
+  /** Nothing is left of what was written before. */
+  readonly emptiesAll?: boolean;
   /** @returns what came of it, in a few words */
   readonly act: (abuser: Abuser) => Promise<string>;
 }

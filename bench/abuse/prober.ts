@@ -12,6 +12,7 @@ import { encodeCommand } from '../../cmd/redis/index.ts';
 const PROBE_EVERY_MS = 5;
 const SMALL_KEY = 'small';
 const SMALL_VALUE = 'value';
+const NIL = Buffer.from('$-1\r\n');
 
 /** What other clients have met since `begin`. */
 export interface ProbeResult {
@@ -22,7 +23,8 @@ export interface ProbeResult {
   readonly failures: number;
 }
 
-type Order = 'begin' | 'look' | 'end';
+/** `beginGone`: as `begin`, and the small key may be gone. */
+type Order = 'begin' | 'beginGone' | 'look' | 'end';
 
 /** When probes are as usual again. */
 export interface Calm {
@@ -44,6 +46,7 @@ class Probe {
   private readonly expected: Buffer;
   private sentMs = 0;
   private answer = Buffer.alloc(0);
+  private mayBeGone = false;
 
   constructor(socket: Socket, command: readonly string[], expected: string) {
     this.socket = socket;
@@ -53,7 +56,8 @@ class Probe {
     this.send();
   }
 
-  begin(): void {
+  begin(mayBeGone: boolean): void {
+    this.mayBeGone = mayBeGone;
     this.slowestMs = 0;
     this.failures = 0;
     this.recentMs = 0;
@@ -80,11 +84,12 @@ class Probe {
   private heard(chunk: Buffer): void {
     this.answer = Buffer.concat([this.answer, chunk]);
     const isError = this.answer[0] === 0x2d && this.answer.includes('\r\n');
-    if (!isError && this.answer.length < this.expected.length) return;
+    const isNil = this.answer.equals(NIL);
+    if (!isError && !isNil && this.answer.length < this.expected.length) return;
     const waitMs = performance.now() - this.sentMs;
     this.slowestMs = Math.max(this.slowestMs, waitMs);
     this.recentMs = Math.max(this.recentMs, waitMs);
-    if (!this.answer.equals(this.expected)) this.failures++;
+    if (!this.answer.equals(this.expected) && !(isNil && this.mayBeGone)) this.failures++;
     this.sentMs = 0;
     void delay(PROBE_EVERY_MS).then(() => this.send());
   }
@@ -106,7 +111,7 @@ async function probe(ports: readonly number[]): Promise<void> {
   }
   const all = [...pings, ...gets];
   parentPort!.on('message', (order: Order) => {
-    if (order === 'begin') for (const each of all) each.begin();
+    if (order === 'begin' || order === 'beginGone') for (const each of all) each.begin(order === 'beginGone');
     else if (order === 'look') parentPort!.postMessage(Math.max(...all.map((each) => each.look())));
     else
       parentPort!.postMessage({
@@ -133,8 +138,9 @@ export class Prober {
     return new Prober(worker);
   }
 
-  begin(): void {
-    this.worker.postMessage('begin' satisfies Order);
+  /** @param mayBeGone whether it is right when the small key is not there any more */
+  begin(mayBeGone: boolean): void {
+    this.worker.postMessage((mayBeGone ? 'beginGone' : 'begin') satisfies Order);
   }
 
   /** Whether nobody has waited for longer than `calmMs` for `quietMs`, before `patienceMs` are over. */

@@ -306,5 +306,5 @@ export const ABUSE_ROWS: readonly AbuseRow[] = [
   ...STREAM_ROWS,
   ...CONNECTIONS,
   ...MANY_KEYS,
-  command('flushall', 'FLUSHALL of everything above', () => ['FLUSHALL']),
+  { ...command('flushall', 'FLUSHALL of everything above', () => ['FLUSHALL']), emptiesAll: true },
 ];

@@ -3,10 +3,11 @@ import { describe, test } from 'node:test';
 import { evaluateStep, type KvOperation } from '../../src/kv/client/operations.ts';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
+import { encodeSetGc } from '../../src/kv/entry/entry.ts';
 import { NodeTurn } from '../../src/kv/leader/node-turn.ts';
-import { type HlcTimestamp, NEVER } from '../../src/platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
-import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
+import { bytes, GROUP, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
 
 const batch = (payload: Buffer) => {
   const entry = decodeEntry(payload);
@@ -233,6 +234,37 @@ describe('reads', () => {
     assert.ok(!read.isDone);
     bed.scheduler.endTurn();
     bed.raft.barriers[0]!.resolve();
+    await Promise.resolve();
+    assert.equal(read.reply, 'v');
+  });
+
+  test('do not wait until entries are applied that write other keys, or nothing that is read', () => {
+    const bed = new LoneGroup();
+    bed.set('k', 'v');
+    bed.settle();
+    bed.set('large', 'value');
+    bed.scheduler.endTurn();
+    bed.executor.proposeMaintenance(() => encodeSetGc(hlcTimestamp(1n)));
+    bed.raft.commitOnly();
+    assert.equal(bed.get('k').reply, 'v');
+    const other = bed.get('large');
+    assert.ok(!other.isDone);
+    bed.settle();
+    assert.equal(other.reply, 'value');
+  });
+
+  test('wait for entries that no operation asked for: another replica may have shown what they write', async () => {
+    const bed = new LoneGroup();
+    bed.set('k', 'v');
+    bed.settle();
+    const fenced = bed.executor.fence({ kind: 'fence', mode: 'bridge', epoch: 1, oracle: GROUP });
+    bed.raft.commitOnly();
+    const read = bed.get('k');
+    bed.scheduler.endTurn();
+    assert.ok(!read.isDone);
+    bed.raft.commit();
+    await fenced;
+    for (const barrier of bed.raft.barriers) barrier.resolve();
     await Promise.resolve();
     assert.equal(read.reply, 'v');
   });

@@ -26,6 +26,8 @@ class Candidate {
   hlc = new Hlc(this.clock);
   readonly replicated = { ceilingMs: 0, maxTs: hlcTimestamp(0n) };
   readonly proposals: { ceilingMs: number; done: (outcome: RenewalOutcome) => void }[] = [];
+  /** Of `proposals`, how many are committed and not applied. */
+  committedCount = 0;
   term = 0;
   groupClock = this.make();
 
@@ -49,6 +51,7 @@ class Candidate {
   stop(): void {
     this.groupClock.end();
     for (const { done } of this.proposals.splice(0)) done({ kind: 'failed', error: new Error('lost') });
+    this.committedCount = 0;
     this.term = 0;
   }
 
@@ -70,6 +73,7 @@ describe('timestamps of a group', () => {
       },
       { weight: 3, arbitrary: fc.record({ kind: fc.constant('elect' as const), node, hearsOfIt: fc.boolean() }) },
       { weight: 12, arbitrary: fc.record({ kind: fc.constant('commit' as const), node }) },
+      { weight: 8, arbitrary: fc.record({ kind: fc.constant('apply' as const), node }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('refuse' as const), node }) },
       {
         weight: 3,
@@ -107,10 +111,14 @@ describe('timestamps of a group', () => {
         const setClocks = (): void => {
           for (const [at, one] of nodes.entries()) one.clock.wallMs = trueMs + offsets[at]!;
         };
-        const commit = (one: Candidate, change: { ceilingMs?: number; maxTs?: HlcTimestamp }): void => {
+        const commit = (change: { ceilingMs?: number; maxTs?: HlcTimestamp }): void => {
           committed.ceilingMs = Math.max(committed.ceilingMs, change.ceilingMs ?? 0);
           if ((change.maxTs ?? 0n) > committed.maxTs) committed.maxTs = change.maxTs!;
+        };
+        const applyAll = (one: Candidate): void => {
           Object.assign(one.replicated, committed);
+          for (const { done } of one.proposals.splice(0, one.committedCount)) done({ kind: 'raised' });
+          one.committedCount = 0;
         };
         for (const one of steps) {
           if (one.kind === 'pause') {
@@ -135,16 +143,21 @@ describe('timestamps of a group', () => {
             here.groupClock.begin();
           } else if (one.kind === 'commit') {
             if (here !== leader) continue;
-            const proposal = here.proposals.shift();
+            const proposal = here.proposals[here.committedCount];
             if (proposal === undefined) continue;
-            commit(here, { ceilingMs: proposal.ceilingMs });
-            proposal.done({ kind: 'raised' });
+            here.committedCount++;
+            commit({ ceilingMs: proposal.ceilingMs });
+            here.groupClock.committed(proposal.ceilingMs);
+          } else if (one.kind === 'apply') {
+            if (here === leader) applyAll(here);
           } else if (one.kind === 'refuse') {
-            here.proposals.shift()?.done({ kind: 'failed', error: new Error('refused') });
+            const [refused] = here.proposals.splice(here.committedCount, 1);
+            refused?.done({ kind: 'failed', error: new Error('refused') });
           } else if (one.kind === 'adopt') {
             if (here !== leader) continue;
             const floor = hlcTimestamp(timestampOfMs(here.clock.wallMs + one.aheadMs) | 7n);
-            commit(here, { maxTs: floor, ceilingMs: physicalMs(floor) + 1 });
+            commit({ maxTs: floor, ceilingMs: physicalMs(floor) + 1 });
+            applyAll(here);
             here.hlc.observe(floor);
           } else {
             if (here.term === 0) continue;
@@ -163,7 +176,7 @@ describe('timestamps of a group', () => {
             const before = issued.get(here.term);
             assert.ok(before === undefined || first > before.last, 'they rise inside a term');
             issued.set(here.term, { first: before?.first ?? first, last });
-            if (one.kind === 'write' && here === leader) commit(here, { maxTs: hlcTimestamp(last) });
+            if (one.kind === 'write' && here === leader) commit({ maxTs: hlcTimestamp(last) });
             here.groupClock.keepOpen();
           }
         }
@@ -300,6 +313,26 @@ describe('the ceiling of a group', () => {
     bed.settle();
     assert.equal(write.reply, 'OK');
     assert.equal(leasesOf(bed), 1);
+  });
+
+  test('is risen when it is committed: nobody waits until what is before it in the log is applied', () => {
+    const bed = new LoneGroup();
+    bed.set('a', '1');
+    bed.settle();
+    const large = bed.set('b', 'large');
+    bed.scheduler.endTurn();
+    for (let ms = 0; ms < 10_000; ms += 100) {
+      bed.scheduler.advance(100);
+      const read = bed.get('a');
+      bed.scheduler.endTurn();
+      bed.raft.commitOnly();
+      assert.equal(read.reply, '1', `after ${ms} ms`);
+    }
+    assert.ok(!large.isDone);
+    const { bound } = bed.executor.clock;
+    bed.settle();
+    assert.equal(large.reply, 'OK');
+    assert.ok(bed.executor.clock.bound >= bound && bed.stateMachine.ceilingMs >= bound);
   });
 
   test('rises with the entries of a busy group, which costs it no entry', () => {

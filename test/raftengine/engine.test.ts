@@ -156,6 +156,46 @@ test('a state machine that falls behind is not fed until it says so', async () =
   assert.equal((await cluster.simulation.runToEnd(pending)).kind, 'applied');
 });
 
+test('who asked to hear that an entry is committed hears it before it is applied, and not from a leader that was deposed', async () => {
+  const cluster = await SimulatedEngines.found();
+  const leader = await cluster.serving();
+  const heard: string[] = [];
+  const propose = (text: string): void =>
+    leader.group.propose(
+      Buffer.from(text),
+      () => heard.push(`${text} is over`),
+      () => heard.push(`${text} is committed`),
+    );
+  const gate = Promise.withResolvers<void>();
+  leader.list.pressure = gate.promise;
+  propose('one');
+  propose('two');
+  await cluster.until(() => heard.length === 2);
+  await cluster.simulation.runFor(500);
+  assert.deepEqual(heard, ['one is committed', 'two is committed']);
+  assert.equal(leader.group.leadsByLease(), true);
+  assert.equal(leader.group.holdsLease(), false);
+  leader.list.pressure = undefined;
+  gate.resolve();
+  await cluster.until(() => heard.length === 4);
+  assert.deepEqual(heard.slice(2), ['one is over', 'two is over']);
+
+  const others = cluster.up().filter((node) => node !== leader);
+  cluster.fabric.partition(
+    [leader.id],
+    others.map(({ id }) => id),
+  );
+  propose('three');
+  await cluster.until(() => leader.list.leadership.at(-1)?.kind === 'stopped');
+  assert.equal(leader.group.leadsByLease(), false);
+  const next = await cluster.serving(GROUP, others);
+  await cluster.propose(next, 'four');
+  cluster.fabric.heal();
+  await cluster.until(() => leader.list.values.includes('four'));
+  await cluster.until(() => heard.length === 5);
+  assert.deepEqual(heard.slice(4), ['three is over']);
+});
+
 test('a state machine that pushes back after an entry gets nothing that was committed together with it', async () => {
   const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();

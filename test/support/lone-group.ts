@@ -55,6 +55,7 @@ export function applyWithPressure(
 interface Proposal {
   readonly payload: Buffer;
   readonly done: (outcome: ProposalOutcome) => void;
+  readonly committed?: (() => void) | undefined;
 }
 
 export class FakeRaft implements RaftGroup {
@@ -66,6 +67,8 @@ export class FakeRaft implements RaftGroup {
   /** Every payload ever proposed, in order. */
   readonly log: Buffer[] = [];
   hasLease = true;
+  /** Something is committed and not applied. */
+  private isBehind = false;
   leaderId: NodeId | undefined = nodeId(1);
   term = 1;
   /** Whether a group that owns nothing when it is first led is given all keys. */
@@ -78,12 +81,16 @@ export class FakeRaft implements RaftGroup {
     this.store = store;
   }
 
-  propose(payload: Buffer, done: (outcome: ProposalOutcome) => void): void {
+  propose(payload: Buffer, done: (outcome: ProposalOutcome) => void, committed?: () => void): void {
     this.log.push(payload);
-    this.proposals.push({ payload, done });
+    this.proposals.push({ payload, done, committed });
   }
 
   holdsLease(): boolean {
+    return this.hasLease && !this.isBehind;
+  }
+
+  leadsByLease(): boolean {
     return this.hasLease;
   }
 
@@ -116,8 +123,15 @@ export class FakeRaft implements RaftGroup {
     return applyWithPressure(this.stateMachine, this.store, [entry])[0];
   }
 
+  /** All proposals are committed, and none of them is applied yet. */
+  commitOnly(): void {
+    this.isBehind = true;
+    for (const { committed } of [...this.proposals]) committed?.();
+  }
+
   /** Commits and applies the oldest `count` proposals. */
   commit(count = this.proposals.length): void {
+    this.isBehind = false;
     for (; count > 0; count--) {
       const proposal = this.proposals.shift()!;
       const result = this.apply(proposal.payload);

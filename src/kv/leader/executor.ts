@@ -4,7 +4,13 @@
  */
 import type { SpanTable } from '../../distribution/index.ts';
 import { assert, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../../platform/index.ts';
-import { BusyError, type LeadershipEvent, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
+import {
+  BusyError,
+  type LeadershipEvent,
+  NotLeaderError,
+  type ProposalOutcome,
+  type RaftGroup,
+} from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
 import {
@@ -101,7 +107,7 @@ export class GroupExecutor {
     this.load = new TurnLoad({ limits, nowMs, scheduler, turn: options.turn, onTurn: () => this.drainWaiting() });
     const { locks } = options.stateMachine;
     this.view = new CommandView(this.store, this.overlay, this.gate, locks, this.budget, options.onAccess);
-    this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
+    this.confirmer = new ReadConfirmer(this.raft, this.scheduler, () => this.sequencer.isForeseen);
     this.clock = new GroupClock({
       hlc: options.hlc,
       limits: options.clockLimits ?? {},
@@ -185,7 +191,7 @@ export class GroupExecutor {
     });
     this.spans = new LeaderSpans({
       ...shared,
-      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
+      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent ? 'urgent' : 'usual'),
       onChanged: () => this.waits.rangesChanged(),
     });
     this.txns = new LeaderTxns({
@@ -195,7 +201,7 @@ export class GroupExecutor {
       coming: this.waits.coming,
       parted: this.parted,
       now: () => options.hlc.peek(),
-      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
+      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent ? 'urgent' : 'usual'),
       submit: (operation) => this.submit(operation as Operation<unknown>),
       anchorsStatuses: options.anchorsStatuses ?? (() => false),
     });
@@ -221,7 +227,12 @@ export class GroupExecutor {
 
   /** Takes one step of a change of the authority through the log. @throws NotLeaderError, OutcomeUnknownError */
   fence(command: FenceCommand): Promise<FenceReply> {
-    return this.sequencer.proposeAside(() => encodeFence(command), true) as Promise<FenceReply>;
+    let release: (() => void) | undefined;
+    const reply = this.sequencer.proposeAside(() => {
+      release = this.clock.holdCommitted();
+      return encodeFence(command);
+    }, 'urgent') as Promise<FenceReply>;
+    return reply.finally(() => release?.());
   }
 
   /** True while this node leads the group and has caught up with its own term. */
@@ -463,7 +474,8 @@ export class GroupExecutor {
 
   /** Renewals go ahead of every operation that waits for room. */
   private proposeLease(ceilingMs: Millis, done: (outcome: RenewalOutcome) => void): void {
-    this.raft.propose(encodeLease(ceilingMs), (outcome) => done(renewalOutcome(outcome)));
+    const settled = (outcome: ProposalOutcome): void => done(renewalOutcome(outcome));
+    this.raft.propose(encodeLease(ceilingMs), settled, () => this.clock.committed(ceilingMs));
   }
 
   private onRenewed(failure: Error | undefined): void {
@@ -550,7 +562,7 @@ export class GroupExecutor {
    * @returns true when it was applied, false when it was not or when nobody knows
    */
   proposeMaintenance(build: (commitTs: HlcTimestamp) => Buffer): Promise<boolean> {
-    return this.sequencer.proposeAside(build).then(
+    return this.sequencer.proposeAside(build, 'maintenance').then(
       () => true,
       () => false,
     );

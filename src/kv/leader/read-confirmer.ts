@@ -2,6 +2,9 @@
  * Lets the replies of reads go once this node is known to have been the leader after the read began: at once under a
  * lease, else after one quorum round shared by all reads of a turn. The values need not be read again: nobody else can
  * have committed anything before the moment that is confirmed.
+ *
+ * What is committed and not applied here may have been shown by another replica. Where it is all entries of operations, a read that came here has touched nothing
+ * that they write: else it would wait for them, by the overlay or by their held keys. So it need not wait until a large one is applied.
  */
 import { KvorumError, type Scheduler } from '../../platform/index.ts';
 import { NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
@@ -17,19 +20,22 @@ interface Read {
 export class ReadConfirmer {
   private readonly raft: RaftGroup;
   private readonly scheduler: Scheduler;
+  private readonly isForeseen: () => boolean;
   /** Reads for the round that starts at the end of this turn. */
   private gathering: Read[] = [];
   /** Reads of rounds under way. */
   private readonly rounds = new Set<Read[]>();
 
-  constructor(raft: RaftGroup, scheduler: Scheduler) {
+  /** @param isForeseen whether nothing is on its way but entries that no read gets past which touches what they write */
+  constructor(raft: RaftGroup, scheduler: Scheduler, isForeseen: () => boolean) {
     this.raft = raft;
     this.scheduler = scheduler;
+    this.isForeseen = isForeseen;
   }
 
   /** Completes a read with its outcome as soon as leadership is confirmed, or with an error that means nothing happened. */
   confirm(operation: Operation<unknown>, error: Error | undefined, reply: unknown): void {
-    if (this.raft.holdsLease()) {
+    if (this.isForeseen() ? this.raft.leadsByLease() : this.raft.holdsLease()) {
       complete(operation, error, reply);
       return;
     }

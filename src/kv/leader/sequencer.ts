@@ -21,6 +21,12 @@ import type { ExecutorLimits } from './executor-options.ts';
 import type { Overlay, Unit } from './overlay.ts';
 import { type Pending, TurnEntry } from './turn-entry.ts';
 
+/**
+ * An entry that no operation asked for: a usual one; one of the few small ones that a range in a move waits for, which do not wait for room; or one of the
+ * periodic work, which changes nothing that anybody reads.
+ */
+export type AsideKind = 'usual' | 'urgent' | 'maintenance';
+
 export interface SequencerOptions {
   readonly raft: Pick<RaftGroup, 'propose'>;
   readonly clock: GroupClock;
@@ -58,6 +64,8 @@ export class Sequencer {
   private readonly inflight: TurnEntry[] = [];
   private inflightSize = 0;
   private entryCount = 0;
+  /** Entries on their way that no operation asked for and that change what is read. */
+  private asideCount = 0;
 
   constructor(options: SequencerOptions) {
     this.options = options;
@@ -90,6 +98,11 @@ export class Sequencer {
   /** Entries since start. */
   get entries(): number {
     return this.entryCount;
+  }
+
+  /** True while everything on its way either changes nothing that is read, or is known to readers: see `ReadConfirmer`. */
+  get isForeseen(): boolean {
+    return this.asideCount === 0;
   }
 
   /** True when no room is left for another entry. */
@@ -214,7 +227,9 @@ export class Sequencer {
       this.gathering.settled(leftAtMs, entry.pending.length, this.entry?.pending.length ?? 0);
       this.settle(entry, units, payload.length, outcome);
     };
-    this.options.raft.propose(payload, this.assigned.track(entry.commitTs, settle));
+    const { ceilingMs } = entry;
+    const committed = ceilingMs === 0 ? undefined : () => this.options.clock.committed(ceilingMs);
+    this.options.raft.propose(payload, this.assigned.track(entry.commitTs, settle), committed);
   }
 
   // ---- End of the synchronous section. ----
@@ -225,7 +240,7 @@ export class Sequencer {
     this.inflight.splice(this.inflight.indexOf(entry), 1);
     this.inflightSize -= bytes;
     overlay.remove(entry);
-    if (entry.ceilingMs !== 0) clock.carried(outcome.kind === 'applied');
+    if (entry.ceilingMs !== 0) clock.carried(entry.ceilingMs, outcome.kind === 'applied');
     if (outcome.kind === 'applied') onApplied(entry, units, outcome.result as BatchResult);
     else onAbandoned(entry, failureOf(outcome));
     onRoom();
@@ -250,22 +265,25 @@ export class Sequencer {
    * Proposes an entry that no operation asked for, in order with the operations' entries: everything evaluated before is
    * ahead of it in the log.
    * @param build gets the entry's commit timestamp
-   * @param isUrgent for the few small ones that a range in a move waits for: they do not wait for room
    * @throws NotLeaderError, BusyError, OutcomeUnknownError
    */
-  proposeAside(build: (commitTs: HlcTimestamp) => Buffer, isUrgent = false): Promise<EntryResult> {
+  proposeAside(build: (commitTs: HlcTimestamp) => Buffer, kind: AsideKind): Promise<EntryResult> {
     const { refusal, clock, raft, onRoom } = this.options;
     const refused = refusal();
     if (refused !== undefined) return Promise.reject(refused);
-    if (this.isFull() && !isUrgent) return Promise.reject(new BusyError('too much is on its way; try again later'));
+    if (this.isFull() && kind !== 'urgent')
+      return Promise.reject(new BusyError('too much is on its way; try again later'));
     const opening = clock.opening();
-    if (opening !== undefined) return opening.then(() => this.proposeAside(build, isUrgent));
+    if (opening !== undefined) return opening.then(() => this.proposeAside(build, kind));
     this.closeEntry();
     const ts = this.draw();
     const payload = build(ts);
+    const counted = kind === 'maintenance' ? 0 : 1;
+    this.asideCount += counted;
     this.inflightSize += payload.length;
     return new Promise((resolve, reject) => {
       const done = (outcome: ProposalOutcome): void => {
+        this.asideCount -= counted;
         this.inflightSize -= payload.length;
         if (outcome.kind === 'applied') resolve(outcome.result as EntryResult);
         else reject(failureOf(outcome));

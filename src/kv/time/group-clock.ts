@@ -5,7 +5,7 @@
  * nodes' clocks say (the scheme of Spanner's and of TiKV's timestamp windows).
  *
  * A ceiling is raised by an entry that is on its way anyhow; by an entry of its own when there is none and the clock is
- * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit.
+ * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit, not until it is applied.
  */
 import { assert, type HlcTimestamp, lastBefore, type Millis, timestampOfMs } from '../../platform/index.ts';
 import type { ProposalOutcome } from '../../raftengine/index.ts';
@@ -85,8 +85,12 @@ export class GroupClock {
   /** Counts leaderships; 0 between them. What an earlier one began is over. */
   private leadership = 0;
   private leaderships = 0;
-  /** A ceiling is on its way, in an entry of its own or in another. */
-  private isRenewing = false;
+  /** The ceiling that is on its way, in an entry of its own or in another; 0: it is about to be. Undefined while there is none. */
+  private renewing: Millis | undefined;
+  /** Whether that one counts before it is applied. */
+  private countsCommitted = false;
+  /** Entries on their way that say how far the group's timestamps have come by what is applied. */
+  private holds = 0;
   private waiters: Waiter[] = [];
 
   constructor(options: GroupClockOptions) {
@@ -119,7 +123,7 @@ export class GroupClock {
   begin(): void {
     this.leadership = ++this.leaderships;
     this.boundMs = 0;
-    this.isRenewing = false;
+    this.renewing = undefined;
     const { ceilingMs, maxTs } = this.replicated;
     this.hlc.observe(maxTs);
     if (ceilingMs > 0) this.hlc.observe(lastBefore(ceilingMs));
@@ -130,7 +134,7 @@ export class GroupClock {
   end(): void {
     this.boundMs = 0;
     this.leadership = 0;
-    this.isRenewing = false;
+    this.renewing = undefined;
     this.settleWaiters(this.options.notLeader());
   }
 
@@ -198,23 +202,52 @@ export class GroupClock {
 
   /** @returns the ceiling that the entry which is about to be proposed is to carry, 0 for none; then `carried` must be called */
   carry(): Millis {
-    if (this.isRenewing || this.leadership === 0) return 0;
+    if (this.renewing !== undefined || this.leadership === 0) return 0;
     const target = this.target();
     if (!this.isDue(target, this.limits.renewMs)) return 0;
-    this.isRenewing = true;
+    this.begun(target);
     return target;
   }
 
+  private begun(ceilingMs: Millis): void {
+    this.renewing = ceilingMs;
+    this.countsCommitted = this.holds === 0;
+  }
+
   /** What became of an entry that carried a ceiling; called while the leadership lasts in which it was proposed. */
-  carried(isApplied: boolean): void {
-    this.isRenewing = false;
-    if (isApplied) this.raise();
+  carried(ceilingMs: Millis, isApplied: boolean): void {
+    // It was raised when the entry was committed.
+    if (this.renewing !== ceilingMs) return;
+    this.renewing = undefined;
+    if (isApplied) this.raise(this.replicated.ceilingMs);
     else if (!this.hasRoom()) this.request();
+  }
+
+  /**
+   * The entry with a ceiling is committed: whoever leads next has applied it before it issues anything. So it holds at once, and nobody waits until this
+   * replica has applied what is before it in the log, which takes seconds when that is large.
+   */
+  committed(ceilingMs: Millis): void {
+    if (this.leadership === 0 || this.renewing !== ceilingMs || !this.countsCommitted) return;
+    this.renewing = undefined;
+    this.raise(ceilingMs);
+  }
+
+  /**
+   * An entry is being proposed that will tell others how far this group's timestamps have come when it is applied. A ceiling behind it in the log must not
+   * count before that.
+   * @returns to be called when the entry is applied, or will not be
+   */
+  holdCommitted(): () => void {
+    this.holds++;
+    return () => {
+      this.holds--;
+    };
   }
 
   /** The clock was asked and no entry follows that could carry a ceiling: half a window ahead of the end one goes alone. */
   keepOpen(): void {
-    if (this.isRenewing || this.leadership === 0) return;
+    if (this.renewing !== undefined || this.leadership === 0) return;
     if (this.boundMs - this.hlc.lastPhysicalMs > this.limits.windowMs / 2) return;
     const target = this.target();
     if (this.isDue(target, this.limits.windowMs / 2)) this.renew(target);
@@ -222,7 +255,7 @@ export class GroupClock {
 
   /** Somebody waits for room: raises the ceiling unless that is under way. `onRenewed` is called. */
   request(): void {
-    if (this.isRenewing || this.leadership === 0) return;
+    if (this.renewing !== undefined || this.leadership === 0) return;
     const { comparison } = this.hlc;
     if (comparison?.isReady === false) this.waitFor(comparison);
     else this.renew(this.target());
@@ -230,31 +263,31 @@ export class GroupClock {
 
   /** A ceiling is for good: none is proposed by a clock that nobody has looked at yet. */
   private waitFor(comparison: ClockComparison): void {
-    this.isRenewing = true;
+    this.renewing = 0;
     const { leadership } = this;
     comparison.whenReady(() => {
       if (leadership !== this.leadership) return;
-      this.isRenewing = false;
+      this.renewing = undefined;
       this.request();
     });
   }
 
   private renew(target: Millis): void {
-    this.isRenewing = true;
+    this.begun(target);
     const { leadership } = this;
     const done = (outcome: RenewalOutcome): void => {
-      if (leadership !== this.leadership) return;
-      this.isRenewing = false;
-      if (outcome.kind === 'raised') this.raise();
+      if (leadership !== this.leadership || this.renewing !== target) return;
+      this.renewing = undefined;
+      if (outcome.kind === 'raised') this.raise(this.replicated.ceilingMs);
       else this.fail(outcome.error);
     };
     this.options.propose(target, done);
   }
 
-  /** An entry with a ceiling was committed and applied in this term. */
-  private raise(): void {
+  /** A ceiling of this term is for good. */
+  private raise(ceilingMs: Millis): void {
     if (this.leadership === 0) return;
-    this.boundMs = this.replicated.ceilingMs;
+    this.boundMs = Math.max(this.boundMs, ceilingMs);
     if (!this.hasRoom()) {
       this.request();
       return;

@@ -140,10 +140,17 @@ export interface RaftGroup {
   /**
    * Proposes one entry; while that cannot be (leadership is being handed over, too much waits for a quorum) it is held, in order.
    * `done` is called exactly once, never before this returns.
+   * @param committed is called at most once, before `done` and while this node still leads: the entry is committed, so all that were before it
+   *   and it itself will be applied, here and by every later leader before it serves
    */
-  propose(payload: Buffer, done: (outcome: ProposalOutcome) => void): void;
+  propose(payload: Buffer, done: (outcome: ProposalOutcome) => void, committed?: () => void): void;
   /** True when this node may serve a linearizable read from applied state right now without asking anybody. */
   holdsLease(): boolean;
+  /**
+   * True when nobody else can lead right now, though entries may be committed that are not applied here: for a reader who knows what these
+   * write.
+   */
+  leadsByLease(): boolean;
   /** Confirms leadership by a quorum round; settles once `appliedIndex` has reached the index that makes a read linearizable. */
   readBarrier(): Promise<void>;
   /** Settles when this replica has applied `index`. */

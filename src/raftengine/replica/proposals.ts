@@ -24,6 +24,13 @@ interface Pending extends Place {
   untilMs: Millis;
 }
 
+/** What is to be proposed, and who hears of it: see `RaftGroup.propose`. */
+export interface Proposal {
+  readonly payload: Buffer;
+  readonly done: ProposalDone;
+  readonly committed?: (() => void) | undefined;
+}
+
 export interface ProposalsOptions {
   readonly counters: EngineCounters;
   /** Proposals that are held or whose outcome is open; more are refused. */
@@ -45,7 +52,10 @@ export class Proposals {
   /** In the log when an earlier leadership ended; by term and index. */
   private left: Pending[] = [];
   /** Not in the log yet, in order. */
-  private held: { readonly payload: Buffer; readonly done: ProposalDone }[] = [];
+  private held: Proposal[] = [];
+  /** Of `pending`, those of which somebody wants to hear that they are committed, in order; of these the first `certainCount` are. */
+  private awaited: (Place & { readonly committed: () => void })[] = [];
+  private certainCount = 0;
   /** Outcomes that are known already but must not be told inside `propose`. */
   private refused: { readonly done: ProposalDone; readonly error: Error }[] = [];
 
@@ -64,10 +74,10 @@ export class Proposals {
   }
 
   /** Proposes, or holds what cannot be proposed now. `done` is never called before this returns. */
-  propose(payload: Buffer, done: ProposalDone): void {
+  propose(proposal: Proposal): void {
     if (this.size >= this.options.maxPending) {
-      this.refuse(done, new BusyError(`${this.options.maxPending} proposals of the group wait already`));
-    } else if (this.held.length > 0 || !this.append(payload, done)) this.held.push({ payload, done });
+      this.refuse(proposal.done, new BusyError(`${this.options.maxPending} proposals of the group wait already`));
+    } else if (this.held.length > 0 || !this.append(proposal)) this.held.push(proposal);
   }
 
   /** Books an outcome for `deliverRefused`. */
@@ -83,9 +93,11 @@ export class Proposals {
   }
 
   /** @returns false when the core is busy */
-  private append(payload: Buffer, done: ProposalDone): boolean {
+  private append({ payload, done, committed }: Proposal): boolean {
     try {
-      this.push(this.options.append(payload), done);
+      const place = this.options.append(payload);
+      this.push(place, done);
+      if (committed !== undefined) this.awaited.push({ ...place, committed });
     } catch (error) {
       if (error instanceof BusyError) return false;
       if (!(error instanceof KvorumError)) throw error;
@@ -97,10 +109,25 @@ export class Proposals {
   /** Proposes what is held, as far as the core takes it. */
   release(): void {
     while (this.held.length > 0) {
-      const { payload, done } = this.held[0]!;
-      if (!this.append(payload, done)) return;
+      if (!this.append(this.held[0]!)) return;
       this.held.shift();
     }
+  }
+
+  /** Everything up to an entry is committed. Those who want to hear of it do by `tellCommitted`. */
+  committed({ index, term }: Place): void {
+    while (this.certainCount < this.awaited.length) {
+      const next = this.awaited[this.certainCount]!;
+      if (next.term > term || next.index > index) return;
+      this.certainCount++;
+    }
+  }
+
+  tellCommitted(): void {
+    if (this.certainCount === 0) return;
+    const certain = this.awaited.splice(0, this.certainCount);
+    this.certainCount = 0;
+    for (const { committed } of certain) committed();
   }
 
   deliverRefused(): void {
@@ -169,6 +196,8 @@ export class Proposals {
     }
     this.pending = [];
     this.head = 0;
+    this.awaited = [];
+    this.certainCount = 0;
     for (const { done } of this.held.splice(0)) this.refuseNow(done);
   }
 

@@ -132,7 +132,7 @@ export class Replica implements RaftGroup, Restable {
 
   // --- the user's side -------------------------------------------------------------------------------------------
 
-  propose(payload: Buffer, done: ProposalDone): void {
+  propose(payload: Buffer, done: ProposalDone, committed?: () => void): void {
     const { maxProposalBytes } = this.host.limits;
     if (this.closedBy !== undefined) {
       this.proposals.refuse(done, this.stopped());
@@ -142,7 +142,7 @@ export class Replica implements RaftGroup, Restable {
         done,
         new TooLargeError(`an entry of ${payload.length} bytes; the limit is ${maxProposalBytes}`),
       );
-    } else this.proposals.propose(payload, done);
+    } else this.proposals.propose({ payload, done, committed });
     this.host.markDirty(this);
   }
 
@@ -152,13 +152,18 @@ export class Replica implements RaftGroup, Restable {
     return this.hasLease();
   }
 
+  leadsByLease(): boolean {
+    this.core.noteActivity();
+    return this.isLeaderByLease();
+  }
+
   private hasLease(): boolean {
+    return this.isLeaderByLease() && this.appliedIndex >= this.core.commitIndex;
+  }
+
+  private isLeaderByLease(): boolean {
     this.host.giveUpLeasesAfterSleep();
-    return (
-      this.servingTerm !== 0 &&
-      this.appliedIndex >= this.core.commitIndex &&
-      this.core.holdsLease(this.host.clock.monotonicMs())
-    );
+    return this.servingTerm !== 0 && this.core.holdsLease(this.host.clock.monotonicMs());
   }
 
   readBarrier(): Promise<void> {
@@ -381,7 +386,10 @@ export class Replica implements RaftGroup, Restable {
     }
     this.store(ready, add);
     this.settleReads(ready);
-    if (ready.committedEntries.length > 0) this.committed.push(ready.committedEntries);
+    if (ready.committedEntries.length > 0) {
+      this.committed.push(ready.committedEntries);
+      this.proposals.committed(ready.committedEntries.at(-1)!);
+    }
   }
 
   /** Second half: outcomes of refused proposals, then everything that may be applied now. */
@@ -389,6 +397,7 @@ export class Replica implements RaftGroup, Restable {
     this.proposals.deliverRefused();
     if (this.closedBy !== undefined) return;
     this.proposals.release();
+    this.proposals.tellCommitted();
     try {
       this.applyCommitted();
     } catch (error) {

@@ -232,6 +232,28 @@ describe('the oracle', () => {
     );
   });
 
+  test('grants nothing between the log and the apply of a fence that the fence would not know of', async () => {
+    const bed = new OracleOfOne();
+    const fenced = bed.oracle.fence(GROUP, { kind: 'fence', mode: 'tso', epoch: 5, oracle: groupId(9) });
+    bed.scheduler.advance(10_000);
+    const asked = bed.ask();
+    bed.scheduler.endTurn();
+    bed.raft.commitOnly();
+    await settled();
+    assert.ok(!asked.isDone, 'its ceiling is behind the fence');
+    bed.settle();
+    await settled();
+    assert.equal(asked.grant?.kind, 'refused');
+    assert.ok((await fenced).isDone);
+    bed.scheduler.advance(10_000);
+    const write = bed.set('a', '1');
+    bed.scheduler.endTurn();
+    bed.raft.commitOnly();
+    bed.scheduler.endTurn();
+    bed.settle();
+    assert.equal(write.reply, 'OK');
+  });
+
   test('keeps the authority over a restart', () => {
     const bed = new OracleOfOne();
     const { store } = bed;
