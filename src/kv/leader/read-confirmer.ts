@@ -3,8 +3,9 @@
  * lease, else after one quorum round shared by all reads of a turn. The values need not be read again: nobody else can
  * have committed anything before the moment that is confirmed.
  *
- * What is committed and not applied here may have been shown by another replica. Where it is all entries of operations, a read that came here has touched nothing
- * that they write: else it would wait for them, by the overlay or by their held keys. So it need not wait until a large one is applied.
+ * What is committed and not applied here may have been shown by another replica. Where it is all entries of operations, a read that came
+ * here has touched nothing that they write: else it would wait for them, by the overlay or by their held keys. So it need not wait until a
+ * large one is applied.
  */
 import { KvorumError, type Scheduler } from '../../platform/index.ts';
 import { NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';

@@ -16,6 +16,7 @@ export class CommittedQueue {
   }
 
   push(entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
     this.entries = this.isEmpty ? entries : [...this.entries.slice(this.head), ...entries];
     this.head = 0;
   }

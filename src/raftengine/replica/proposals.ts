@@ -114,11 +114,13 @@ export class Proposals {
     }
   }
 
-  /** Everything up to an entry is committed. Those who want to hear of it do by `tellCommitted`. */
-  committed({ index, term }: Place): void {
+  /** The next entries are committed. Those who want to hear of it do by `tellCommitted`. */
+  committed(entries: readonly Place[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
     while (this.certainCount < this.awaited.length) {
       const next = this.awaited[this.certainCount]!;
-      if (next.term > term || next.index > index) return;
+      if (next.term > last.term || next.index > last.index) return;
       this.certainCount++;
     }
   }

@@ -99,7 +99,7 @@ export class Replica implements RaftGroup, Restable {
       maxPending: limits.maxPendingProposals,
       outcomeWaitMs: limits.outcomeWaitMs,
       append: (payload) => this.core.propose(payload, clock.monotonicMs()),
-      notLeader: () => new NotLeaderError(this.leaderHint()),
+      notLeader: () => new NotLeaderError(this.leader()?.nodeId),
     });
     this.notes = new LeadershipNotes(options.host.counters);
     this.leaderNews = new LeaderNews(options.host.endOfTurn);
@@ -138,30 +138,23 @@ export class Replica implements RaftGroup, Restable {
       this.proposals.refuse(done, this.stopped());
       this.host.endOfTurn(() => this.proposals.deliverRefused());
     } else if (payload.length > maxProposalBytes) {
-      this.proposals.refuse(
-        done,
-        new TooLargeError(`an entry of ${payload.length} bytes; the limit is ${maxProposalBytes}`),
-      );
+      const why = `an entry of ${payload.length} bytes; the limit is ${maxProposalBytes}`;
+      this.proposals.refuse(done, new TooLargeError(why));
     } else this.proposals.propose({ payload, done, committed });
     this.host.markDirty(this);
   }
 
   holdsLease(): boolean {
+    return this.leadsByLease() && this.appliedIndex >= this.core.commitIndex;
+  }
+
+  leadsByLease(): boolean {
     // A group that is only read from its lease is in use all the same.
     this.core.noteActivity();
     return this.hasLease();
   }
 
-  leadsByLease(): boolean {
-    this.core.noteActivity();
-    return this.isLeaderByLease();
-  }
-
   private hasLease(): boolean {
-    return this.isLeaderByLease() && this.appliedIndex >= this.core.commitIndex;
-  }
-
-  private isLeaderByLease(): boolean {
     this.host.giveUpLeasesAfterSleep();
     return this.servingTerm !== 0 && this.core.holdsLease(this.host.clock.monotonicMs());
   }
@@ -208,24 +201,26 @@ export class Replica implements RaftGroup, Restable {
   }
 
   leader(): { readonly nodeId: NodeId; readonly term: Term } | undefined {
-    const leader = this.core.leader;
-    return leader === 0 ? undefined : { nodeId: leader, term: this.core.term };
+    const { leader, term } = this.core;
+    return leader === 0 ? undefined : { nodeId: leader, term };
   }
 
   status(): GroupStatus {
     const status = this.core.status();
+    const leaseMs = this.core.leaseUntilMs() - this.host.clock.monotonicMs();
+    const isUpToDate = this.appliedIndex >= status.commitIndex;
     return {
       groupId: this.groupId,
       nodeId: this.host.nodeId,
       role: status.role,
       term: status.term,
-      leader: this.leaderHint(),
+      leader: this.leader()?.nodeId,
       commitIndex: status.commitIndex,
       appliedIndex: this.appliedIndex,
       firstIndex: this.log.firstIndex(),
       lastIndex: this.log.lastIndex(),
       conf: status.conf,
-      leaseRemainingMs: this.hasLease() ? Math.max(0, this.core.leaseUntilMs() - this.host.clock.monotonicMs()) : 0,
+      leaseRemainingMs: isUpToDate && this.hasLease() ? Math.max(0, leaseMs) : 0,
       progress: status.progress,
     };
   }
@@ -386,10 +381,8 @@ export class Replica implements RaftGroup, Restable {
     }
     this.store(ready, add);
     this.settleReads(ready);
-    if (ready.committedEntries.length > 0) {
-      this.committed.push(ready.committedEntries);
-      this.proposals.committed(ready.committedEntries.at(-1)!);
-    }
+    this.committed.push(ready.committedEntries);
+    this.proposals.committed(ready.committedEntries);
   }
 
   /** Second half: outcomes of refused proposals, then everything that may be applied now. */
@@ -410,8 +403,8 @@ export class Replica implements RaftGroup, Restable {
   /** Drops the part of the log that neither a crash nor a slow follower within the retained window needs. */
   truncationPoint(): LogIndex | undefined {
     if (this.closedBy !== undefined || this.snapshot.isInstalling) return undefined;
-    const durableIndex = Math.min(this.stateMachine.durableIndex(), this.appliedIndex);
-    return this.retention.truncationPoint(this.log, this.host.limits, durableIndex);
+    const { log, appliedIndex, host } = this;
+    return this.retention.truncationPoint(log, host.limits, Math.min(this.stateMachine.durableIndex(), appliedIndex));
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------
@@ -422,10 +415,6 @@ export class Replica implements RaftGroup, Restable {
 
   private stopped(): StoppedError {
     return new StoppedError(`the replica of group ${this.groupId} is stopped`);
-  }
-
-  private leaderHint(): NodeId | undefined {
-    return this.core.leader === 0 ? undefined : this.core.leader;
   }
 
   private touch(): void {
@@ -455,7 +444,7 @@ export class Replica implements RaftGroup, Restable {
   private stopLeading(error: Error): void {
     this.proposals.leadershipEnded(this.host.clock.monotonicMs());
     for (const waiter of this.jointWaiters.splice(0)) waiter.reject(error);
-    this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leaderHint()));
+    this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leader()?.nodeId));
     this.transfer.leadershipEnded(this.currentLeadingTerm(), this.proposals.leftCount === 0);
     const term = this.servingTerm;
     this.servingTerm = 0;
@@ -474,7 +463,8 @@ export class Replica implements RaftGroup, Restable {
 
   private settleReads(ready: Ready): void {
     for (const { requestId, index } of ready.readStates) this.reads.confirmed(requestId, index, this.appliedIndex);
-    for (const requestId of ready.abortedReads) this.reads.aborted(requestId, new NotLeaderError(this.leaderHint()));
+    const leader = this.leader()?.nodeId;
+    for (const requestId of ready.abortedReads) this.reads.aborted(requestId, new NotLeaderError(leader));
   }
 
   private store(ready: Ready, add: (write: LogWrite, share: PendingWrite<Replica>) => void): void {
@@ -498,7 +488,7 @@ export class Replica implements RaftGroup, Restable {
   /** Applies until nothing is left, the state machine pushes back, or the slice of time is used up. */
   private applyCommitted(): void {
     const { clock, limits } = this.host;
-    const startMs = !this.committed.isEmpty ? clock.monotonicMs() : 0;
+    const startMs = this.committed.isEmpty ? 0 : clock.monotonicMs();
     while (!this.committed.isEmpty && !this.applyParked && !this.snapshot.isInstalling) {
       const pressure = this.stateMachine.applyPressure();
       if (pressure !== undefined) {
