@@ -74,7 +74,8 @@ class Scenario {
 
   private async step(): Promise<void> {
     const dice = this.random.int(100);
-    if (dice < 60) this.writeUnit();
+    if (dice < 59) this.writeUnit();
+    else if (dice < 60) this.writeHot();
     else if (dice < 70) await this.checkScan();
     else if (dice < 80) await this.checkPoint();
     else if (dice < 84) await this.checkScanWhileWriting();
@@ -86,7 +87,14 @@ class Scenario {
     else if (this.crash !== undefined) await this.crashAndReplay();
   }
 
-  private writeUnit(): void {
+  /** Two keys over and over: what a generation keeps of them goes while others of it are kept. */
+  private writeHot(): void {
+    const { random } = this;
+    const hot = [randomKey(random), randomKey(random)] as const;
+    for (let left = 20 + random.int(60); left > 0; left--) this.writeUnit(() => hot[random.int(2)]!);
+  }
+
+  private writeUnit(drawKey = () => randomKey(this.random)): void {
     const { random } = this;
     const writer = this.store.write();
     // Gaps leave room for the timestamp of a range delete below the unit's own.
@@ -99,7 +107,7 @@ class Scenario {
       this.model.deleteRange(start, end, this.ts - 1n);
     }
     for (let left = random.int(6); left > 0; left--) {
-      const key = randomKey(random);
+      const key = drawKey();
       if (this.isDropping(key)) continue;
       if (random.int(4) === 0) {
         writer.delete(key, commitTs);

@@ -1,39 +1,128 @@
 /**
  * What has been applied and is not on disk yet. A generation collects units until it is handed to a flush; then it is
- * frozen and a new one collects. Versions are immutable and chained from new to old, so a reader can walk a chain while
- * later units extend it.
+ * frozen and a new one collects. A write makes no object that stays: it changes what is known of its key in place, and the version is a record of the
+ * generation's table, chained from new to old, so a reader can walk a chain while later units extend it.
  */
-import type { HlcTimestamp } from '../../platform/index.ts';
-import { nameOf } from '../rows/index.ts';
-import type { BufferedVersion, KeptVersion } from './kept-version.ts';
+import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
+import { isAbove, isSame, nameOf } from '../rows/index.ts';
+import { isTombstoneAt, isValueApartAt, KeptVersion } from './kept-version.ts';
+import { NO_VERSION, VersionTable } from './version-table.ts';
 
-/** Rough cost of a buffered version beside its bytes: its object, and what of its slab is nobody's any more. */
-const OVERHEAD_BYTES = 100;
-/** Of a key beside its name and versions: its object, its row's key in the batch. */
+/** Cost of a buffered version beside its bytes: its record, and what of its slab is nobody's any more. */
+const OVERHEAD_BYTES = 40;
+/** Of a key beside its name and versions: its places in lists, its row's key in the batch, what it keeps of the slab that it lay in before. */
 const KEY_OVERHEAD_BYTES = 120;
 /** Names that are sorted in one turn, some five milliseconds. */
 const SORTED_AT_ONCE = 4_096;
 /** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
 const MAX_RUN = 32_768;
+/** A key has so many versions before it is looked whether all of them are needed. */
+const FIRST_TRIM = 4;
+
+const NO_SLAB = Buffer.alloc(0);
 
 /** What is known of a key. There is one of a key while something of it is buffered: that is found without a search in each generation. */
 export class KnownKey {
   /** Latin-1 text of the key. */
   readonly name: string;
-  /** Its length, beside what else is looked at. */
-  readonly keyBytes: number;
-  /** The newest version, wherever it lies. Undefined: there is none. */
-  newest: KeptVersion | undefined;
-  /** The last generation's part of it that is not on disk yet; undefined when all is. */
-  buffered: BufferedKey | undefined;
+  /** Of the newest version, wherever it lies: as in `KeptVersion`. */
+  private upper = 0;
+  private lower = 0;
+  private place = 0;
+  /** Length of its row; 0 when there is none. */
+  rowBytes = 0;
+  /** The last generation that has a part of it and is not on disk yet; undefined when all is there. */
+  generation: Generation | undefined = undefined;
+  /** Where in that generation's list. */
+  slot = 0;
+  /**
+   * What the newest version's row lies in, when all is on disk. Until then the generation has it: a field of an old object that points at a young one is
+   * looked at by each collection of young objects, and most slabs that are written to are young.
+   */
+  private slab: Buffer = NO_SLAB;
+  /** Which of the generation's slabs it is, else. */
+  private slabNumber = 0;
+  /**
+   * Versions until that generation looks which are needed: when they have doubled since the last time, for a hot key has thousands, and a look is a walk
+   * over them.
+   */
+  untilTrim = 0;
   /** When it was used last and what it was counted as then, for whoever keeps known keys. */
   age = 0;
   countedBytes = 0;
 
   constructor(name: string, newest: KeptVersion | undefined) {
     this.name = name;
-    this.keyBytes = name.length;
-    this.newest = newest;
+    if (newest === undefined) return;
+    this.take(newest);
+    this.slab = newest.slab;
+  }
+
+  private take({ upper, lower, place, rowBytes }: KeptVersion): void {
+    this.upper = upper;
+    this.lower = lower;
+    this.place = place;
+    this.rowBytes = rowBytes;
+  }
+
+  /** A generation begins to have a part of it. */
+  enter(generation: Generation, slot: number): void {
+    this.generation = generation;
+    this.slot = slot;
+    this.slab = NO_SLAB;
+    this.untilTrim = FIRST_TRIM - 1;
+  }
+
+  /** A version was written to its generation: from here on it is the newest. @param slabNumber of the generation's slabs */
+  written(version: KeptVersion, slabNumber: number): void {
+    this.take(version);
+    this.slabNumber = slabNumber;
+  }
+
+  /** Its generation is on disk. */
+  leave(): void {
+    this.slab = this.slabOfNewest;
+    this.generation = undefined;
+  }
+
+  private get slabOfNewest(): Buffer {
+    return this.generation === undefined ? this.slab : this.generation.versions.slab(this.slabNumber);
+  }
+
+  /** The newest version, which stays what it is; undefined: there is none. */
+  get newest(): KeptVersion | undefined {
+    if (this.rowBytes === 0) return undefined;
+    return new KeptVersion(this.upper, this.lower, this.slabOfNewest, this.place, this.rowBytes);
+  }
+
+  /** Whether the newest version has a value. */
+  get isPut(): boolean {
+    return this.rowBytes !== 0 && !isTombstoneAt(this.place);
+  }
+
+  /** True when the value of the newest version is too long for an L row. */
+  get isValueApart(): boolean {
+    return isValueApartAt(this.place);
+  }
+
+  /** Whether the newest version was written after a timestamp; false when there is none. */
+  isAbove(ts: HlcTimestamp): boolean {
+    return this.rowBytes !== 0 && isAbove(this.upper, this.lower, ts);
+  }
+
+  /** Whether the newest version was written before a timestamp; true when there is none. */
+  isBelow(ts: HlcTimestamp): boolean {
+    return !this.isAbove(ts) && !this.isAt(ts);
+  }
+
+  /** Whether the newest version has this timestamp. */
+  isAt(ts: HlcTimestamp): boolean {
+    return this.rowBytes !== 0 && isSame(this.upper, this.lower, ts);
+  }
+
+  /** Whether the newest version has the timestamp of this one. */
+  isOf({ upper, lower }: KeptVersion): boolean {
+    return this.rowBytes !== 0 && this.upper === upper && this.lower === lower;
   }
 
   /** Made anew each time: few ask, and a buffer is larger than all else that is known of a key. */
@@ -48,71 +137,18 @@ export interface SeenFrom {
   readonly seenIndex: number;
 }
 
-/** A key has so many versions before it is looked whether all of them are needed. */
-const FIRST_TRIM = 4;
-
-/** All that one generation holds of a key. */
-export class BufferedKey {
-  readonly known: KnownKey;
-  readonly generation: Generation;
-  newest: BufferedVersion;
-  /** Goes to a V row with this generation; undefined when it is there already or needs none. */
-  readonly base: KeptVersion | undefined;
-  /** Expiry of the newest version below: its index row has to go. 0n when there is none. */
-  readonly indexedExpireTs: HlcTimestamp;
-  /**
-   * Versions until it is looked which are needed: when they have doubled since the last time, for a hot key has thousands, and a look is a walk
-   * over them.
-   */
-  private untilTrim = FIRST_TRIM - 1;
-
-  constructor(
-    known: KnownKey,
-    generation: Generation,
-    newest: BufferedVersion,
-    base: KeptVersion | undefined,
-    indexedExpireTs: HlcTimestamp,
-  ) {
-    this.known = known;
-    this.generation = generation;
-    this.newest = newest;
-    this.base = base;
-    this.indexedExpireTs = indexedExpireTs;
-  }
-
-  /** Another version of it was written. @returns true when it is worth a look which of them are needed */
-  written(newest: BufferedVersion): boolean {
-    this.newest = newest;
-    return --this.untilTrim <= 0;
-  }
-
-  /**
-   * Forgets what only reads below a timestamp could see.
-   * @param seen a scan that is under way may know no version of a later index
-   * @returns how many bytes of rows, in how many versions
-   */
-  trim({ readableFrom, seenIndex }: SeenFrom): { readonly bytes: number; readonly versions: number } {
-    let kept = 1;
-    let last = this.newest;
-    for (; last.commitTs > readableFrom || last.index > seenIndex; kept++) {
-      if (last.older === undefined) break;
-      last = last.older;
-    }
-    let bytes = 0;
-    let versions = 0;
-    for (let { older } = last; older !== undefined; older = older.older, versions++) bytes += older.rowBytes;
-    last.older = undefined;
-    this.untilTrim = Math.max(FIRST_TRIM - kept, kept);
-    return { bytes, versions };
-  }
-}
-
 /** A set of applied units on its way to disk as one batch. */
 export class Generation {
-  /** In the order in which they were first written. */
-  readonly list: BufferedKey[] = [];
+  /** Keys that it has versions of, in the order in which they were first written; the others are named by where they lie in it. */
+  readonly list: KnownKey[] = [];
+  /** Number of each key's newest version. */
+  private readonly newest: number[] = [];
+  /** The last version of a chain may be one from before: what goes to a V row because it is overwritten here. */
+  readonly versions = new VersionTable();
+  /** Expiry of the newest version from before, of keys where it had one: its index row has to go. */
+  private readonly indexedExpiry = new Map<number, HlcTimestamp>();
   /** Of those that somebody has looked up: see `find`. */
-  private readonly byName = new Map<string, BufferedKey>();
+  private readonly byName = new Map<string, number>();
   private named = 0;
   /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key; removed without a value. */
   readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer | undefined }>();
@@ -123,47 +159,156 @@ export class Generation {
   /** Of rows that were ever written to it: a crash applies as much again. */
   appliedBytes = 0;
   /** How many versions with an expiry were written. */
-  expiringCount = 0;
+  private expiringCount = 0;
   /** Of the first `sortedCount` names, each sorted. */
   private runs: (readonly string[])[] = [];
   private sortedCount = 0;
 
-  add(key: BufferedKey): void {
-    this.list.push(key);
-    this.account(key.newest);
-    const bytes = key.known.keyBytes + (key.base?.rowBytes ?? 0);
-    this.bytes += bytes + KEY_OVERHEAD_BYTES;
-    this.rowBytes += bytes;
+  /**
+   * The first version of a key that it has.
+   * @param base goes to a V row with it; undefined when it is there already or needs none
+   * @param indexedExpireTs of the newest version before; 0n when there is none
+   */
+  add(
+    known: KnownKey,
+    version: KeptVersion,
+    index: LogIndex,
+    base: KeptVersion | undefined,
+    indexedExpireTs: HlcTimestamp,
+  ): void {
+    const { name } = known;
+    this.bytes += name.length + KEY_OVERHEAD_BYTES;
+    this.rowBytes += name.length;
+    let older = NO_VERSION;
+    if (base !== undefined) {
+      older = this.versions.addBase(base);
+      this.count(base.rowBytes);
+    }
+    known.enter(this, this.list.push(known) - 1);
+    if (indexedExpireTs !== NEVER) this.indexedExpiry.set(known.slot, indexedExpireTs);
+    this.newest.push(this.written(known, version, index, older));
   }
 
-  /** @param name the latin-1 text of a key: one character a byte, so text order is byte order */
-  find(name: string): BufferedKey | undefined {
+  /** Another version of a key that it has. @returns true when it is worth a look which of them are needed */
+  overwrite(known: KnownKey, version: KeptVersion, index: LogIndex): boolean {
+    const before = this.newest[known.slot]!;
+    // The last write of a timestamp wins, and nobody has seen the one before it.
+    const isSame = known.isOf(version);
+    const older = isSame ? this.versions.older(before) : before;
+    if (isSame) this.remove(before);
+    this.newest[known.slot] = this.written(known, version, index, older);
+    return --known.untilTrim <= 0;
+  }
+
+  private written(known: KnownKey, version: KeptVersion, index: LogIndex, older: number): number {
+    this.count(version.rowBytes);
+    this.appliedBytes += version.rowBytes;
+    if (version.expires) this.expiringCount++;
+    const number = this.versions.add(version, index, older);
+    known.written(version, this.versions.slabNumber(number));
+    return number;
+  }
+
+  private count(rowBytes: number): void {
+    this.bytes += rowBytes + OVERHEAD_BYTES;
+    this.rowBytes += rowBytes;
+  }
+
+  /** @returns bytes of its row */
+  private remove(number: number): number {
+    const rowBytes = this.versions.rowBytes(number);
+    this.bytes -= rowBytes + OVERHEAD_BYTES;
+    this.rowBytes -= rowBytes;
+    this.versions.remove(number);
+    return rowBytes;
+  }
+
+  /** Applied index of a key's newest version. */
+  indexOf(slot: number): LogIndex {
+    return this.versions.index(this.newest[slot]!);
+  }
+
+  /**
+   * Forgets what only reads below a timestamp could see of a key.
+   * @param seen a scan that is under way may know no version of a later index
+   * @returns bytes of rows
+   */
+  trim(known: KnownKey, { readableFrom, seenIndex }: SeenFrom): number {
+    const { versions } = this;
+    let kept = 1;
+    let last = this.newest[known.slot]!;
+    for (; versions.isAbove(last, readableFrom) || versions.index(last) > seenIndex; kept++) {
+      const older = versions.older(last);
+      if (older === NO_VERSION) break;
+      last = older;
+    }
+    let number = versions.older(last);
+    versions.setOlder(last, NO_VERSION);
+    let bytes = 0;
+    while (number !== NO_VERSION) {
+      const older = versions.older(number);
+      bytes += this.remove(number);
+      number = older;
+    }
+    known.untilTrim = Math.max(FIRST_TRIM - kept, kept);
+    return bytes;
+  }
+
+  /** Number of a key's newest version. */
+  newestOf(slot: number): number {
+    return this.newest[slot]!;
+  }
+
+  /** Expiry of the newest version from before this generation; 0n when there was none. */
+  indexedExpireTs(slot: number): HlcTimestamp {
+    return this.indexedExpiry.size === 0 ? NEVER : (this.indexedExpiry.get(slot) ?? NEVER);
+  }
+
+  /** Keys whose newest version here expires until a timestamp. */
+  *expiring(atTs: HlcTimestamp): Iterable<KnownKey> {
+    if (this.expiringCount === 0) return;
+    for (const [slot, known] of this.list.entries()) {
+      const expireTs = this.versions.expireTs(this.newest[slot]!);
+      if (expireTs !== NEVER && expireTs <= atTs) yield known;
+    }
+  }
+
+  /**
+   * The newest version of a key at or below a timestamp, of units up to an index, that it has or knows to have been there before.
+   * @param name the latin-1 text of a key: one character a byte, so text order is byte order
+   */
+  seen(name: string, readTs: HlcTimestamp, appliedIndex: LogIndex): KeptVersion | undefined {
+    const { versions } = this;
+    for (let number = this.find(name); number !== NO_VERSION; number = versions.older(number)) {
+      if (!versions.isAbove(number, readTs) && versions.index(number) <= appliedIndex) return versions.version(number);
+    }
+    return undefined;
+  }
+
+  /** The version of a key with exactly this timestamp. */
+  versionAt(name: string, commitTs: HlcTimestamp): KeptVersion | undefined {
+    const { versions } = this;
+    for (let number = this.find(name); number !== NO_VERSION; number = versions.older(number)) {
+      if (versions.isAt(number, commitTs)) return versions.version(number);
+    }
+    return undefined;
+  }
+
+  /** The newest version of a key that it has. */
+  newestAt(name: string): KeptVersion | undefined {
+    const number = this.find(name);
+    return number === NO_VERSION ? undefined : this.versions.version(number);
+  }
+
+  private find(name: string): number {
     this.nameUpTo(this.list.length);
-    return this.byName.get(name);
+    const slot = this.byName.get(name);
+    return slot === undefined ? NO_VERSION : this.newest[slot]!;
   }
 
   /** Only reads of the past ask for names, and writes go on without a map as long as nobody does. */
   private nameUpTo(count: number): void {
-    for (; this.named < count; this.named++) {
-      const key = this.list[this.named]!;
-      this.byName.set(key.known.name, key);
-    }
-  }
-
-  /** Books the cost of a version that was chained to a key. */
-  account(version: BufferedVersion): void {
-    this.bytes += version.rowBytes + OVERHEAD_BYTES;
-    this.rowBytes += version.rowBytes;
-    this.appliedBytes += version.rowBytes;
-    if (version.expireTs !== 0n) this.expiringCount++;
-  }
-
-  /** Forgets versions of a key, see `BufferedKey.trim`. @returns bytes of their rows */
-  trim(key: BufferedKey, seen: SeenFrom): number {
-    const { bytes, versions } = key.trim(seen);
-    this.bytes -= bytes + versions * OVERHEAD_BYTES;
-    this.rowBytes -= bytes;
-    return bytes;
+    for (; this.named < count; this.named++) this.byName.set(this.list[this.named]!.name, this.named);
   }
 
   /** @param name `nameOf(key)`, where that is known */
@@ -192,7 +337,7 @@ export class Generation {
     const from = this.sortedCount;
     if (from >= count) return false;
     this.sortedCount = Math.min(count, from + SORTED_AT_ONCE);
-    let names = this.list.slice(from, this.sortedCount).map(({ known }) => known.name);
+    let names = this.list.slice(from, this.sortedCount).map(({ name }) => name);
     names.sort((a, b) => (a < b ? -1 : 1));
     // A run is merged with those that are no longer than it, so that a name is merged a few times only.
     while (this.runs.length > 0) {

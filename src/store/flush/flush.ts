@@ -3,7 +3,7 @@
  * than a turn of the event loop should.
  */
 
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { Level, LevelChain } from '../level/index.ts';
 import {
   encodeExpiryKey,
@@ -18,8 +18,8 @@ import {
   writeDescendingOf,
   writeName,
 } from '../rows/index.ts';
-import type { BufferedKey, Generation } from './apply-buffer.ts';
-import type { KeptVersion } from './kept-version.ts';
+import type { Generation } from './apply-buffer.ts';
+import { NO_VERSION, type VersionTable } from './version-table.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** What is encoded in one turn, one to three milliseconds: bytes, and as many as a row costs whatever its length. */
@@ -43,35 +43,33 @@ export async function flushGeneration(
 ): Promise<number> {
   const chain = level.chain();
   const names = new RowNames();
-  const rows = new RowBytes();
-  const putVersion = (version: KeptVersion): void => {
-    const row = rows.of(version);
-    chain.put(names.version(row), row);
-  };
+  const { list, versions } = generation;
+  const rows = new RowBytes(versions);
   let cost = 0;
   let leftOut = 0;
-  for (const buffered of generation.list) {
-    const { known, newest, base } = buffered;
-    names.set(known.name);
-    const row = rows.of(newest);
-    chain.put(names.latest(), newest.isValueApart ? headerWithValueApart(row) : row);
+  for (let slot = 0; slot < list.length; slot++) {
+    const newest = generation.newestOf(slot);
+    names.set(list[slot]!.name);
+    const isValueApart = versions.isValueApart(newest);
+    const newestRow = rows.of(newest);
+    chain.put(names.latest(), isValueApart ? headerWithValueApart(newestRow) : newestRow);
     // What lies apart has its V row at once, all else when it is overwritten.
-    if (newest.isValueApart) chain.put(names.version(row), row);
-    // Each is what reads see from its timestamp until that of the one after it.
-    let untilTs = newest.commitTs;
-    for (let version = newest.older; version !== undefined; version = version.older) {
-      if (untilTs > readableFrom) putVersion(version);
-      else leftOut += version.rowBytes;
-      untilTs = version.commitTs;
-      cost += ROW_COST + version.rowBytes;
+    if (isValueApart) chain.put(names.version(newestRow), newestRow);
+    cost += 2 * ROW_COST + newestRow.length;
+    // Each is what reads see until the timestamp of the one after it.
+    let after = newest;
+    for (let number = versions.older(newest); number !== NO_VERSION; number = versions.older(number)) {
+      if (versions.isAbove(after, readableFrom)) {
+        const row = rows.of(number);
+        chain.put(names.version(row), row);
+      } else leftOut += versions.rowBytes(number);
+      after = number;
+      cost += ROW_COST + versions.rowBytes(number);
       if (cost < SLICE_COST) continue;
       cost = 0;
       await nextTurn();
     }
-    if (base !== undefined && untilTs > readableFrom) putVersion(base);
-    else leftOut += base?.rowBytes ?? 0;
-    moveExpiry(chain, buffered);
-    cost += 2 * ROW_COST + newest.rowBytes + (base?.rowBytes ?? 0);
+    moveExpiry(chain, generation, slot);
     if (cost < SLICE_COST) continue;
     cost = 0;
     await nextTurn();
@@ -123,25 +121,34 @@ class RowNames {
 
 /** Rows of versions, in memory that is used again. */
 class RowBytes {
+  private readonly versions: VersionTable;
   private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   /** Part of `scratch`, for the reason that `RowNames` has. */
   private view = this.scratch.subarray(0, 0);
 
+  constructor(versions: VersionTable) {
+    this.versions = versions;
+  }
+
   /** Until the next call. */
-  of(version: KeptVersion): Buffer {
-    const { rowAlone, rowBytes } = version;
+  of(version: number): Buffer {
+    const { versions } = this;
+    const rowAlone = versions.rowAlone(version);
     if (rowAlone !== undefined) return rowAlone;
+    const rowBytes = versions.rowBytes(version);
     if (rowBytes > this.scratch.length) this.scratch = Buffer.allocUnsafe(rowBytes);
     if (rowBytes !== this.view.length) this.view = this.scratch.subarray(0, rowBytes);
-    version.copyRow(this.view);
+    versions.copyRow(version, this.view);
     return this.view;
   }
 }
 
-function moveExpiry(chain: LevelChain, { known, newest, indexedExpireTs }: BufferedKey): void {
-  if (indexedExpireTs !== 0n && indexedExpireTs !== newest.expireTs) {
-    chain.del(encodeExpiryKey(indexedExpireTs, known.key));
-  }
+function moveExpiry(chain: LevelChain, generation: Generation, slot: number): void {
+  const expireTs = generation.versions.expireTs(generation.newestOf(slot));
+  const before = generation.indexedExpireTs(slot);
+  if (before === NEVER && expireTs === NEVER) return;
+  const { key } = generation.list[slot]!;
+  if (before !== NEVER && before !== expireTs) chain.del(encodeExpiryKey(before, key));
   // Even when the version below had the same expiry: its index row may have been collected together with it meanwhile.
-  if (newest.expireTs !== 0n) chain.put(encodeExpiryKey(newest.expireTs, known.key), EMPTY);
+  if (expireTs !== NEVER) chain.put(encodeExpiryKey(expireTs, key), EMPTY);
 }

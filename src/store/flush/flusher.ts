@@ -21,7 +21,7 @@ import {
 import type { GroupStoreOptions, StoreLimits } from '../contract/index.ts';
 import type { BatchMutex, Level } from '../level/index.ts';
 import { StoreClosedError, StoreFailedError, type SystemState } from '../rows/index.ts';
-import { type BufferedKey, Generation, type SeenFrom } from './apply-buffer.ts';
+import { Generation, type KnownKey, type SeenFrom } from './apply-buffer.ts';
 import { flushGeneration } from './flush.ts';
 
 /** Keys told to the cache before the event loop gets its turn. */
@@ -58,8 +58,8 @@ export interface FlushHost {
   leftOut(bytes: number): void;
   /** A generation collects no more; what has to be part of it joins it now. */
   freezing(generation: Generation): void;
-  /** A version is on disk. */
-  flushed(buffered: BufferedKey): void;
+  /** A generation is on disk, with this key of it. */
+  flushed(generation: Generation, known: KnownKey): void;
   /** Closes the database and opens it again from what is really on disk. */
   reopen(): Promise<void>;
 }
@@ -170,9 +170,9 @@ export class Flusher {
   }
 
   /** Of a key of `active` that is written often, versions that nobody can ask for do not wait for the flush that leaves them out. */
-  trim(buffered: BufferedKey): void {
+  trim(known: KnownKey): void {
     const { host } = this;
-    host.leftOut(this.active.trim(buffered, host.seenFrom(host.readableFrom())));
+    host.leftOut(this.active.trim(known, host.seenFrom(host.readableFrom())));
   }
 
   /** What collects has been collected for long enough to be written where nothing is gained by waiting. */
@@ -314,8 +314,8 @@ export class Flusher {
       this.durable = index;
       this.flushes++;
       let left = KEYS_PER_TURN;
-      for (const buffered of generation.list) {
-        this.host.flushed(buffered);
+      for (const known of generation.list) {
+        this.host.flushed(generation, known);
         if (--left > 0) continue;
         left = KEYS_PER_TURN;
         await this.nextTurn();

@@ -3,7 +3,6 @@
  */
 
 export {
-  BufferedKey,
   Generation,
   KnownKey,
   lowerBound,
@@ -11,7 +10,7 @@ export {
 } from './apply-buffer.ts';
 export { ChangeNotes, type ChangeNotesLimits } from './change-notes.ts';
 export { Flusher } from './flusher.ts';
-export { BufferedVersion, KeptVersion } from './kept-version.ts';
+export { KeptVersion } from './kept-version.ts';
 export { movedBase } from './moved-base.ts';
 export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';

@@ -1,113 +1,116 @@
 /** Versions in memory: what is read of them without a look at their bytes, and where those lie. */
-import type { HlcTimestamp, LogIndex } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { LatestVersion } from '../contract/index.ts';
-import { type DecodedVersion, headerBytesFor, RowMemory, versionBytes, writeVersion } from '../rows/index.ts';
+import {
+  type DecodedVersion,
+  headerBytesFor,
+  joined,
+  lowerHalf,
+  RowMemory,
+  upperHalf,
+  versionBytes,
+  writeVersion,
+} from '../rows/index.ts';
 
 const rowMemory = new RowMemory();
 
 /** What a version says. */
-type VersionContent = Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>;
+export type VersionContent = Pick<LatestVersion, 'commitTs' | 'expireTs' | 'isTombstone' | 'value'>;
 
-/** Bits of `place` below the offset. */
+/** Bits of a place below the offset. */
 const TOMBSTONE = 1;
 const VALUE_APART = 2;
-const FLAG_BITS = 2;
+const EXPIRES = 4;
+const FLAG_BITS = 3;
+/** Of a row's header, behind flags and commit timestamp. */
+const EXPIRY_OFFSET = 9;
 
-/** One version in memory; it is its own `LatestVersion`. As small as it can be: there is one of every write, and each is moved twice before it is old. */
+/** Whether what lies at a place is a delete. */
+export const isTombstoneAt = (place: number): boolean => (place & TOMBSTONE) !== 0;
+
+/** Whether the value of what lies at a place is too long for an L row. */
+export const isValueApartAt = (place: number): boolean => (place & VALUE_APART) !== 0;
+
+/** Where in its slab a row begins. */
+export const offsetOf = (place: number): number => place >> FLAG_BITS;
+
+/** When what lies at a place expires. */
+export const expiryAt = (slab: Buffer, place: number): HlcTimestamp =>
+  (place & EXPIRES) === 0 ? NEVER : (slab.readBigUInt64BE(offsetOf(place) + EXPIRY_OFFSET) as HlcTimestamp);
+
+/**
+ * One version as somebody holds it; it is its own `LatestVersion`. What the store remembers of a version are the same five fields, in a `KnownKey` or in a
+ * `VersionTable`: this is made when one is asked for and mostly gone soon after, and it stays what it is whatever becomes of those.
+ */
 export class KeptVersion implements LatestVersion {
-  readonly commitTs: HlcTimestamp;
-  readonly expireTs: HlcTimestamp;
+  /** Of the commit timestamp, see `timestamp-halves.ts`. */
+  readonly upper: number;
+  readonly lower: number;
   /** Header and value as they go to disk lie in it: the one copy of the value that is made. */
-  private readonly slab: Buffer;
+  readonly slab: Buffer;
   /** Where in `slab`, and what the version is. */
-  private readonly place: number;
+  readonly place: number;
   readonly rowBytes: number;
 
-  constructor(
-    commitTs: HlcTimestamp,
-    expireTs: HlcTimestamp,
-    isTombstone: boolean,
-    isValueApart: boolean,
-    slab: Buffer,
-    at: number,
-    rowBytes: number,
-  ) {
-    this.commitTs = commitTs;
-    this.expireTs = expireTs;
+  constructor(upper: number, lower: number, slab: Buffer, place: number, rowBytes: number) {
+    this.upper = upper;
+    this.lower = lower;
     this.slab = slab;
-    this.place = (at << FLAG_BITS) | (isTombstone ? TOMBSTONE : 0) | (isValueApart ? VALUE_APART : 0);
+    this.place = place;
     this.rowBytes = rowBytes;
   }
 
   /** Takes a version that was read along. @param isValueApart what its L row says */
   static read({ commitTs, expireTs, isTombstone, row }: DecodedVersion, isValueApart: boolean): KeptVersion {
     const at = rowMemory.keep(row);
-    return new KeptVersion(commitTs, expireTs, isTombstone, isValueApart, rowMemory.slab, at, row.length);
+    return KeptVersion.at(rowMemory.slab, at, commitTs, expireTs, isTombstone, isValueApart, row.length);
   }
 
-  /** A version of which everything is written in one row. */
-  static written({ commitTs, expireTs, isTombstone, value }: VersionContent): KeptVersion {
+  /** Writes a version, as one row. @param isValueApart true when that is too long for an L row */
+  static written({ commitTs, expireTs, isTombstone, value }: VersionContent, isValueApart: boolean): KeptVersion {
     const rowBytes = versionBytes(expireTs, value);
     const at = rowMemory.reserve(rowBytes);
     writeVersion(rowMemory.slab, at, commitTs, expireTs, isTombstone, value);
-    return new KeptVersion(commitTs, expireTs, isTombstone, false, rowMemory.slab, at, rowBytes);
+    return KeptVersion.at(rowMemory.slab, at, commitTs, expireTs, isTombstone, isValueApart, rowBytes);
+  }
+
+  private static at(
+    slab: Buffer,
+    at: number,
+    commitTs: HlcTimestamp,
+    expireTs: HlcTimestamp,
+    isTombstone: boolean,
+    isValueApart: boolean,
+    rowBytes: number,
+  ): KeptVersion {
+    const flags = (isTombstone ? TOMBSTONE : 0) | (isValueApart ? VALUE_APART : 0) | (expireTs === NEVER ? 0 : EXPIRES);
+    return new KeptVersion(upperHalf(commitTs), lowerHalf(commitTs), slab, (at << FLAG_BITS) | flags, rowBytes);
+  }
+
+  get commitTs(): HlcTimestamp {
+    return joined(this.upper, this.lower);
+  }
+
+  get expireTs(): HlcTimestamp {
+    return expiryAt(this.slab, this.place);
+  }
+
+  get expires(): boolean {
+    return (this.place & EXPIRES) !== 0;
   }
 
   get isTombstone(): boolean {
-    return (this.place & TOMBSTONE) !== 0;
+    return isTombstoneAt(this.place);
   }
 
   /** True when the value is too long for an L row. */
   get isValueApart(): boolean {
-    return (this.place & VALUE_APART) !== 0;
+    return isValueApartAt(this.place);
   }
 
   /** A view that is made when it is asked for: most versions of a follower never are. */
   get value(): Buffer {
-    const { at } = this;
+    const at = offsetOf(this.place);
     return this.slab.subarray(at + headerBytesFor(this.expireTs), at + this.rowBytes);
-  }
-
-  private get at(): number {
-    return this.place >> FLAG_BITS;
-  }
-
-  /** The row, if nothing else lies where it does; else undefined. */
-  get rowAlone(): Buffer | undefined {
-    return this.slab.length === this.rowBytes ? this.slab : undefined;
-  }
-
-  /** Writes the row to the beginning of `into`. */
-  copyRow(into: Buffer): void {
-    this.slab.copy(into, 0, this.at, this.at + this.rowBytes);
-  }
-
-  /** The same without what it is chained to. */
-  alone(): KeptVersion {
-    const { commitTs, expireTs, isTombstone, isValueApart, slab, at, rowBytes } = this;
-    return new KeptVersion(commitTs, expireTs, isTombstone, isValueApart, slab, at, rowBytes);
-  }
-}
-
-/** A version of the buffer. */
-export class BufferedVersion extends KeptVersion {
-  /** Applied index of the unit that wrote it. */
-  readonly index: LogIndex;
-  /** The version before it in the same generation; undefined also where nobody can ask for that one any more. */
-  older: BufferedVersion | undefined;
-
-  constructor(
-    { commitTs, expireTs, isTombstone, value }: VersionContent,
-    index: LogIndex,
-    older: BufferedVersion | undefined,
-    inlineBytes: number,
-  ) {
-    const rowBytes = versionBytes(expireTs, value);
-    const at = rowMemory.reserve(rowBytes);
-    const { slab } = rowMemory;
-    writeVersion(slab, at, commitTs, expireTs, isTombstone, value);
-    super(commitTs, expireTs, isTombstone, value.length > inlineBytes, slab, at, rowBytes);
-    this.index = index;
-    this.older = older;
   }
 }

@@ -17,9 +17,10 @@ export function movedBase(
   ranges: RangeTombstones,
   forgettingUpTo: HlcTimestamp,
 ): KeptVersion | undefined {
-  const { commitTs, isValueApart } = base;
-  if (!ranges.isEmpty && ranges.covering(key, forgettingUpTo) >= commitTs) {
-    return KeptVersion.written({ commitTs, expireTs: NEVER, isTombstone: true, value: EMPTY });
+  if (!ranges.isEmpty) {
+    const { commitTs } = base;
+    const isHidden = ranges.covering(key, forgettingUpTo) >= commitTs;
+    if (isHidden) return KeptVersion.written({ commitTs, expireTs: NEVER, isTombstone: true, value: EMPTY }, false);
   }
-  return isValueApart ? undefined : base;
+  return base.isValueApart ? undefined : base;
 }

@@ -2,7 +2,7 @@
 import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
 import type { PreparedVersion, SideSource, StoreWriter, VersionToWrite } from '../contract/index.ts';
 import type { KnownKey } from './apply-buffer.ts';
-import { BufferedVersion } from './kept-version.ts';
+import { KeptVersion } from './kept-version.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -15,8 +15,8 @@ export interface PendingVersion {
   readonly isTombstone: boolean;
   /** Latin-1 text of the key, if somebody had it. */
   readonly name: string | undefined;
-  /** What was made of it beforehand, without those before it. */
-  readonly version?: BufferedVersion;
+  /** What was made of it beforehand. */
+  readonly version?: KeptVersion;
   /** What was known of the key then. */
   readonly known?: KnownKey | undefined;
 }
@@ -27,26 +27,21 @@ export function prepareVersion(
   known: KnownKey | undefined,
   inlineBytes: number,
 ): PendingVersion {
-  const { key, name, commitTs, index } = write;
+  const { key, name, commitTs } = write;
   const isTombstone = write.value === undefined;
   const expireTs = isTombstone ? NEVER : write.expireTs;
   const value = write.value ?? EMPTY;
-  const version = new BufferedVersion({ commitTs, expireTs, isTombstone, value }, index, undefined, inlineBytes);
+  const version = KeptVersion.written({ commitTs, expireTs, isTombstone, value }, value.length > inlineBytes);
   return { key, value, commitTs, expireTs, isTombstone, name, version, known };
 }
 
 /** The version that a write becomes: the one that was made beforehand, unless a range delete has made a tombstone of it since. */
-export function versionOf(
-  pending: PendingVersion,
-  isTombstone: boolean,
-  index: LogIndex,
-  inlineBytes: number,
-): BufferedVersion {
+export function versionOf(pending: PendingVersion, isTombstone: boolean, inlineBytes: number): KeptVersion {
   const { version, commitTs } = pending;
-  if (version !== undefined && version.isTombstone === isTombstone && version.index === index) return version;
+  if (version !== undefined && version.isTombstone === isTombstone) return version;
   const expireTs = isTombstone ? NEVER : pending.expireTs;
   const value = isTombstone ? EMPTY : pending.value;
-  return new BufferedVersion({ commitTs, expireTs, isTombstone, value }, index, undefined, inlineBytes);
+  return KeptVersion.written({ commitTs, expireTs, isTombstone, value }, value.length > inlineBytes);
 }
 
 /** Collects one unit; nothing of it is visible before `commit`. */

@@ -27,7 +27,6 @@ import {
 import { digestStore, StoreCopies, StoreSwap } from '../copies/index.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from '../counters/index.ts';
 import {
-  BufferedKey,
   ChangeNotes,
   exportSides,
   Flusher,
@@ -150,7 +149,7 @@ export class MvccGroupStore implements GroupStore {
       maxCommitTs: () => this.maxCommitTs,
       seenFrom: (readableFrom) => this.scans.seenFrom(readableFrom, this.applied),
       leftOut: (bytes) => this.history.leftOut(bytes),
-      flushed: (buffered) => this.newest.flushed(buffered),
+      flushed: (generation, known) => this.newest.flushed(generation, known),
       freezing: (generation) => this.sides.freeze(generation),
       reopen: () => this.reopen(),
     });
@@ -429,30 +428,18 @@ export class MvccGroupStore implements GroupStore {
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
     const isTombstone = pending.isTombstone || commitTs <= rangeTs;
     if (!isTombstone) this.dead.written(name);
-    const written = versionOf(pending, isTombstone, index, this.limits.inlineBytes);
+    const written = versionOf(pending, isTombstone, this.limits.inlineBytes);
     const known = this.newest.toWrite(key, name, pending.known);
-    const { buffered } = known;
-    let wasLive: boolean;
-    if (buffered?.generation === active) {
-      const { newest } = buffered;
-      const isSameUnit = commitTs === newest.commitTs && newest.index === index;
-      if (!isSameUnit) this.history.overwritten(newest.rowBytes);
-      assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
-      wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
-      written.older = commitTs === newest.commitTs ? newest.older : newest;
-      known.newest = written;
-      active.account(written);
-      if (buffered.written(written)) this.flusher.trim(buffered);
-    } else {
+    const wasLive = known.isPut && (rangeTs === NEVER || known.isAbove(rangeTs));
+    const isCollected = known.generation === active;
+    const isSameUnit = isCollected && known.isAt(commitTs) && active.indexOf(known.slot) === index;
+    assert(isSameUnit || known.isBelow(commitTs), 'a version must be newer than the one before it');
+    if (!isSameUnit) this.history.overwritten(known.rowBytes);
+    if (!isCollected) {
       const base = known.newest;
-      assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
-      wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
       const moved = base === undefined ? undefined : movedBase(key, base, this.ranges, this.collector.forgettingUpTo);
-      if (base !== undefined) this.history.overwritten(base.rowBytes);
-      known.newest = written;
-      known.buffered = new BufferedKey(known, active, written, moved, base?.expireTs ?? NEVER);
-      active.add(known.buffered);
-    }
+      active.add(known, written, index, moved, base?.expireTs ?? NEVER);
+    } else if (active.overwrite(known, written, index)) this.flusher.trim(known);
     if (isTombstone) this.history.deleted();
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;

@@ -25,10 +25,9 @@ export async function findExpired(
     found.set(nameOf(key), { key, commitTs: newest.commitTs });
   };
   for (const generation of generations) {
-    if (generation.expiringCount === 0) continue;
-    for (const { known, newest } of generation.list) {
+    for (const { key } of generation.expiring(atTs)) {
       if (found.size >= limit) break;
-      if (newest.expireTs !== 0n && newest.expireTs <= atTs) consider(known.key);
+      consider(key);
     }
   }
   const iterator = level.iterator({

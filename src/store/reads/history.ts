@@ -308,12 +308,8 @@ export function versionAt(key: Buffer, commitTs: HlcTimestamp, view: ReadView): 
   if (isRangeDelete) return { commitTs, expireTs: NEVER, isTombstone: true, value: EMPTY };
   const name = nameOf(key);
   for (const generation of view.generations) {
-    const buffered = generation.find(name);
-    for (let version = buffered?.newest; version !== undefined; version = version.older) {
-      if (version.commitTs === commitTs) return version;
-    }
-    const base = buffered?.base;
-    if (base?.commitTs === commitTs) return base;
+    const version = generation.versionAt(name, commitTs);
+    if (version !== undefined) return version;
   }
   const apart = view.level.getSync(encodeVersionKey(key, commitTs));
   if (apart !== undefined) return decodeVersion(apart, view.location);

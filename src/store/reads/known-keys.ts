@@ -54,7 +54,7 @@ export class KnownKeys {
   /** Books what a key takes now. */
   count(known: KnownKey): void {
     if (known.age !== this.age) return;
-    const bytes = known.keyBytes + OVERHEAD_BYTES + (known.newest?.rowBytes ?? 0);
+    const bytes = known.name.length + OVERHEAD_BYTES + known.rowBytes;
     this.youngBytes += bytes - known.countedBytes;
     known.countedBytes = bytes;
     if (this.youngBytes >= this.budgetBytes() / 2) this.turn();
@@ -65,7 +65,7 @@ export class KnownKeys {
     this.old = this.young;
     this.startYoung();
     for (const { list } of this.generations()) {
-      for (const { known } of list) if (old.get(known.name) === known && !this.old.has(known.name)) this.carry(known);
+      for (const known of list) if (old.get(known.name) === known && !this.old.has(known.name)) this.carry(known);
     }
   }
 
@@ -85,7 +85,7 @@ export class KnownKeys {
   /** Forgets a key, unless it is buffered. */
   delete(name: string): void {
     const known = this.young.get(name) ?? this.old.get(name);
-    if (known === undefined || known.buffered !== undefined) return;
+    if (known === undefined || known.generation !== undefined) return;
     if (known.age === this.age) this.youngBytes -= known.countedBytes;
     known.age = 0;
     this.young.delete(name);
@@ -97,6 +97,6 @@ export class KnownKeys {
     this.old = new Map();
     this.startYoung();
     for (const { list } of this.generations())
-      for (const { known } of list) if (known.buffered !== undefined) this.carry(known);
+      for (const known of list) if (known.generation !== undefined) this.carry(known);
   }
 }

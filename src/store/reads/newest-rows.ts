@@ -1,7 +1,7 @@
 /** Point reads of newest versions: what is known, the buffer's among it, then LevelDB's L row, then the V row of a long value. */
 
 import type { LatestVersion, StoreLimits } from '../contract/index.ts';
-import { type BufferedKey, type Generation, KeptVersion, KnownKey } from '../flush/index.ts';
+import { type Generation, KeptVersion, KnownKey } from '../flush/index.ts';
 import { type Level, type LevelOperation, StoreActivity } from '../level/index.ts';
 import {
   CorruptStoreError,
@@ -79,7 +79,7 @@ export class NewestRows {
   }
 
   isBuffered(name: string): boolean {
-    return this.known.find(name)?.buffered !== undefined;
+    return this.known.find(name)?.generation !== undefined;
   }
 
   /** What is known of a key; undefined when that is nothing. */
@@ -94,11 +94,11 @@ export class NewestRows {
   toWrite(key: Buffer, name: string, before?: KnownKey): KnownKey {
     const found = before !== undefined && this.known.isCurrent(before) ? before : this.known.find(name);
     if (found !== undefined) {
-      if (found.newest === undefined) this.present.add(name);
+      if (found.rowBytes === 0) this.present.add(name);
       return found;
     }
     const known = new KnownKey(name, this.stored(key, name));
-    if (known.newest === undefined) this.present.add(name);
+    if (known.rowBytes === 0) this.present.add(name);
     this.known.keep(known);
     return known;
   }
@@ -116,7 +116,7 @@ export class NewestRows {
   /** The newest version with its value, wherever that lies. @param name latin-1 text of the key @throws CorruptStoreError */
   whole(key: Buffer, name: string): LatestVersion | undefined {
     const known = this.known.find(name);
-    if (known?.buffered !== undefined) return known.newest;
+    if (known?.generation !== undefined) return known.newest;
     this.assertUsable();
     if (known !== undefined) {
       this.activity.cacheHits++;
@@ -141,14 +141,11 @@ export class NewestRows {
   }
 
   /** A generation is on disk, with this key of it. */
-  flushed(buffered: BufferedKey): void {
-    const { known, newest } = buffered;
+  flushed(generation: Generation, known: KnownKey): void {
     // Overwritten meanwhile, by the next generation.
-    if (known.buffered !== buffered) return;
-    known.buffered = undefined;
-    // What came before it in the generation must not stay in memory with it.
-    if (newest.older !== undefined) known.newest = newest.alone();
-    if (newest.isValueApart && newest.rowBytes > this.maxKeptBytes) this.known.delete(known.name);
+    if (known.generation !== generation) return;
+    known.leave();
+    if (known.isValueApart && known.rowBytes > this.maxKeptBytes) this.known.delete(known.name);
     else this.known.count(known);
   }
 
@@ -165,7 +162,7 @@ export class NewestRows {
   }
 
   private *bufferedNames(): Iterable<string> {
-    for (const { list } of this.generations()) for (const { known } of list) yield known.name;
+    for (const { list } of this.generations()) for (const { name } of list) yield name;
   }
 
   /** Forgets what it keeps of the disk. */

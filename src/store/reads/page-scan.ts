@@ -269,7 +269,7 @@ class PageScan {
   /** False when the buffer has a version of the key that is above the scan's timestamp or came later. */
   private isNewestBuffered(name: string, found: Found | undefined): boolean {
     for (const generation of this.view.generations) {
-      const newest = generation.find(name)?.newest;
+      const newest = generation.newestAt(name);
       if (newest !== undefined) return newest.commitTs === found?.commitTs;
     }
     return true;

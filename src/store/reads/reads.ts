@@ -5,7 +5,7 @@
  */
 import type { HlcTimestamp, LogIndex } from '../../platform/index.ts';
 import type { StoreRow } from '../contract/index.ts';
-import type { BufferedKey, Generation } from '../flush/index.ts';
+import type { Generation } from '../flush/index.ts';
 import type { Level, LevelSnapshot } from '../level/index.ts';
 import { type DeadRanges, type DroppedRange, isDropped } from '../ranges/index.ts';
 import {
@@ -47,20 +47,10 @@ export interface Found {
   readonly value: Buffer | undefined;
 }
 
-/** Newest version at or below `readTs` that a generation knows of, as of the view's applied index. */
-function findBuffered(buffered: BufferedKey, readTs: HlcTimestamp, view: ReadView): Found | undefined {
-  for (let version = buffered.newest; version !== undefined; version = version.older!) {
-    if (version.index <= view.appliedIndex && version.commitTs <= readTs) return version;
-  }
-  const { base } = buffered;
-  return base === undefined || base.commitTs > readTs ? undefined : base;
-}
-
 /** Newest version at or below `readTs` in the buffer, as of the view's applied index. */
 export function findInGenerations(name: string, readTs: HlcTimestamp, view: ReadView): Found | undefined {
   for (const generation of view.generations) {
-    const buffered = generation.find(name);
-    const found = buffered && findBuffered(buffered, readTs, view);
+    const found = generation.seen(name, readTs, view.appliedIndex);
     if (found !== undefined) return found;
   }
   return undefined;

@@ -52,3 +52,4 @@ export {
 } from './errors.ts';
 export { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 export { RowMemory } from './row-memory.ts';
+export { isAbove, isSame, joined, lowerHalf, upperHalf } from './timestamp-halves.ts';
