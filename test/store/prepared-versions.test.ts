@@ -36,7 +36,6 @@ const toWrite = ({ key, value, expires }: Write, index: number): VersionToWrite 
   value: value === undefined ? undefined : Buffer.from(value),
   commitTs: ts(10 * index),
   expireTs: expires ? ts(10 * index + 500) : NEVER,
-  index,
 });
 
 function commit(store: GroupStore, write: (writer: ReturnType<GroupStore['write']>, index: number) => void): void {

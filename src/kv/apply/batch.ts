@@ -4,7 +4,7 @@
  * is applied to the group meanwhile. The writing is one step: nobody sees a part of an entry.
  */
 import type { SpanTable } from '../../distribution/index.ts';
-import { type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis } from '../../platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
 import type { GroupStore, PreparedVersion, StoreWriter } from '../../store/index.ts';
 import { CorruptEntryError } from '../contract/index.ts';
 import { ABSENT, type EntryReader, MutationKind } from '../entry/index.ts';
@@ -62,18 +62,18 @@ export class BatchUnderWay {
   private readonly keys: Buffer[] = [];
   /** Texts of the keys that were looked up beforehand. */
   private readonly names: string[] = [];
-  private readonly index: LogIndex | undefined;
+  private readonly makesVersions: boolean;
   private hasRanges = false;
   /** Goes over the mutations once more, to make versions of them. */
   private making: EntryReader | undefined;
   /** Writes that were prepared, with their units, in order; when all are, nothing is read again. */
   private readonly made: { readonly unit: number; readonly isPut: boolean; readonly version: PreparedVersion }[] = [];
 
-  /** @param index of the entry, for one that is to be prepared; left out: its versions are not made beforehand */
-  constructor(reader: EntryReader, before: StateBefore, index?: LogIndex) {
+  /** @param makesVersions for an entry that is to be prepared: its versions are made beforehand */
+  constructor(reader: EntryReader, before: StateBefore, makesVersions = false) {
     this.reader = reader;
     this.before = before;
-    this.index = index;
+    this.makesVersions = makesVersions;
     this.ceilingMs = reader.batchCeiling();
     this.commitTs = reader.timestamp();
     this.unitCount = reader.u32();
@@ -106,7 +106,7 @@ export class BatchUnderWay {
 
   /** What a range delete hides is decided by what lies before it in the entry, so that one is written as it comes. */
   private get mayMake(): boolean {
-    return this.index !== undefined && !this.hasRanges && this.before.store.prepareVersion !== undefined;
+    return this.makesVersions && !this.hasRanges && this.before.store.prepareVersion !== undefined;
   }
 
   private makeNext(): void {
@@ -119,7 +119,7 @@ export class BatchUnderWay {
     const isPut = kind !== MutationKind.Delete;
     const value = isPut ? making.view() : undefined;
     const expireTs = kind === MutationKind.PutExpiring ? making.timestamp() : ABSENT;
-    const write = { key: this.keys[at]!, name: this.names[at]!, value, commitTs, expireTs, index: this.index! };
+    const write = { key: this.keys[at]!, name: this.names[at]!, value, commitTs, expireTs };
     this.made.push({ unit, isPut, version: this.before.store.prepareVersion!(write) });
   }
 

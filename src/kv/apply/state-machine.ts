@@ -311,7 +311,7 @@ export class GroupStateMachine implements StateMachine {
 
   prepare({ index, kind, payload }: Entry): Preparation | undefined {
     if (kind !== EntryKind.Normal || payload[0] !== Opcode.Batch) return undefined;
-    const batch = new BatchUnderWay(new EntryReader(payload), this.stateBefore(), index);
+    const batch = new BatchUnderWay(new EntryReader(payload), this.stateBefore(), true);
     this.prepared = { index, batch };
     return { step: () => batch.prepare(PREPARED_AT_ONCE) };
   }

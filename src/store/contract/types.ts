@@ -135,8 +135,6 @@ export interface VersionToWrite {
   readonly value: Buffer | undefined;
   readonly commitTs: HlcTimestamp;
   readonly expireTs: HlcTimestamp;
-  /** Of the unit that it will be part of. */
-  readonly index: LogIndex;
 }
 
 /** A write of which all is done that changes nothing; only its store knows what is in it. */
