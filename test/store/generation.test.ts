@@ -191,3 +191,24 @@ test('halves of timestamps are in the order of timestamps', () => {
     }),
   );
 });
+
+describe('names of a generation', () => {
+  test('are found and sorted by the first byte: a walk over some does not sort the others', () => {
+    const generation = new Generation();
+    const names = ['', 'a', 'ab', 'b2', 'b1', 'c', '\u00ff'];
+    const content = { commitTs: hlcTimestamp(5n), expireTs: NEVER, isTombstone: false, value: Buffer.from('v') };
+    for (const name of names) {
+      generation.add(new KnownKey(name, undefined), KeptVersion.written(content, false), 1, undefined, NEVER);
+    }
+    const within = (from: string, to: string) => generation.namesWithin(from, to);
+    for (const tagged of within('b', 'c')) while (tagged.sortSome(tagged.count));
+    assert.deepEqual(
+      within('b', 'c').map((tagged) => tagged.sortedRuns()),
+      [[['b1', 'b2']], [['c']]],
+    );
+    assert.deepEqual(within('a', 'a\u00ff')[0]!.sortedRuns(), []);
+    assert.equal(within('', '\u0100').length, 5);
+    for (const name of names) assert.ok(generation.newestAt(name), JSON.stringify(name));
+    for (const name of ['aa', 'd', '\u0000']) assert.equal(generation.newestAt(name), undefined);
+  });
+});

@@ -6,20 +6,20 @@
 import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
 import { isAbove, isSame, nameOf } from '../rows/index.ts';
 import { isTombstoneAt, isValueApartAt, KeptVersion } from './kept-version.ts';
+import { TaggedNames } from './tagged-names.ts';
 import { NO_VERSION, VersionTable } from './version-table.ts';
 
 /** Cost of a buffered version beside its bytes: its record, and what of its slab is nobody's any more. */
 const OVERHEAD_BYTES = 40;
 /** Of a key beside its name and versions: its places in lists, its row's key in the batch, what it keeps of the slab that it lay in before. */
 const KEY_OVERHEAD_BYTES = 120;
-/** Names that are sorted in one turn, some five milliseconds. */
-const SORTED_AT_ONCE = 4_096;
-/** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
-const MAX_RUN = 32_768;
 /** A key has so many versions before it is looked whether all of them are needed. */
 const FIRST_TRIM = 4;
 
 const NO_SLAB = Buffer.alloc(0);
+
+/** First byte of a key by its latin-1 text; of the empty key 0. */
+const tagOf = (name: string): number => name.charCodeAt(0) | 0;
 
 /** What is known of a key. There is one of a key while something of it is buffered: that is found without a search in each generation. */
 export class KnownKey {
@@ -147,9 +147,8 @@ export class Generation {
   readonly versions = new VersionTable();
   /** Expiry of the newest version from before, of keys where it had one: its index row has to go. */
   private readonly indexedExpiry = new Map<number, HlcTimestamp>();
-  /** Of those that somebody has looked up: see `find`. */
-  private readonly byName = new Map<string, number>();
-  private named = 0;
+  /** By the first byte of the key. */
+  private readonly names: (TaggedNames | undefined)[] = [];
   /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key; removed without a value. */
   readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer | undefined }>();
   /** What it takes in memory, about. */
@@ -160,9 +159,6 @@ export class Generation {
   appliedBytes = 0;
   /** How many versions with an expiry were written. */
   private expiringCount = 0;
-  /** Of the first `sortedCount` names, each sorted. */
-  private runs: (readonly string[])[] = [];
-  private sortedCount = 0;
 
   /**
    * The first version of a key that it has.
@@ -185,6 +181,9 @@ export class Generation {
       this.count(base.rowBytes);
     }
     known.enter(this, this.list.push(known) - 1);
+    const tag = tagOf(name);
+    this.names[tag] ??= new TaggedNames(this.list);
+    this.names[tag].add(known.slot);
     if (indexedExpireTs !== NEVER) this.indexedExpiry.set(known.slot, indexedExpireTs);
     this.newest.push(this.written(known, version, index, older));
   }
@@ -301,14 +300,13 @@ export class Generation {
   }
 
   private find(name: string): number {
-    this.nameUpTo(this.list.length);
-    const slot = this.byName.get(name);
+    const slot = this.names[tagOf(name)]?.slotOf(name);
     return slot === undefined ? NO_VERSION : this.newest[slot]!;
   }
 
-  /** Only reads of the past ask for names, and writes go on without a map as long as nobody does. */
-  private nameUpTo(count: number): void {
-    for (; this.named < count; this.named++) this.byName.set(this.list[this.named]!.name, this.named);
+  /** The names that may lie from one to another. */
+  namesWithin(from: string, to: string): TaggedNames[] {
+    return this.names.slice(tagOf(from), tagOf(to) + 1).filter((names) => names !== undefined);
   }
 
   /** @param name `nameOf(key)`, where that is known */
@@ -327,56 +325,4 @@ export class Generation {
   get isEmpty(): boolean {
     return this.list.length === 0 && this.rows.size === 0;
   }
-
-  /**
-   * Sorts names that were added since, as many as a turn has time for, and makes them known to `find`.
-   * @param count of the list's keys that are to be sorted in the end
-   * @returns false when there is none left
-   */
-  sortSome(count: number): boolean {
-    const from = this.sortedCount;
-    if (from >= count) return false;
-    this.sortedCount = Math.min(count, from + SORTED_AT_ONCE);
-    let names = this.list.slice(from, this.sortedCount).map(({ name }) => name);
-    names.sort((a, b) => (a < b ? -1 : 1));
-    // A run is merged with those that are no longer than it, so that a name is merged a few times only.
-    while (this.runs.length > 0) {
-      const last = this.runs.at(-1)!;
-      if (last.length > names.length || last.length + names.length > MAX_RUN) break;
-      this.runs.pop();
-      names = merged(last, names);
-    }
-    this.runs.push(names);
-    this.nameUpTo(this.sortedCount);
-    return this.sortedCount < count;
-  }
-
-  /** All names that were sorted, in runs of which each is in order. The runs are never changed afterwards. */
-  sortedRuns(): (readonly string[])[] {
-    return [...this.runs];
-  }
-}
-
-/** Names of two sorted lists, in order. */
-function merged(one: readonly string[], other: readonly string[]): string[] {
-  const names = new Array<string>(one.length + other.length);
-  let fromOne = 0;
-  let fromOther = 0;
-  for (let at = 0; at < names.length; at++) {
-    const takesOne = fromOther === other.length || (fromOne < one.length && one[fromOne]! < other[fromOther]!);
-    names[at] = takesOne ? one[fromOne++]! : other[fromOther++]!;
-  }
-  return names;
-}
-
-/** First position in sorted names that is not before `name`. */
-export function lowerBound(names: readonly string[], name: string): number {
-  let low = 0;
-  let high = names.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (names[middle]! < name) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

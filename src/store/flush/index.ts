@@ -5,7 +5,6 @@
 export {
   Generation,
   KnownKey,
-  lowerBound,
   type SeenFrom,
 } from './apply-buffer.ts';
 export { ChangeNotes, type ChangeNotesLimits } from './change-notes.ts';
@@ -14,4 +13,5 @@ export { KeptVersion } from './kept-version.ts';
 export { movedBase } from './moved-base.ts';
 export { decodeSideRow, exportSides, SideRows } from './side-rows.ts';
 export { rangeBytesOnDisk } from './sizes.ts';
+export { lowerBound } from './tagged-names.ts';
 export { type PendingVersion, prepareVersion, UnitWriter, versionOf } from './unit-writer.ts';

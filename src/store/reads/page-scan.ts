@@ -117,10 +117,11 @@ class PageScan {
 
   /** Finds the buffered names of the range. What is buffered while they are sorted lies above the view's applied index. */
   private async openCursors(): Promise<void> {
-    const counted = this.view.generations.map((generation) => ({ generation, count: generation.list.length }));
-    for (const { generation, count } of counted) {
-      while (generation.sortSome(count)) await this.view.nextTurn();
-      for (const names of generation.sortedRuns()) {
+    const within = this.view.generations.flatMap((generation) => generation.namesWithin(this.from, this.to));
+    const counted = within.map((tagged) => ({ tagged, count: tagged.count }));
+    for (const { tagged, count } of counted) {
+      while (tagged.sortSome(count)) await this.view.nextTurn();
+      for (const names of tagged.sortedRuns()) {
         const at = lowerBound(names, this.from);
         const end = lowerBound(names, this.to);
         if (at < end) this.cursors.push(this.isReverse ? { names, at: end - 1, end: at - 1 } : { names, at, end });
