@@ -88,7 +88,8 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   retainBytes: 64 * 1024 * 1024,
   truncateIntervalMs: 1000,
   maxApplyEntries: 256,
-  maxApplyBytes: 1024 * 1024,
+  // Of small rows some ten milliseconds: the slice of time is looked at in between.
+  maxApplyBytes: 64 * 1024,
   // Some ten milliseconds.
   prepareFromBytes: 256 * 1024,
   applySliceMs: 5,
