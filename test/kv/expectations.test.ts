@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { encodeBatch } from '../../src/kv/entry/entry.ts';
-import { KeyWrite, OpenEntry, Overlay, type Unit } from '../../src/kv/leader/overlay.ts';
+import { KeyWrite, OpenEntry, Overlay, Unit } from '../../src/kv/leader/overlay.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { ASSIGN_ALL, bytes, CONF, FakeRaft, LoneGroup } from '../support/lone-group.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -39,7 +39,7 @@ function fill(commands: readonly { readonly reads: readonly { key: string; versi
   const reads: Read[] = [];
   for (const { reads: own, writes } of commands) {
     const values = [...new Set(writes)].map((name) => new KeyWrite(name, bytes(name), bytes('v'), ts(0), ts(COMMIT)));
-    const unit = overlay.add(entry, undefined, values, []);
+    const unit = overlay.add(entry, new Unit(), values, []);
     for (const { key, version } of own) {
       entry.expect(unit, key, bytes(key), ts(version));
       reads.push({ unit, key, version });

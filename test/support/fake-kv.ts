@@ -430,7 +430,10 @@ export class FakeKv implements KvService {
       this.finish(() => operation.complete(new WaitEndedError(), undefined));
       return;
     }
-    if (this.evaluateTwice) runAside(operation, new FakeView(this.state));
+    if (this.evaluateTwice) {
+      runAside(operation, new FakeView(this.state));
+      operation.putAway?.();
+    }
     const view = new FakeView(this.state, this.frozenTs, group);
     let reply: unknown;
     try {
@@ -449,6 +452,7 @@ export class FakeKv implements KvService {
       return;
     }
     this.waits.leave(operation);
+    operation.putAway?.();
     view.apply();
     this.finish(() => operation.complete(undefined, reply));
     // Whom it wakes is served behind it.

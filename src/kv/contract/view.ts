@@ -47,6 +47,11 @@ export interface KeyView {
   keepVersion?(key: Buffer): void;
   /** Writes a value; `expireTs` 0n means no expiry. Buffers must not be modified afterwards. */
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void;
+  /**
+   * As `put` of a value in two parts, `head` a few bytes that many values have in common: nothing is copied before the write is on its way. Left out:
+   * whoever has the two joins them, and puts the whole.
+   */
+  putJoined?(key: Buffer, head: Buffer, rest: Buffer, expireTs: HlcTimestamp): void;
   delete(key: Buffer): void;
   /** Deletes every key in `[start, end)` that exists at `ts`. */
   deleteRange(start: Buffer, end: Buffer): void;
@@ -88,6 +93,11 @@ export interface Operation<Reply> {
   evaluateInParts?(view: KeyView): Generator<void, Reply>;
   /** Of an operation that may answer `AwaitedKeys`. */
   readonly wait?: WaitState;
+  /**
+   * It has written, and its outcome comes with an entry: what only another evaluation needs may be put where it takes less, until there is one. Left
+   * out: it keeps what it has.
+   */
+  putAway?(): void;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */
   evaluate(view: KeyView): Reply | AwaitedKeys;
   /** Called once: with the reply when everything it depends on is durable and applied, or with the error. */

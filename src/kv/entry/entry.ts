@@ -56,6 +56,7 @@ const ExpectKind = { Absent: 0, Version: 1 } as const;
 const HEADER_BYTES = 2 + 8 + 4 + 4 + 4;
 const CEILING_BYTES = 8;
 const TAG_BYTES = 4 + 1;
+const NO_BYTES = Buffer.alloc(0);
 
 /** What a command read before the entry: `versionTs` 0n is "absent". */
 export interface Expectation {
@@ -79,9 +80,9 @@ export const ABSENT: HlcTimestamp = hlcTimestamp(0n);
 export const expectBytes = (key: Buffer, versionTs: HlcTimestamp): number =>
   TAG_BYTES + 4 + key.length + (versionTs === ABSENT ? 0 : 8);
 
-/** Encoded size of one put or delete. */
-export const mutationBytes = (key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp): number =>
-  TAG_BYTES + 4 + key.length + (value === undefined ? 0 : 4 + value.length + (expireTs === ABSENT ? 0 : 8));
+/** Encoded size of one put or delete. @param valueBytes undefined is a delete */
+export const mutationBytes = (key: Buffer, valueBytes: number | undefined, expireTs: HlcTimestamp): number =>
+  TAG_BYTES + 4 + key.length + (valueBytes === undefined ? 0 : 4 + valueBytes + (expireTs === ABSENT ? 0 : 8));
 
 /** Encoded size of one range delete. */
 export const rangeBytes = (start: Buffer, end: Buffer): number => TAG_BYTES + 8 + start.length + end.length;
@@ -94,7 +95,8 @@ const BODY_OFFSET = HEADER_BYTES + CEILING_BYTES;
  * were kept. The timestamp is asked for at the end, so that much can be written before the entry has its place among others.
  */
 export class BatchEncoder {
-  private readonly buffer: Buffer;
+  /** What is written so far; of the entry, once that is finished. */
+  readonly buffer: Buffer;
   private readonly unitCount: number;
   private readonly expectCount: number;
   private readonly mutationCount: number;
@@ -118,10 +120,11 @@ export class BatchEncoder {
     this.offset += TAG_BYTES;
   }
 
-  private bytes(bytes: Buffer): void {
-    this.buffer.writeUInt32BE(bytes.length, this.offset);
-    this.buffer.set(bytes, this.offset + 4);
-    this.offset += 4 + bytes.length;
+  private bytes(bytes: Buffer, head: Buffer = NO_BYTES): void {
+    const at = this.buffer.writeUInt32BE(head.length + bytes.length, this.offset);
+    for (let offset = 0; offset < head.length; offset++) this.buffer[at + offset] = head[offset]!;
+    this.buffer.set(bytes, at + head.length);
+    this.offset = at + head.length + bytes.length;
   }
 
   private timestamp(ts: HlcTimestamp): void {
@@ -138,12 +141,18 @@ export class BatchEncoder {
     if (!isAbsent) this.timestamp(versionTs);
   }
 
-  put(unit: number, key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+  /**
+   * @param head what the value begins with, if not all of it is in `value`
+   * @returns where the value lies in `buffer`: its length (u32), then its bytes
+   */
+  put(unit: number, key: Buffer, value: Buffer, expireTs: HlcTimestamp, head?: Buffer): number {
     this.mutationsLeft--;
     this.tag(unit, expireTs === ABSENT ? MutationKind.Put : MutationKind.PutExpiring);
     this.bytes(key);
-    this.bytes(value);
+    const at = this.offset;
+    this.bytes(value, head);
     if (expireTs !== ABSENT) this.timestamp(expireTs);
+    return at;
   }
 
   delete(unit: number, key: Buffer): void {
@@ -323,7 +332,7 @@ export function encodeBatch(
   for (const mutation of mutations) {
     bytes +=
       mutation.end === undefined
-        ? mutationBytes(mutation.key, mutation.value, mutation.expireTs)
+        ? mutationBytes(mutation.key, mutation.value?.length, mutation.expireTs)
         : rangeBytes(mutation.key, mutation.end);
   }
   const encoder = new BatchEncoder(unitCount, expects.length, mutations.length, bytes);

@@ -52,7 +52,7 @@ import { Settlements } from './settlements.ts';
 import { comesAfter, Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
-import { NO_SOURCES, newestOf, type Source } from './turn-entry.ts';
+import { NO_SOURCES, newestOf, Pending, type Source } from './turn-entry.ts';
 import { TurnLoad } from './turn-load.ts';
 import { LeaderTxns } from './txn-participant.ts';
 import { CommandView } from './view.ts';
@@ -359,7 +359,7 @@ export class GroupExecutor {
     } else if (isWriter && this.waits.coming.size > 0 && this.waits.coming.meets(view)) {
       this.waits.forComing(operation, tries);
       return;
-    } else if (isWriter && (view.needsLaterEntry || view.floorTs >= view.ts - 1n)) {
+    } else if (isWriter && (view.needsLaterEntry || view.isBelowFloor)) {
       // The range may have come with timestamps that are ahead of this turn's.
       this.clock.observe(view.floorTs);
       this.sequencer.closeEntry();
@@ -373,7 +373,7 @@ export class GroupExecutor {
       this.confirmer.confirm(operation, error, reply);
     } else {
       const sources = view.dependencies as readonly Source[];
-      newestOf(sources).pending.push({ operation, tries, error, reply, unit: undefined, sources });
+      newestOf(sources).pending.push(new Pending(operation, tries, error, reply, sources));
     }
     this.waits.left(operation);
     if (this.waits.keys.hasReady) this.waits.keys.serve();
@@ -404,14 +404,16 @@ export class GroupExecutor {
       return false;
     }
     const entry = this.sequencer.entryAt(view.ts);
-    const unit = this.overlay.add(entry, view.settleUnit(), view.writes, view.ranges);
+    const pending = new Pending(awaited === undefined ? operation : UNHEARD, tries, undefined, reply, NO_SOURCES);
+    const unit = this.overlay.add(entry, view.settleUnit() ?? pending, view.writes, view.ranges);
+    pending.unit = unit;
     for (let at = 0; at < view.readKeys.length; at++) {
       entry.expect(unit, view.readNames[at]!, view.readKeys[at]!, view.readVersions[at]!);
     }
-    const waiter = awaited === undefined ? operation : UNHEARD;
-    entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    entry.pending.push(pending);
     this.waits.keys.written(view.writes, view.ranges);
-    if (awaited !== undefined) this.wait(operation, awaited);
+    if (awaited === undefined) operation.putAway?.();
+    else this.wait(operation, awaited);
     return true;
   }
 
@@ -523,8 +525,7 @@ export class GroupExecutor {
       }
       const { newest } = this.sequencer;
       if (newest === undefined) this.confirmer.confirm(operation, undefined, undefined);
-      else
-        newest.pending.push({ operation, tries: 1, error: undefined, reply: undefined, unit: undefined, sources: [] });
+      else newest.pending.push(new Pending(operation, 1, undefined, undefined, NO_SOURCES));
     });
   }
 

@@ -37,38 +37,89 @@ export class Unit {
   }
 }
 
-/** One key as an entry leaves it. Never changed after it is in the overlay, so readers may keep it as a value. */
+const NO_BYTES = Buffer.alloc(0);
+/** Stands for the value of a delete. */
+const DELETED = Buffer.alloc(0);
+/** In front of a value in an entry. */
+const VALUE_LENGTH_BYTES = 4;
+
+/**
+ * One key as an entry leaves it. What it says never changes once it is in the overlay, so readers may keep it as a value. As small as it can be: each is
+ * on its way through Raft while V8 collects what is young, and is moved by it. So once the entry has its bytes, it holds nothing else of them.
+ */
 export class KeyWrite implements LiveValue {
   readonly name: string;
-  readonly key: Buffer;
-  /** True for a delete; `value` is then empty. */
-  readonly isDelete: boolean;
-  readonly value: Buffer;
   readonly expireTs: HlcTimestamp;
   readonly commitTs: HlcTimestamp;
+  /** Undefined once it is encoded. */
+  private ownKey: Buffer | undefined;
+  /** The value is this and `bytes`, one behind the other. */
+  private head: Buffer;
+  /** Of the value; `DELETED` for a delete; of all of the entry once it is encoded. */
+  private bytes: Buffer;
   /** Set when the command that wrote it is done. */
   unit: Unit | undefined;
   entry: OpenEntry | undefined;
-  /** Position in the entry's list of writes. */
-  slot = -1;
+  /** Position in the open entry's list of writes; once it is encoded, where its value lies in `bytes`. */
+  place = -1;
   /** Order of commands, for telling whether a range delete came before or after. */
   sequence = 0;
 
-  constructor(name: string, key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp, commitTs: HlcTimestamp) {
+  /** @param value undefined for a delete @param head what the value begins with, if not all of it is in `value` */
+  constructor(
+    name: string,
+    key: Buffer,
+    value: Buffer | undefined,
+    expireTs: HlcTimestamp,
+    commitTs: HlcTimestamp,
+    head: Buffer = NO_BYTES,
+  ) {
     this.name = name;
-    this.key = key;
-    this.isDelete = value === undefined;
-    this.value = value ?? NO_BYTES;
     this.expireTs = expireTs;
     this.commitTs = commitTs;
+    this.ownKey = key;
+    this.head = head;
+    this.bytes = value ?? DELETED;
   }
 
-  get bytes(): number {
-    return mutationBytes(this.key, this.isDelete ? undefined : this.value, this.expireTs);
+  get key(): Buffer {
+    return this.ownKey ?? Buffer.from(this.name, 'latin1');
+  }
+
+  /** `value` is then empty. */
+  get isDelete(): boolean {
+    return this.bytes === DELETED;
+  }
+
+  /** Made when it is asked for: little is read while it is on its way. */
+  get value(): Buffer {
+    if (this.head.length > 0) {
+      this.bytes = Buffer.concat([this.head, this.bytes]);
+      this.head = NO_BYTES;
+    }
+    const { bytes, place } = this;
+    if (this.ownKey !== undefined || this.isDelete) return bytes;
+    const from = place + VALUE_LENGTH_BYTES;
+    return bytes.subarray(from, from + bytes.readUInt32BE(place));
+  }
+
+  /** Encoded size; only before it is encoded. */
+  get size(): number {
+    return mutationBytes(this.key, this.isDelete ? undefined : this.head.length + this.bytes.length, this.expireTs);
+  }
+
+  /** Adds it to an entry. */
+  encode(encoder: BatchEncoder, unit: number): void {
+    const { key, bytes, head, expireTs } = this;
+    this.ownKey = undefined;
+    if (this.isDelete) encoder.delete(unit, key);
+    else {
+      this.place = encoder.put(unit, key, bytes, expireTs, head);
+      this.head = NO_BYTES;
+      this.bytes = encoder.buffer;
+    }
   }
 }
-
-const NO_BYTES = Buffer.alloc(0);
 
 /** One range delete on its way. */
 export interface RangeWrite {
@@ -186,17 +237,10 @@ export class OpenEntry {
     const encoder = new BatchEncoder(units.length, expected.length, mutationCount, this.bodyBytes);
     for (const { unit, key, versionTs } of expected) encoder.expect(unit.root().number, key, versionTs);
     for (const range of this.ranges) encoder.deleteRange(range.unit.root().number, range.start, range.end);
-    for (const write of this.writes) {
-      encodeWrite(encoder, write.unit!.root().number, write);
-    }
+    for (const write of this.writes) write.encode(encoder, write.unit!.root().number);
+    this.expected.clear();
     return { payload: encoder.finish(this.commitTs, ceilingMs), units };
   }
-}
-
-/** Adds a write to an entry. */
-export function encodeWrite(encoder: BatchEncoder, unit: number, write: KeyWrite): void {
-  if (write.isDelete) encoder.delete(unit, write.key);
-  else encoder.put(unit, write.key, write.value, write.expireTs);
 }
 
 /** Newest in-flight write of every key, over all entries that are not applied yet. */
@@ -229,16 +273,16 @@ export class Overlay {
 
   /**
    * Adds the effects of one finished command to the open entry and to what later commands read.
-   * @param unit unit that the command's reads put it in, if any
+   * @param unit that the command's reads put it in, else its own
    * @returns the command's unit
    */
   add(
     entry: OpenEntry,
-    unit: Unit | undefined,
+    unit: Unit,
     writes: readonly KeyWrite[],
     ranges: readonly { readonly start: Buffer; readonly end: Buffer }[],
   ): Unit {
-    let own = unit ?? new Unit();
+    let own = unit;
     this.sequence++;
     for (const { start, end } of ranges) own = this.addRange(entry, own, start, end);
     if (ranges.length > 0) this.sequence++;
@@ -251,8 +295,8 @@ export class Overlay {
         own = own.merge(before.unit!);
         this.replace(entry, before, write);
       } else {
-        write.slot = entry.writes.push(write) - 1;
-        entry.bodyBytes += write.bytes;
+        write.place = entry.writes.push(write) - 1;
+        entry.bodyBytes += write.size;
         this.keys.set(write.name, write);
       }
     }
@@ -280,10 +324,10 @@ export class Overlay {
   }
 
   private replace(entry: OpenEntry, before: KeyWrite, after: KeyWrite): void {
-    assert(entry.writes[before.slot] === before, 'an open entry holds one write per key');
-    entry.writes[before.slot] = after;
-    after.slot = before.slot;
-    entry.bodyBytes += after.bytes - before.bytes;
+    assert(entry.writes[before.place] === before, 'an open entry holds one write per key');
+    entry.writes[before.place] = after;
+    after.place = before.place;
+    entry.bodyBytes += after.size - before.size;
     this.keys.set(after.name, after);
   }
 

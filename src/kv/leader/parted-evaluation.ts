@@ -5,8 +5,8 @@ import { ABSENT, BatchEncoder, expectBytes } from '../entry/index.ts';
 import type { Effects } from './coming-locks.ts';
 import { type EvaluationBudget, effectsTooLarge } from './evaluation-budget.ts';
 import type { ForeignEffects, HeldKeys } from './held-keys.ts';
-import { encodeWrite, Unit } from './overlay.ts';
-import { NO_SOURCES, TurnEntry } from './turn-entry.ts';
+import { Unit } from './overlay.ts';
+import { NO_SOURCES, Pending, TurnEntry } from './turn-entry.ts';
 import type { CommandView } from './view.ts';
 
 /** Rows that are encoded between two looks at the clock. */
@@ -69,7 +69,7 @@ export class PartedEvaluation {
       if (nth % ENCODED_ROWS === 0) yield;
     }
     for (const [nth, write] of view.writes.entries()) {
-      bytes += write.bytes;
+      bytes += write.size;
       if (nth % ENCODED_ROWS === 0) yield;
     }
     if (bytes > maxBytes) throw effectsTooLarge(bytes, maxBytes);
@@ -79,7 +79,7 @@ export class PartedEvaluation {
       if (nth % ENCODED_ROWS === 0) yield;
     }
     for (const [nth, write] of view.writes.entries()) {
-      encodeWrite(encoder, unit.number, write);
+      write.encode(encoder, unit.number);
       if (nth % ENCODED_ROWS === 0) yield;
     }
     return encoder;
@@ -100,7 +100,9 @@ export class PartedEntry extends TurnEntry {
     super(commitTs, ordinal);
     this.evaluation = evaluation;
     const { operation, tries, reply, unit } = evaluation;
-    this.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    const pending = new Pending(operation, tries, undefined, reply, NO_SOURCES);
+    pending.unit = unit;
+    this.pending.push(pending);
   }
 
   override encode(ceilingMs: Millis): { payload: Buffer; units: Unit[] } {

@@ -20,7 +20,7 @@ import type { ReadConfirmer } from './read-confirmer.ts';
 import type { Sequencer } from './sequencer.ts';
 import { comesAfter } from './source-order.ts';
 import type { SpanGate } from './span-gate.ts';
-import { isStale, type Source, type TurnEntry } from './turn-entry.ts';
+import { isStale, Pending, type Source, type TurnEntry } from './turn-entry.ts';
 import type { CommandView } from './view.ts';
 import type { OperationWaits } from './waits.ts';
 
@@ -300,16 +300,20 @@ export class PartedOperations {
       return;
     }
     const sources = view.dependencies as readonly Source[];
-    const isOld = isStale({ operation, tries, error, reply, unit: undefined, sources });
+    const pending = new Pending(operation, tries, error, reply, sources);
     // No apply will look at what it has read.
-    if (isOld || this.options.gate.revision !== evaluation.revision || evaluation.hasExpiredBy(readTimestamp())) {
+    if (
+      isStale(pending) ||
+      this.options.gate.revision !== evaluation.revision ||
+      evaluation.hasExpiredBy(readTimestamp())
+    ) {
       this.again(evaluation);
       return;
     }
     // Before those who wait for the keys go on: they come after it.
     const { newest } = sequencer;
     if (newest === undefined) confirmer.confirm(operation, error, reply);
-    else newest.pending.push({ operation, tries, error, reply, unit: undefined, sources });
+    else newest.pending.push(pending);
     this.drop(evaluation);
     waits.left(operation);
   }

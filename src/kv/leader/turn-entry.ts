@@ -1,18 +1,33 @@
 /** The operations of a turn behind the entry that they wait for, and what each of them was computed from. */
 import type { Millis } from '../../platform/index.ts';
 import type { Operation } from '../contract/index.ts';
-import { OpenEntry, type Unit } from './overlay.ts';
+import { OpenEntry, Unit } from './overlay.ts';
 
-/** An operation that was evaluated and waits for an entry. */
-export interface Pending {
+/** An operation that was evaluated and waits for an entry; it is the unit of what it wrote, unless that belongs to what others wrote. */
+export class Pending extends Unit {
   readonly operation: Operation<unknown>;
   readonly tries: number;
   readonly error: Error | undefined;
   readonly reply: unknown;
-  /** What becomes of its own writes; undefined for an operation that wrote nothing. */
-  readonly unit: Unit | undefined;
   /** What an operation that wrote nothing read before it was applied. */
   readonly sources: readonly Source[];
+  /** What becomes of its own writes; undefined for an operation that wrote nothing. */
+  unit: Unit | undefined;
+
+  constructor(
+    operation: Operation<unknown>,
+    tries: number,
+    error: Error | undefined,
+    reply: unknown,
+    sources: readonly Source[],
+  ) {
+    super();
+    this.operation = operation;
+    this.tries = tries;
+    this.error = error;
+    this.reply = reply;
+    this.sources = sources;
+  }
 }
 
 export interface Source {

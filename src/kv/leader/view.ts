@@ -19,6 +19,12 @@ export type AccessListener = (key: Buffer, isWrite: boolean, bytes: number) => v
 /** Own writes are looked up in a list up to here and in a map beyond. */
 const MAX_LISTED_WRITES = 8;
 
+// Lists are made with what comes first: most commands touch one key, and one that grows has room for sixteen from the first on.
+const NO_WRITES: KeyWrite[] = [];
+const NO_KEYS: Buffer[] = [];
+const NO_NAMES: string[] = [];
+const NO_VERSIONS: HlcTimestamp[] = [];
+
 export class CommandView implements KeyView {
   private readonly store: GroupStore;
   private readonly overlay: Overlay;
@@ -30,13 +36,13 @@ export class CommandView implements KeyView {
   private viewTs: HlcTimestamp = ABSENT;
   private entry: OpenEntry | undefined;
   /** Effects of the command so far; one write per key. */
-  writes: KeyWrite[] = [];
+  writes: KeyWrite[] = NO_WRITES;
   ranges: { start: Buffer; end: Buffer }[] = [];
   private writeByName: Map<string, number> | undefined;
   /** Keys read from the state before the open entry, with the version seen. */
-  readKeys: Buffer[] = [];
-  readNames: string[] = [];
-  readVersions: HlcTimestamp[] = [];
+  readKeys: Buffer[] = NO_KEYS;
+  readNames: string[] = NO_NAMES;
+  readVersions: HlcTimestamp[] = NO_VERSIONS;
   /** Unit of the open entry that the reads belong to. */
   joinedUnit: Unit | undefined;
   /** Units not applied yet that something was read from, the open entry's included. */
@@ -83,13 +89,11 @@ export class CommandView implements KeyView {
     this.floorTs = ABSENT;
     this.needsLaterEntry = false;
     this.soonestExpireTs = ABSENT;
-    if (this.writes.length > 0) this.writes = [];
+    this.writes = NO_WRITES;
     if (this.ranges.length > 0) this.ranges = [];
-    if (this.readKeys.length > 0) {
-      this.readKeys = [];
-      this.readNames = [];
-      this.readVersions = [];
-    }
+    this.readKeys = NO_KEYS;
+    this.readNames = NO_NAMES;
+    this.readVersions = NO_VERSIONS;
     if (this.dependencies.length > 0) this.dependencies = [];
     this.writeByName = undefined;
     this.joinedUnit = undefined;
@@ -98,6 +102,11 @@ export class CommandView implements KeyView {
 
   get ts(): HlcTimestamp {
     return this.viewTs;
+  }
+
+  /** The command's writes cannot be committed at its timestamp. */
+  get isBelowFloor(): boolean {
+    return this.floorTs !== ABSENT && this.floorTs >= this.viewTs - 1n;
   }
 
   /** @throws NotOwnerError, RangeBusyError when the group may not serve the key */
@@ -143,7 +152,7 @@ export class CommandView implements KeyView {
   /** Bytes of what the command does and expects, in an entry. */
   effectBytes(): number {
     let bytes = 0;
-    for (const write of this.writes) bytes += write.bytes;
+    for (const write of this.writes) bytes += write.size;
     for (const range of this.ranges) bytes += rangeBytes(range.start, range.end);
     for (let at = 0; at < this.readKeys.length; at++) bytes += expectBytes(this.readKeys[at]!, this.readVersions[at]!);
     return bytes;
@@ -199,9 +208,16 @@ export class CommandView implements KeyView {
   }
 
   private noteRead(name: string, key: Buffer, value: LiveValue | undefined): void {
-    this.readKeys.push(key);
-    this.readNames.push(name);
-    this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
+    const versionTs = value === undefined ? ABSENT : value.commitTs;
+    if (this.readKeys.length === 0) {
+      this.readKeys = [key];
+      this.readNames = [name];
+      this.readVersions = [versionTs];
+    } else {
+      this.readKeys.push(key);
+      this.readNames.push(name);
+      this.readVersions.push(versionTs);
+    }
     if (value === undefined || value.expireTs === ABSENT) return;
     if (this.soonestExpireTs === ABSENT || value.expireTs < this.soonestExpireTs) this.soonestExpireTs = value.expireTs;
   }
@@ -247,9 +263,13 @@ export class CommandView implements KeyView {
     return unit;
   }
 
-  private addWrite(key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp): void {
-    const write = new KeyWrite(this.nameOf(key), key, value, expireTs, this.viewTs);
-    const before = this.writes.length === 0 ? -1 : this.ownWrite(write.name);
+  private addWrite(key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp, head?: Buffer): void {
+    const write = new KeyWrite(this.nameOf(key), key, value, expireTs, this.viewTs, head);
+    if (this.writes.length === 0) {
+      this.writes = [write];
+      return;
+    }
+    const before = this.ownWrite(write.name);
     if (before >= 0) {
       this.writes[before] = write;
       return;
@@ -268,21 +288,27 @@ export class CommandView implements KeyView {
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
-    this.budget.spend();
-    this.checkOwnership(key, 'write');
-    this.checkAdmission(key, value.length);
-    if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
-    this.onAccess?.(key, true, value.length);
+    this.mayWrite(key, value.length);
     this.addWrite(key, value, expireTs);
   }
 
+  putJoined(key: Buffer, head: Buffer, rest: Buffer, expireTs: HlcTimestamp): void {
+    this.mayWrite(key, head.length + rest.length);
+    this.addWrite(key, rest, expireTs, head);
+  }
+
   delete(key: Buffer): void {
+    this.mayWrite(key, 0);
+    this.addWrite(key, undefined, ABSENT);
+  }
+
+  /** What comes before each write of a key. @param bytes of the value @throws what refuses it */
+  private mayWrite(key: Buffer, bytes: number): void {
     this.budget.spend();
     this.checkOwnership(key, 'write');
-    this.checkAdmission(key, 0);
+    this.checkAdmission(key, bytes);
     if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
-    this.onAccess?.(key, true, 0);
-    this.addWrite(key, undefined, ABSENT);
+    this.onAccess?.(key, true, bytes);
   }
 
   deleteRange(start: Buffer, end: Buffer): void {

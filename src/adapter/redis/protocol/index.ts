@@ -52,6 +52,6 @@ export {
 } from './reply.ts';
 export { bulkIn, errorTextIn, integerIn, splitArrayReply } from './reply-reader.ts';
 export { encodeReply, encodeReplyParts, ReplyWriter } from './reply-writer.ts';
-export { ProtocolError, RespParser, splitInline } from './resp-parser.ts';
+export { ProtocolError, RespParser, readAgain, splitInline } from './resp-parser.ts';
 export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 export { SERVER_VERSION } from './version.ts';

@@ -3,6 +3,7 @@
  * commands. Chunks go in, whole commands come out; arguments that lie within one chunk are views of it, larger ones are
  * gathered in a buffer of their own so that no byte is copied more than about twice however the stream is cut.
  */
+import { assert } from '../../../platform/index.ts';
 
 /** The stream does not follow the protocol; the connection must be closed after the error was sent. */
 export class ProtocolError extends Error {
@@ -37,6 +38,9 @@ const MINUS = 0x2d;
 /** Up to here an argument that did not arrive whole gets its full buffer at once; above, the buffer grows with what arrives. */
 const EAGER_ALLOCATION_BYTES = 256 * 1024;
 const EMPTY = Buffer.alloc(0);
+const NO_ARGUMENTS: Buffer[] = [];
+/** Up to here the list of arguments is made as long as it will be: one that grows has room for so many from the first on. */
+const EXACT_ARGUMENTS = 16;
 const INCOMPLETE = -2;
 const INVALID = -3;
 
@@ -46,8 +50,9 @@ export class RespParser {
   /** Bytes received and not consumed start at `position`. */
   private chunk: Buffer = EMPTY;
   private position = 0;
-  /** Arguments of the command that is being read, and how many are still to come (0: between commands). */
-  private args: Buffer[] = [];
+  /** Arguments of the command that is being read, how many have come, and how many are still to come (0: between commands). */
+  private args: Buffer[] = NO_ARGUMENTS;
+  private argCount = 0;
   private missingArgs = 0;
   /** Bytes of `args` so far. */
   private commandBytes = 0;
@@ -60,6 +65,13 @@ export class RespParser {
   private gatheredBytes = 0;
   /** Where the search for the end of an inline line goes on, so that a slow line is not searched from its start each time. */
   private searchedTo = 0;
+  /** Where in `chunk` the command begins that is being read; -1: it began in an earlier one. */
+  private commandAt = -1;
+  /** The arguments that were returned last, if one chunk has all of that command as it was sent. */
+  private lastArgs: readonly Buffer[] | undefined;
+  private lastChunk: Buffer = EMPTY;
+  /** Where in that chunk it begins. */
+  lastAt = 0;
   /** The name of the command before, shared when the same command comes again. */
   private lastName: Buffer = EMPTY;
 
@@ -72,8 +84,17 @@ export class RespParser {
     return this.chunk.length - this.position + this.commandBytes + this.gatheredBytes;
   }
 
+  /**
+   * What all of a command lies in as it was sent, from `lastAt` on, so that `readAgain` finds the same arguments; undefined when it came in parts, or is
+   * not the one that was returned last.
+   */
+  chunkOf(args: readonly Buffer[]): Buffer | undefined {
+    return args === this.lastArgs ? this.lastChunk : undefined;
+  }
+
   /** Adds received bytes; `chunk` belongs to the parser from now on. */
   push(chunk: Buffer): void {
+    this.commandAt = -1;
     if (this.gathered !== undefined) {
       const wanted = this.bulkLength + 2 - this.gatheredBytes;
       const taken = Math.min(wanted, chunk.length);
@@ -104,6 +125,7 @@ export class RespParser {
           if (inline === undefined || inline.length > 0) return inline;
           continue;
         }
+        const at = this.position;
         const count = this.readLength('too big mbulk count string');
         if (count === INCOMPLETE) return undefined;
         if (count === INVALID || count > this.limits.argumentCount) {
@@ -114,14 +136,19 @@ export class RespParser {
         }
         if (count <= 0) continue;
         this.missingArgs = count;
-        this.args = [];
+        this.args = count <= EXACT_ARGUMENTS ? new Array<Buffer>(count) : [];
+        this.argCount = 0;
         this.commandBytes = 0;
+        this.commandAt = at;
       }
       while (this.missingArgs > 0) {
         if (!this.readArgument()) return undefined;
       }
-      const args = this.args;
-      this.args = [];
+      const { args } = this;
+      this.args = NO_ARGUMENTS;
+      this.lastArgs = this.commandAt < 0 ? undefined : args;
+      this.lastChunk = this.chunk;
+      this.lastAt = this.commandAt;
       this.lastCommandBytes = this.commandBytes;
       this.commandBytes = 0;
       return args;
@@ -163,13 +190,13 @@ export class RespParser {
       return false;
     }
     this.position = end + 2;
-    if (this.args.length === 0) this.addArgument(this.nameView(start, end));
+    if (this.argCount === 0) this.addArgument(this.nameView(start, end));
     else this.addArgument(this.chunk.subarray(start, end));
     return true;
   }
 
   private addArgument(argument: Buffer): void {
-    this.args.push(argument);
+    this.args[this.argCount++] = argument;
     this.commandBytes += argument.length;
     this.missingArgs--;
     this.bulkLength = -1;
@@ -269,6 +296,16 @@ export class RespParser {
     if (args === undefined) throw new ProtocolError('unbalanced quotes in request');
     return args;
   }
+}
+
+/** The arguments of a command that lies whole in a chunk, as `RespParser.next` has read them. @param at where it begins */
+export function readAgain(chunk: Buffer, at: number): Buffer[] {
+  const most = Number.POSITIVE_INFINITY;
+  const parser = new RespParser({ lineBytes: most, bulkBytes: most, argumentCount: most, commandBytes: most });
+  parser.push(chunk.subarray(at));
+  const args = parser.next();
+  assert(args !== undefined, 'what was read once is read again');
+  return args;
 }
 
 const SPACE = 0x20;

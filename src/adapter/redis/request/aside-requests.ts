@@ -42,7 +42,7 @@ export async function runAlone(
   ask: AskOutside,
   source: object,
 ): Promise<Reply> {
-  if (!request.isAside && environment.transactions === undefined)
+  if (!request.journey.isAside && environment.transactions === undefined)
     throw new RedisError('ERR the command needs transactions across groups');
   if (!mayJoin(request)) return byItself(environment, request, ask, false);
   return new Promise((resolve, reject) => {
@@ -100,7 +100,7 @@ async function byItself(
   hasTurn: boolean,
 ): Promise<Reply> {
   try {
-    if (!request.isAside) return await runWithAnswers(environment, request, ask, hasTurn);
+    if (!request.journey.isAside) return await runWithAnswers(environment, request, ask, hasTurn);
   } catch (error) {
     if (!(request instanceof CommandRequest && request.needsAside(error))) throw error;
   }
@@ -116,18 +116,18 @@ async function runWithAnswers(
 ): Promise<Reply> {
   const { clock, commandTimeoutMs, lending, turns } = environment;
   const calls = new OutsideCalls();
-  if (request.needsOutside) request.askOutside(calls);
+  if (request.journey.needsOutside) request.askOutside(calls);
   const run = () => runAcross(environment.transactions!, request, commandTimeoutMs);
   for (;;) {
     try {
       if (hasTurn || !request.isWrite) return await run();
       return await turns.take(request.storageKeys(), () => {
         // Its time begins with its turn.
-        if (request.deadlineMs === 0) request.startedMs = clock.monotonicMs();
+        if (request.journey.deadlineMs === 0) request.startedMs = Math.floor(clock.monotonicMs());
         return run();
       });
     } catch (error) {
-      if (isLibrariesLent(error) && clock.monotonicMs() < request.deadlineMs) await lending!.recall();
+      if (isLibrariesLent(error) && clock.monotonicMs() < request.journey.deadlineMs) await lending!.recall();
       else if (isRunAlone(error)) {
         request.askOutside(calls);
         await calls.bring(ask);

@@ -32,7 +32,7 @@ export async function runAcross(
       keys: request.storageKeys(),
       isReadOnly: !request.isWrite,
       withAbsences: request instanceof TransactionRequest && request.watched.length > 0,
-      deadlineMs: request.deadlineMs,
+      deadlineMs: request.journey.deadlineMs,
       isPersistent: true,
     },
     (view) => request.evaluate(view),

@@ -124,12 +124,13 @@ export class GroupPipeline implements RequestOwner {
   private takeBack(request: GroupRequest, refusal: Error): void {
     setDeadline(request, this.environment.commandTimeoutMs);
     request.fate = Fate.Returned;
-    request.refusal = refusal;
-    request.refusedBy = this.group;
-    request.mustForward = refusal instanceof NotLeaderError;
-    request.isAside ||= isBuildAside(refusal);
-    request.needsOutside ||= isRunAlone(refusal) || isLibrariesLent(refusal);
-    if (refusal instanceof NotOwnerError) request.hint = refusal.hint;
+    const { journey } = request;
+    journey.refusal = refusal;
+    journey.refusedBy = this.group;
+    journey.mustForward = refusal instanceof NotLeaderError;
+    journey.isAside ||= isBuildAside(refusal);
+    journey.needsOutside ||= isRunAlone(refusal) || isLibrariesLent(refusal);
+    if (refusal instanceof NotOwnerError) journey.hint = refusal.hint;
     this.firstRefused = Math.min(this.firstRefused, request.order);
     if (this.isStalled) return;
     this.isStalled = true;
@@ -274,7 +275,8 @@ export class GroupPipeline implements RequestOwner {
     while (count < this.queue.length && hasRoom()) {
       const request = this.queue[count++]!;
       const weight = weightOf(request);
-      request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(weight, commandTimeoutMs));
+      const { journey } = request;
+      journey.deadlineMs = Math.max(journey.deadlineMs, this.answeredMs + patienceMs(weight, commandTimeoutMs));
       bytes += weight.argumentBytes;
       args += weight.argumentCount;
     }
@@ -284,7 +286,7 @@ export class GroupPipeline implements RequestOwner {
   private batchAnswered(batch: readonly GroupRequest[], error: Error | undefined, answer: Buffer | undefined): void {
     if (answer !== undefined) {
       const answers = decodeAnswers(answer, (place, slow) => {
-        batch[place]!.slow = [...slow];
+        batch[place]!.tookLong(slow);
       });
       if (answers.some((one) => Buffer.isBuffer(one))) this.answeredMs = this.environment.clock.monotonicMs();
       batch.forEach((request, position) => {
@@ -302,12 +304,13 @@ export class GroupPipeline implements RequestOwner {
 }
 
 const latestDeadline = (batch: readonly GroupRequest[]): Millis =>
-  batch.reduce((latestMs, { deadlineMs }) => Math.max(latestMs, deadlineMs), 0);
+  batch.reduce((latestMs, { journey }) => Math.max(latestMs, journey.deadlineMs), 0);
 
 /** Gives a request its deadline when it has none: it keeps it wherever it goes. */
 export function setDeadline(request: GroupRequest, commandTimeoutMs: Millis): void {
-  if (request.deadlineMs !== 0) return;
-  request.deadlineMs = request.startedMs + patienceMs(weightOf(request), commandTimeoutMs);
+  const { journey } = request;
+  if (journey.deadlineMs !== 0) return;
+  journey.deadlineMs = request.startedMs + patienceMs(weightOf(request), commandTimeoutMs);
 }
 
 const patienceMs = ({ argumentBytes, argumentCount, readsMuch }: RequestWeight, commandTimeoutMs: Millis): Millis =>
@@ -317,6 +320,7 @@ const patienceMs = ({ argumentBytes, argumentCount, readsMuch }: RequestWeight, 
   (readsMuch ? LONG_READ_MS : 0);
 
 function weightOf(request: GroupRequest): RequestWeight {
-  request.weight ??= weigh(request.commands);
-  return request.weight;
+  const { journey } = request;
+  journey.weight ??= weigh(request.commands);
+  return journey.weight;
 }

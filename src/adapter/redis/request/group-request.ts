@@ -10,7 +10,7 @@ import {
   RangeBusyError,
   WriteBackpressureError,
 } from '../../../kv/index.ts';
-import type { GroupId, KvorumError, Millis } from '../../../platform/index.ts';
+import type { KvorumError, Millis } from '../../../platform/index.ts';
 import { TooLargeError } from '../../../raftengine/index.ts';
 import { BuildAsideError, type FreshRow, isBuildAside } from '../aside/index.ts';
 import type { CopyRows } from '../bodies/index.ts';
@@ -29,11 +29,11 @@ import {
   type WaitingCommand,
 } from '../command/index.ts';
 import { KEYSPACES, type KeyRange, type Keyspace } from '../keys/index.ts';
-import { BEHIND, FeatureInactiveError, OK, RedisError, type Reply } from '../protocol/index.ts';
+import { BEHIND, FeatureInactiveError, OK, RedisError, type Reply, readAgain } from '../protocol/index.ts';
 import { NOBODY } from '../tracking/index.ts';
+import { Journey } from './journey.ts';
 import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
-import type { RequestWeight } from './request-weight.ts';
 import { type QueuedData, storageKeysOf } from './storage-keys.ts';
 import { WrittenRowsView } from './written-rows-view.ts';
 import { viewForWriting } from './written-whole.ts';
@@ -83,55 +83,70 @@ export interface RequestOptions {
   readonly token: number;
 }
 
+/** What an evaluation leaves beside its reply; most leave nothing. */
+class Traces {
+  effects: Effects | undefined;
+  /** Notes what it wrote; undefined while nobody has to know. */
+  noted: WrittenRowsView | undefined;
+  slow: readonly SlowEvaluation[] | undefined;
+}
+
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   readonly resp: 2 | 3;
   settings: EvaluationSettings;
-  private draws: RepeatedDraws | undefined;
-  /** Of the last evaluation. */
-  private effects: Effects | undefined;
-  /** Notes what the last evaluation wrote; undefined while nobody has to know. */
-  private noted: WrittenRowsView | undefined;
+  /** Of the last evaluation; undefined for most. */
+  private traces: Traces | undefined;
   /** The owner's own name for the request. */
   readonly token: number;
   protected owner: RequestOwner;
   /** Place among all requests of the owner, rising. */
   order: number;
-  /** When the client's command began, monotonic. */
+  /** When the client's command began, monotonic; whole, as a fraction takes an object. */
   startedMs: Millis = 0;
-  /** When the owner gives up on finding a leader or an owner of the keys, monotonic; 0 until it had to look for one. */
-  deadlineMs: Millis = 0;
   fate: Fate = Fate.Pending;
-  weight: RequestWeight | undefined;
-  /** Why it was given back the last time, and by which group. */
-  refusal: Error | undefined;
-  refusedBy: GroupId | undefined;
-  /** The group that the last refusal named. */
-  hint: GroupId | undefined;
-  /** How often it followed a hint. */
-  redirects = 0;
-  /** What it writes has too many rows for one entry: it runs alone, see the room `aside`. */
-  isAside = false;
-  /** It needs what no group has: it runs alone, see `RunAloneError`. */
-  needsOutside = false;
-  private outside: OutsideCalls | undefined;
+  /** Undefined for most; see `journey`. */
+  private begun: Journey | undefined;
   /** From which time on the node that asks wants to know how long evaluations took; undefined: it is this node, whose meter says it. */
   tellFromMs: Millis | undefined;
-  /** The evaluations of the last attempt that took long, here or where it ran; undefined for nearly all. */
-  slow: SlowEvaluation[] | undefined;
   /** A replica may answer it: it reads a few rows of keys that it names, and nobody has to note that it did. */
   isPointRead = false;
-  /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
-  mustForward = false;
   abstract readonly isWrite: boolean;
 
   get takesAnyTime(): boolean {
     return this.commands.some(({ spec }) => spec.findsAnyKey === true);
   }
 
+  /** What it takes along; made when it is first asked for. */
+  get journey(): Journey {
+    this.begun ??= new Journey();
+    return this.begun;
+  }
+
+  /** See `Journey`. */
+  get mustForward(): boolean {
+    return this.begun?.mustForward === true;
+  }
+
   /** It runs by itself, as a transaction of this node, whichever group its keys are in. */
   get runsAlone(): boolean {
-    return this.isAside || this.needsOutside;
+    const { begun } = this;
+    return begun !== undefined && (begun.isAside || begun.needsOutside);
+  }
+
+  /** The evaluations of the last attempt that took long, here or where it ran; undefined for nearly all. */
+  get slow(): readonly SlowEvaluation[] | undefined {
+    return this.traces?.slow;
+  }
+
+  /** Takes over what was measured where it ran. */
+  tookLong(slow: readonly SlowEvaluation[] | undefined): void {
+    if (slow !== undefined || this.traces !== undefined) this.trace().slow = slow;
+  }
+
+  private trace(): Traces {
+    this.traces ??= new Traces();
+    return this.traces;
   }
 
   /** Running it once more, when nobody knows whether it has run, does no harm. */
@@ -168,14 +183,15 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   /** From now on each evaluation draws what the one before has drawn. */
   repeatDraws(): void {
-    if (this.draws !== undefined) return;
-    this.draws = new RepeatedDraws(this.settings.random);
-    this.settings = { ...this.settings, random: this.draws };
+    const { journey } = this;
+    if (journey.draws !== undefined) return;
+    journey.draws = new RepeatedDraws(this.settings.random);
+    this.settings = { ...this.settings, random: journey.draws };
   }
 
   /** From now on its commands may ask for what no group has. @param calls who knows */
   askOutside(calls: OutsideCalls): void {
-    this.outside = calls;
+    this.journey.outside = calls;
     this.settings = { ...this.settings, outside: calls };
   }
 
@@ -191,7 +207,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     this.takeTurn();
     this.beginEvaluation();
     try {
-      const reply = this.run(this.outside?.begin(view) ?? this.noting(view));
+      const reply = this.run(this.begun?.outside?.begin(view) ?? this.noting(view));
       this.checkEffects();
       return reply;
     } catch (error) {
@@ -231,44 +247,46 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   private noting(view: KeyView): KeyView {
     if (!this.isWrite || this.settings.writers?.areWanted !== true) return view;
-    this.noted = new WrittenRowsView(view);
-    return this.noted;
+    const noted = new WrittenRowsView(view);
+    this.trace().noted = noted;
+    return noted;
   }
 
   /** What the evaluation before wanted to leave is forgotten. */
   protected beginEvaluation(): void {
-    this.draws?.rewind();
-    this.effects = undefined;
-    this.noted = undefined;
-    this.slow = undefined;
+    this.begun?.draws?.rewind();
+    this.traces = undefined;
   }
 
   /** @throws RedisError when there are too many effects: then nothing of the request may happen */
   protected checkEffects(): void {
-    if (this.effects?.isTooLong === true) throw new RedisError('ERR the command says more than 64 MiB to others');
+    if (this.traces?.effects?.isTooLong === true)
+      throw new RedisError('ERR the command says more than 64 MiB to others');
   }
 
   afterCommit(effect: Effect): void {
-    this.effects ??= new Effects();
-    this.effects.afterCommit(effect);
+    const trace = this.trace();
+    trace.effects ??= new Effects();
+    trace.effects.afterCommit(effect);
   }
 
   /** What the last evaluation wants to leave. */
   notedEffects(): readonly Effect[] {
-    return this.effects?.all() ?? [];
+    return this.traces?.effects?.all() ?? [];
   }
 
   /** It was evaluated elsewhere. */
   evaluatedElsewhere(effects: readonly Effect[]): void {
-    this.effects = undefined;
+    if (this.traces !== undefined) this.traces.effects = undefined;
     for (const effect of effects) this.afterCommit(effect);
   }
 
   /** What the last evaluation did has taken effect. */
   emitEffects(): void {
-    const { effects } = this;
+    const { traces } = this;
+    const effects = traces?.effects;
     if (effects === undefined) return;
-    this.effects = undefined;
+    traces!.effects = undefined;
     for (const effect of effects.all()) this.settings.emit?.(effect);
   }
 
@@ -279,7 +297,8 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   /** Its group has applied what the last evaluation wrote. */
   private hasTakenEffect(): void {
-    const { noted, settings } = this;
+    const { settings } = this;
+    const noted = this.traces?.noted;
     if (noted !== undefined) settings.writers?.wrote(settings.quietClient ?? NOBODY, noted);
     this.emitEffects();
   }
@@ -326,8 +345,8 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   /** Says of a command of the last attempt that it took long. */
   noteSlow(evaluation: SlowEvaluation): void {
-    this.slow ??= [];
-    this.slow.push(evaluation);
+    const trace = this.trace();
+    trace.slow = [...(trace.slow ?? []), evaluation];
   }
 
   /** Hands the request to another owner, who submits it next. */
@@ -349,22 +368,24 @@ const MANY_ARGUMENTS = 1_024;
 /** One data command. */
 export class CommandRequest extends GroupRequest {
   readonly spec: CommandSpec;
-  readonly hasOtherWay: boolean;
-  readonly args: readonly Buffer[];
   readonly given: readonly Buffer[] | undefined;
   readonly db: number;
+  /** Its arguments; undefined while they are put away. */
+  private ownArgs: readonly Buffer[] | undefined;
+  /** What it lies in as it was sent, and where it begins there; undefined: nobody knows. */
+  private chunk: Buffer | undefined;
+  private chunkAt = 0;
   /** How it may wait; undefined: it does not. */
   waiting: WaitingCommand | undefined;
   /** Storage keys of a command that has many, which are asked for again and again. */
   private keptKeys: Buffer[] | undefined;
-  private readonly firstKey: Buffer | undefined;
-  private readonly firstStorageKey: Buffer | undefined;
+  private firstKey: Buffer | undefined;
+  private firstStorageKey: Buffer | undefined;
 
   constructor(options: CommandRequestOptions) {
     super(options);
     this.spec = options.spec;
-    this.hasOtherWay = options.spec.writesWholeValue === true;
-    this.args = options.args;
+    this.ownArgs = options.args;
     this.given = options.given;
     this.db = options.db;
     this.firstKey = options.firstKey;
@@ -373,6 +394,28 @@ export class CommandRequest extends GroupRequest {
 
   override get commands(): readonly QueuedData[] {
     return [this];
+  }
+
+  get args(): readonly Buffer[] {
+    this.ownArgs ??= readAgain(this.chunk!, this.chunkAt);
+    return this.ownArgs;
+  }
+
+  /** Says what all of it lies in, as its client has sent it. @param at where it begins */
+  liesIn(chunk: Buffer, at: number): void {
+    this.chunk = chunk;
+    this.chunkAt = at;
+  }
+
+  /** What it was read into is larger than what was read: it is read again if it has to run again. */
+  putAway(): void {
+    this.firstKey = undefined;
+    this.firstStorageKey = undefined;
+    if (this.chunk !== undefined) this.ownArgs = undefined;
+  }
+
+  get hasOtherWay(): boolean {
+    return this.spec.writesWholeValue === true;
   }
 
   get isWrite(): boolean {
@@ -394,7 +437,7 @@ export class CommandRequest extends GroupRequest {
   }
 
   protected run(view: KeyView): Reply {
-    const seen = viewForWriting(view, this, () => this.firstStorageKey ?? this.keyspace.storageKey(this.args[1]!));
+    const seen = viewForWriting(view, this);
     try {
       return this.runCommand(0, this, this.contextOver(seen));
     } catch (error) {
@@ -416,6 +459,10 @@ export class CommandRequest extends GroupRequest {
     const ctx = new EvaluationContext(view, db, resp, settings, this, firstKey, firstStorageKey, copyRows);
     ctx.waiting = this.waiting;
     return ctx;
+  }
+
+  get headKey(): Buffer {
+    return this.firstStorageKey ?? this.keyspace.storageKey(this.args[1]!);
   }
 
   /** The keys of its database. */

@@ -129,7 +129,7 @@ export class Rerouting {
       return;
     }
     this.waiting.sort((a, b) => a.order - b.order);
-    this.noteReason(this.waiting[0]!.refusal);
+    this.noteReason(this.waiting[0]!.journey.refusal);
     this.isRoundScheduled = true;
     const begin = () => {
       this.isRoundScheduled = false;
@@ -152,10 +152,10 @@ export class Rerouting {
   }
 
   /** When a request is given up, monotonic. What is held back waits as long as something passes, and not once more for each command. */
-  private untilMs({ deadlineMs, isWrite }: GroupRequest, nowMs: Millis): Millis {
+  private untilMs({ journey, isWrite }: GroupRequest, nowMs: Millis): Millis {
     const { commandTimeoutMs } = this.host.server;
     const untilMs = this.progressMs + commandTimeoutMs;
-    if (!this.isHeldBack) return Math.max(deadlineMs, untilMs);
+    if (!this.isHeldBack) return Math.max(journey.deadlineMs, untilMs);
     // A read has waited behind writes, and not for anything of its own.
     return isWrite ? untilMs : nowMs + commandTimeoutMs;
   }
@@ -172,10 +172,11 @@ export class Rerouting {
 
   /** No pause when something new is known about the first request, a few times in a row. */
   private pauseBefore(first: GroupRequest): Millis {
+    const { refusal, refusedBy } = first.journey;
     const isNews =
       first.runsAlone ||
-      first.refusal instanceof NotLeaderError ||
-      (first.refusal instanceof NotOwnerError && this.destinationOf(first, undefined) !== first.refusedBy);
+      refusal instanceof NotLeaderError ||
+      (refusal instanceof NotOwnerError && this.destinationOf(first, undefined) !== refusedBy);
     if (isNews && this.quietRounds < MAX_QUICK_ROUNDS) return 0;
     const { random, clock } = this.host.server;
     if (this.isOver(first, clock.monotonicMs())) return 0;
@@ -202,13 +203,14 @@ export class Rerouting {
     let next = 0;
     for (; next < waiting.length && leaving.length < limit; next++) {
       const request = waiting[next]!;
+      const { journey } = request;
       setDeadline(request, commandTimeoutMs);
       if (this.isOver(request, nowMs)) {
-        const isBehind = request.refusal === undefined || request.refusal instanceof BehindError;
-        failed.push({ request, error: isBehind ? this.reason : request.refusal! });
+        const isBehind = journey.refusal === undefined || journey.refusal instanceof BehindError;
+        failed.push({ request, error: isBehind ? this.reason : journey.refusal! });
         continue;
       }
-      request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request, nowMs));
+      journey.deadlineMs = Math.max(journey.deadlineMs, this.untilMs(request, nowMs));
       if (isWide(request) && leaving.length > 0) break;
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
@@ -276,13 +278,14 @@ export class Rerouting {
   ): GroupId | 'behind' | undefined {
     const { kv } = this.host.server;
     if (request.runsAlone) return undefined;
+    const { journey } = request;
     const keys = request.storageKeys();
     const findsAny = request.commands.some(({ spec }) => spec.findsAnyKey === true);
-    const hasFound = findsAny && request.refusal instanceof NotOwnerError;
-    if (keys.length === 0) return hasFound ? undefined : request.refusedBy;
-    const isTrusted = request.redirects < MAX_TRUSTED_HINTS || request.redirects % 2 === 0;
+    const hasFound = findsAny && journey.refusal instanceof NotOwnerError;
+    if (keys.length === 0) return hasFound ? undefined : journey.refusedBy;
+    const isTrusted = journey.redirects < MAX_TRUSTED_HINTS || journey.redirects % 2 === 0;
     // What is named may be where a key is that nobody has named.
-    const hint = isTrusted && !findsAny ? request.hint : undefined;
+    const hint = isTrusted && !findsAny ? journey.hint : undefined;
     const names = destinations === undefined || isWide(request) ? [] : keys.map((key) => key.toString('latin1'));
     let group: GroupId | undefined;
     let isTaken = false;
@@ -294,11 +297,11 @@ export class Rerouting {
       group = one;
     }
     // The group has all keys that the request names, and was not enough.
-    if (hasFound && group === request.refusedBy) return isTaken ? 'behind' : undefined;
+    if (hasFound && group === journey.refusedBy) return isTaken ? 'behind' : undefined;
     if (request.commands.some((command) => findsBeyond(kv, command, group))) return isTaken ? 'behind' : undefined;
     if (destinations !== undefined && group !== undefined) {
       for (const name of names) destinations.set(name, group);
-      if (request.hint !== undefined) request.redirects++;
+      if (journey.hint !== undefined) journey.redirects++;
     }
     return group;
   }

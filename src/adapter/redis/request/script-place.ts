@@ -47,7 +47,7 @@ export async function runWhereLed(
     const deadlineMs = clock.monotonicMs() + 2 * commandTimeoutMs + TRAVEL_MS;
     const bytes = await forwarded(kv, group, FORWARD_SERVICE, payload, deadlineMs);
     const answers = decodeAnswers(bytes, (place, slow) => {
-      items[place]!.request.slow = [...slow];
+      items[place]!.request.tookLong(slow);
     });
     return items.filter(({ settle }, at) => {
       const answer = answers[at];

@@ -49,10 +49,10 @@ export async function runTogether(
       request.assignTo(alone());
       request.repeatDraws();
       // Its time begins with its turn.
-      if (request.deadlineMs === 0) request.startedMs = clock.monotonicMs();
+      if (request.journey.deadlineMs === 0) request.startedMs = Math.floor(clock.monotonicMs());
       setDeadline(request, commandTimeoutMs);
     }
-    const { deadlineMs } = left[0]!.request;
+    const { deadlineMs } = left[0]!.request.journey;
     const strangers = apart(left);
     const turn = new Evaluations(left, clock);
     const keys = left.flatMap(({ request }) => request.storageKeys());

@@ -21,9 +21,9 @@ export function fillsAside({ spec, args, settings }: WrittenCall): 'always' | 'u
   return fills.replaces ? 'always' : 'unlessLarge';
 }
 
-/** @param headKey of its first key @throws BuildAsideError */
-export function viewForWriting(view: KeyView, call: WrittenCall, headKey: () => Buffer): KeyView {
+/** @param call with the head of its first key @throws BuildAsideError */
+export function viewForWriting(view: KeyView, call: WrittenCall & { readonly headKey: Buffer }): KeyView {
   // What replaces a value is built aside by the node of the client before anybody else is asked, if that node can.
-  if (fillsAside(call) === 'unlessLarge' && !hasBody(view.get(headKey()))) throw new BuildAsideError();
+  if (fillsAside(call) === 'unlessLarge' && !hasBody(view.get(call.headKey))) throw new BuildAsideError();
   return call.spec.writesWholeValue === true ? new WholeValueView(view) : view;
 }

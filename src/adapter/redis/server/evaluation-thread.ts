@@ -114,8 +114,8 @@ class RunningThread {
 
 /** A command that took long in the thread, which has held up nobody. Of a transaction nobody knows which of its commands it was. */
 function noteThread(request: GroupRequest, tookMs: Millis, leastMs: Millis): void {
-  request.slow = undefined;
-  if (request.commands.length === 1 && tookMs >= (request.tellFromMs ?? leastMs)) request.noteSlow({ at: 0, tookMs });
+  const isLong = request.commands.length === 1 && tookMs >= (request.tellFromMs ?? leastMs);
+  request.tookLong(isLong ? [{ at: 0, tookMs }] : undefined);
 }
 
 /** See the top of the file. A thread runs while there is something to evaluate, and a little longer. One for a node. */

@@ -43,7 +43,7 @@ import { FairTurn } from './fair-turn.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
 import { Leaving } from './leaving.ts';
 import { piecesOf, runPieces } from './pieces.ts';
-import { checkPlace } from './places.ts';
+import { type Crossing, checkPlace } from './places.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ReplySlots, type ReplySlotsHost } from './reply-slots.ts';
 import { ScriptWait } from './script-search.ts';
@@ -59,7 +59,7 @@ const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'wa
 type Way = 'aside' | 'atMoment' | 'usual';
 
 export class CommandPipeline
-  implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, ReplySlotsHost, Flushed
+  implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, ReplySlotsHost, Crossing, Flushed
 {
   readonly server: ServerState;
   readonly session: Session;
@@ -308,7 +308,7 @@ export class CommandPipeline
     session.passed(command);
   }
 
-  private mayRunAcross(spec: CommandSpec, args: readonly Buffer[]): boolean {
+  mayRunAcross(spec: CommandSpec, args: readonly Buffer[]): boolean {
     return this.session.mayCross(() => storageKeysOf([{ spec, args, db: this.session.db }]));
   }
 
@@ -358,14 +358,14 @@ export class CommandPipeline
     const { session } = this;
     const slot = this.slots.reserve(command);
     try {
-      checkPlace(session, command.spec, args, route, () => this.mayRunAcross(command.spec, args));
+      checkPlace(session, command.spec, args, route, this);
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
       if (way === 'atMoment') this.startAtMoment(command, args, slot);
       else if (route.crosses || way === 'aside') {
         // On several groups, or aside; nothing else is under way but others of this kind.
         const request = requestOf(session, command, args, route, alone(), slot);
-        request.isAside = way === 'aside';
+        if (way === 'aside') request.journey.isAside = true;
         const inLine = this.across.enter(request);
         this.occupySlot(slot, inLine ?? this.runAcross(request), request.isWrite, inLine !== undefined);
       } else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
@@ -381,7 +381,7 @@ export class CommandPipeline
     const { spec } = command;
     const slot = this.slots.reserve(command);
     try {
-      checkPlace(session, spec, args, route, () => this.mayRunAcross(spec, args));
+      checkPlace(session, spec, args, route, this);
       session.show(spec, args);
       const make = (given: readonly Buffer[]) => requestOf(session, command, given, NO_ROUTE, alone(), slot);
       const run = (): Promise<Reply> => this.waiting.run(this, spec, args, patienceMs, make);
@@ -419,9 +419,9 @@ export class CommandPipeline
   private startInGroup(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     try {
       const pipeline = this.pipelineOf(route.group ?? anyGroup(this.server.kv));
-      const request = requestOf(this.session, command, args, route, pipeline, slot);
+      const request = requestOf(this.session, command, args, route, pipeline, slot, this.transport);
       request.order = ++this.lastOrder;
-      request.startedMs = this.session.lastCommandMs;
+      request.startedMs = Math.floor(this.session.lastCommandMs);
       pipeline.submit(request);
     } catch (error) {
       this.slots.settleError(slot, error, false);
@@ -558,7 +558,7 @@ export class CommandPipeline
     return this.asked.ask((token) => {
       const request = make(pipeline, token);
       request.order = ++this.lastOrder;
-      request.startedMs = this.server.clock.monotonicMs();
+      request.startedMs = Math.floor(this.server.clock.monotonicMs());
       pipeline.submit(request);
     });
   }

@@ -96,6 +96,19 @@ export class Transport {
     return this.parser.next();
   }
 
+  /**
+   * What the command lies in that was taken last, as it was sent; undefined when it has come in parts, or is another.
+   * @param args of the command
+   */
+  chunkOf(args: readonly Buffer[]): Buffer | undefined {
+    return this.parser.chunkOf(args);
+  }
+
+  /** Where in that chunk it begins. */
+  get commandAt(): number {
+    return this.parser.lastAt;
+  }
+
   /** Reads from the stream, or leaves what comes to TCP. */
   setReading(isReading: boolean): void {
     if (this.isReadingPaused !== isReading) return;

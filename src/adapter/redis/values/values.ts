@@ -56,7 +56,7 @@ export interface ValueReader {
 /** The way to the values of one database. */
 export interface ValueAccess extends ValueReader {
   /** Reads and writes by storage key; prefer the accessors below. */
-  readonly view: Pick<KeyView, 'ts' | 'get' | 'put' | 'delete'>;
+  readonly view: Pick<KeyView, 'ts' | 'get' | 'put' | 'putJoined' | 'delete'>;
 }
 
 /** A stored value taken apart. */
@@ -99,9 +99,14 @@ export function readTyped(ctx: ValueReader, userKey: Buffer, type: ValueType): T
   return value;
 }
 
+/** What every string in the form `Packed` begins with. */
+const STRING_HEAD = Buffer.alloc(VALUE_HEADER_BYTES);
+writeValueHeader(STRING_HEAD, ValueType.String, ValueForm.Packed);
+
 /**
- * Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. A value that has expired as it is
- * written is a deletion: nobody would ever read it.
+ * Writes a string whatever was there before. `expireTs` 0n is never. A value that has expired as it is written is a deletion: nobody would ever
+ * read it.
+ * @param payload nobody modifies it any more
  */
 export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
   const key = ctx.storageKey(userKey);
@@ -109,10 +114,9 @@ export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, 
     ctx.view.delete(key);
     return;
   }
-  const stored = Buffer.allocUnsafe(VALUE_HEADER_BYTES + payload.length);
-  writeValueHeader(stored, ValueType.String, ValueForm.Packed);
-  payload.copy(stored, VALUE_HEADER_BYTES);
-  ctx.view.put(key, stored, expireTs);
+  const { view } = ctx;
+  if (view.putJoined !== undefined) view.putJoined(key, STRING_HEAD, payload, expireTs);
+  else view.put(key, Buffer.concat([STRING_HEAD, payload]), expireTs);
 }
 
 /** Gives a key another expiry, which is in the future; its value and the expiries of its fields stay. @param live what the key holds */

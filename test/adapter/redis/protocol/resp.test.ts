@@ -18,7 +18,12 @@ import {
 } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { splitArrayReply } from '../../../../src/adapter/redis/protocol/reply-reader.ts';
 import { encodeReply, ReplyWriter } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
-import { type ParserLimits, ProtocolError, RespParser } from '../../../../src/adapter/redis/protocol/resp-parser.ts';
+import {
+  type ParserLimits,
+  ProtocolError,
+  RespParser,
+  readAgain,
+} from '../../../../src/adapter/redis/protocol/resp-parser.ts';
 import { request } from '../harness.ts';
 
 const LIMITS: ParserLimits = {
@@ -34,7 +39,12 @@ function parse(chunks: readonly Buffer[], limits: ParserLimits = LIMITS): Buffer
   const commands: Buffer[][] = [];
   for (const chunk of chunks) {
     parser.push(chunk);
-    for (let args = parser.next(); args !== undefined; args = parser.next()) commands.push(args);
+    for (let args = parser.next(); args !== undefined; args = parser.next()) {
+      const lies = parser.chunkOf(args);
+      if (lies !== undefined) assert.deepEqual(readAgain(lies, parser.lastAt), args);
+      assert.equal(parser.chunkOf([...args]), undefined, 'of other arguments nothing is said');
+      commands.push(args);
+    }
   }
   return commands;
 }
@@ -66,6 +76,25 @@ describe('the request parser', () => {
         },
       ),
     );
+  });
+
+  test('says what a command lies in that has come in one piece, and of no other', () => {
+    const set = request('SET', 'key', 'value');
+    const parser = new RespParser(LIMITS);
+    parser.push(Buffer.concat([set, set]));
+    for (let at = 0; at < 2; at++) assert.notEqual(parser.chunkOf(parser.next()!), undefined);
+    for (let length = 1; length < set.length; length++) {
+      parser.push(set.subarray(0, length));
+      assert.equal(parser.next(), undefined);
+      parser.push(Buffer.concat([set.subarray(length), set]));
+      const torn = parser.next()!;
+      const isWhole = parser.chunkOf(torn) !== undefined;
+      // Before the length of the list is there nothing of the command has been read.
+      assert.equal(isWhole, length < 4, `torn behind ${length} bytes`);
+      assert.notEqual(parser.chunkOf(parser.next()!), undefined);
+    }
+    parser.push(Buffer.from('SET key value\r\n'));
+    assert.equal(parser.chunkOf(parser.next()!), undefined, 'an inline command');
   });
 
   test('gathers a value that comes in many chunks, whatever its size', () => {

@@ -26,7 +26,7 @@ function patienceSeconds(...lines: readonly string[]): number {
       ? new CommandRequest({ ...options, ...queued(lines[0]!) })
       : new TransactionRequest([], lines.map(queued), options);
   setDeadline(request, TIMEOUT_MS);
-  return Math.floor(request.deadlineMs / 1_000);
+  return Math.floor(request.journey.deadlineMs / 1_000);
 }
 
 describe('the patience of a request that travels to its leader', () => {

@@ -79,6 +79,7 @@ export class RestlessKv extends FakeKv {
       fail(error as Error);
       return;
     }
+    operation.putAway?.();
     if (this.random.next() < this.restlessness.lateRefusals) {
       this.lateRefusals++;
       fail(this.random.int(2) === 0 ? new RangeBusyError('late') : new NotOwnerError(undefined));

@@ -25,7 +25,7 @@ async function run(state: FakeState, evaluate: (view: KeyView, nth: number) => n
   let evaluations = 0;
   const items = Array.from({ length: COUNT }, (_, nth): TogetherItem => {
     const request = {
-      deadlineMs: Number.MAX_SAFE_INTEGER,
+      journey: { deadlineMs: Number.MAX_SAFE_INTEGER },
       storageKeys: () => [SUM],
       evaluate: (view: KeyView) => {
         evaluations++;
