@@ -45,8 +45,8 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: EXECUTOR,
-        find: 'entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
-        replace: 'complete(waiter, undefined, reply);',
+        find: 'entry.pending.push(pending);',
+        replace: 'complete(pending.operation, undefined, reply);',
       },
     ],
     workload: 'set',
@@ -92,8 +92,8 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/kv/forward/proxy.ts',
-        find: 'if (forward.sentTo !== peer) continue;',
-        replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
+        find: 'if (forward?.sentTo !== peer) continue;',
+        replace: 'if (forward?.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
       },
     ],
     workload: 'append',
