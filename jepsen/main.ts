@@ -10,7 +10,7 @@ import type { Mutant, Mutation } from './mutants/types.ts';
 import { nemeses, nemesisFamilies, resolveNemeses } from './nemeses/index.ts';
 import { reportHtml } from './report.ts';
 import { type FinishedRun, runTest } from './runner.ts';
-import { fullSuite, quickSuite, type SuiteEntry } from './suite.ts';
+import { fullSuite, partOf, quickSuite, type SuiteEntry } from './suite.ts';
 import { ISOLATIONS, type IsolationName, type RunOptions } from './types.ts';
 import { watchRuns } from './watch.ts';
 import { makeWorkload, workloads } from './workloads/index.ts';
@@ -81,6 +81,7 @@ function summary({ archive, result, held }: FinishedRun): string {
 
 interface SuiteFlags extends CommonFlags {
   readonly full?: boolean;
+  readonly part: string;
   readonly jobs: string;
 }
 
@@ -237,9 +238,11 @@ withCommonFlags(program.command('run').description('one workload under some faul
 withCommonFlags(program.command('suite').description('many runs, one after another or side by side'))
   .option('--quick', 'every workload once, some minutes (the default)')
   .option('--full', 'every workload under every family of faults, for hours')
+  .option('--part <k/n>', 'every n-th run of it, from the k-th on', '1/1')
   .option('--jobs <count>', 'runs side by side: most of their time is waiting', '1')
   .action(async (flags: SuiteFlags) => {
-    process.exitCode = exitCodeOf(await runSuite(flags.full ? fullSuite : quickSuite, flags, cancel.signal));
+    const suite = partOf(flags.full ? fullSuite : quickSuite, flags.part);
+    process.exitCode = exitCodeOf(await runSuite(suite, flags, cancel.signal));
   });
 
 withCommonFlags(program.command('mutants').description('broken kvorums, each of which its workload must catch'))

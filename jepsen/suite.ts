@@ -69,6 +69,18 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'dynamo-stream', nemeses: ['pause', 'table-shuffle'], seconds: 8, overlap: 2, groups: 3 },
 ];
 
+/**
+ * Every n-th entry of a suite, so that two changes in a row may share one between them.
+ * @param part `k/n`: from the k-th entry on, counted from 1
+ * @throws Error when it is not like that
+ */
+export function partOf(suite: readonly SuiteEntry[], part: string): readonly SuiteEntry[] {
+  const [, first, count] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(part) ?? [];
+  if (first === undefined || Number(first) > Number(count))
+    throw new Error(`${part} is no part of a suite; it is like 1/2, at most 2/2`);
+  return suite.filter((_, at) => at % Number(count) === Number(first) - 1);
+}
+
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */
 const COLLECTIONS = [
   'hash-fields',

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { mutants } from '../../jepsen/mutants/index.ts';
 import { nemeses, nemesisFamilies, resolveNemeses } from '../../jepsen/nemeses/index.ts';
 import { ShuffleBag } from '../../jepsen/shuffle-bag.ts';
-import { fullSuite, leftToFullSuite, quickSuite } from '../../jepsen/suite.ts';
+import { fullSuite, leftToFullSuite, partOf, quickSuite } from '../../jepsen/suite.ts';
 import { makeWorkload, workloads } from '../../jepsen/workloads/index.ts';
 import { SeededRandom } from '../../src/platform/index.ts';
 
@@ -24,6 +24,14 @@ describe('the lists of tests', () => {
     assert.deepEqual([...inQuickSuite, ...leftToFullSuite].sort(), Object.keys(workloads).sort());
     const inFullSuite = new Set(fullSuite.map(({ workload }) => workload));
     assert.deepEqual([...inFullSuite].sort(), Object.keys(workloads).sort());
+  });
+
+  test('the parts of a suite are all of it, each run once', () => {
+    const parts = ['1/3', '2/3', '3/3'].map((part) => partOf(quickSuite, part));
+    assert.deepEqual(new Set(parts.flat()), new Set(quickSuite));
+    assert.equal(parts.flat().length, quickSuite.length);
+    assert.deepEqual(partOf(quickSuite, '1/1'), quickSuite);
+    for (const part of ['0/2', '3/2', '2', 'a/b', '1/0']) assert.throws(() => partOf(quickSuite, part), /is no part/);
   });
 
   test('every fault belongs to a family, and names are unique', () => {

@@ -6,9 +6,9 @@ import { drawPlan } from './plan.ts';
 
 /** Another range than the one that the command line begins with. */
 const FIRST_SEED = 1_000_000;
-const SEEDS = 30;
+const SEEDS = 16;
 
-test('no seed of thirty breaks an invariant or a history of a whole cluster', async () => {
+test('no seed of sixteen breaks an invariant or a history of a whole cluster', async () => {
   let succeeded = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     try {
@@ -19,7 +19,7 @@ test('no seed of thirty breaks an invariant or a history of a whole cluster', as
       });
     }
   }
-  assert.ok(succeeded > 1_500, `the runs were nearly idle: ${succeeded} operations succeeded`);
+  assert.ok(succeeded > 800, `the runs were nearly idle: ${succeeded} operations succeeded`);
 });
 
 test('a seed decides everything: two runs of a cluster give the same trace', async () => {
