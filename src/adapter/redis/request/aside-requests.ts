@@ -123,7 +123,7 @@ async function runWithAnswers(
       if (hasTurn || !request.isWrite) return await run();
       return await turns.take(request.storageKeys(), () => {
         // Its time begins with its turn.
-        if (request.journey.deadlineMs === 0) request.startedMs = Math.floor(clock.monotonicMs());
+        if (request.journey.deadlineMs === 0) request.startedMs = clock.monotonicMs();
         return run();
       });
     } catch (error) {

@@ -102,8 +102,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   protected owner: RequestOwner;
   /** Place among all requests of the owner, rising. */
   order: number;
-  /** When the client's command began, monotonic; whole, as a fraction takes an object. */
-  startedMs: Millis = 0;
+  private beganMs: Millis = 0;
   fate: Fate = Fate.Pending;
   /** Undefined for most; see `journey`. */
   private begun: Journey | undefined;
@@ -115,6 +114,16 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
 
   get takesAnyTime(): boolean {
     return this.commands.some(({ spec }) => spec.findsAnyKey === true);
+  }
+
+  /** When the client's command began, monotonic. */
+  get startedMs(): Millis {
+    return this.beganMs;
+  }
+
+  /** Kept whole: a fraction takes an object. */
+  set startedMs(ms: Millis) {
+    this.beganMs = Math.floor(ms);
   }
 
   /** What it takes along; made when it is first asked for. */

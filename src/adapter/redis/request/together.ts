@@ -49,7 +49,7 @@ export async function runTogether(
       request.assignTo(alone());
       request.repeatDraws();
       // Its time begins with its turn.
-      if (request.journey.deadlineMs === 0) request.startedMs = Math.floor(clock.monotonicMs());
+      if (request.journey.deadlineMs === 0) request.startedMs = clock.monotonicMs();
       setDeadline(request, commandTimeoutMs);
     }
     const { deadlineMs } = left[0]!.request.journey;

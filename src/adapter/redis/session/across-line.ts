@@ -43,7 +43,7 @@ export class AcrossLine {
    */
   async run(request: GroupRequest): Promise<Reply> {
     const { server, session } = this.host;
-    if (request.startedMs === 0) request.startedMs = Math.floor(server.clock.monotonicMs());
+    if (request.startedMs === 0) request.startedMs = server.clock.monotonicMs();
     try {
       return await runAlone(
         server,

@@ -421,7 +421,7 @@ export class CommandPipeline
       const pipeline = this.pipelineOf(route.group ?? anyGroup(this.server.kv));
       const request = requestOf(this.session, command, args, route, pipeline, slot, this.transport);
       request.order = ++this.lastOrder;
-      request.startedMs = Math.floor(this.session.lastCommandMs);
+      request.startedMs = this.session.lastCommandMs;
       pipeline.submit(request);
     } catch (error) {
       this.slots.settleError(slot, error, false);
@@ -558,7 +558,7 @@ export class CommandPipeline
     return this.asked.ask((token) => {
       const request = make(pipeline, token);
       request.order = ++this.lastOrder;
-      request.startedMs = Math.floor(this.server.clock.monotonicMs());
+      request.startedMs = this.server.clock.monotonicMs();
       pipeline.submit(request);
     });
   }
