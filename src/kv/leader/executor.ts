@@ -189,9 +189,11 @@ export class GroupExecutor {
       limits: this.limits,
       isOvertaking: (operation) => comesAfter(operation, this.sequencer.underWay()),
     });
+    const propose = (build: (commitTs: HlcTimestamp) => Buffer, isUrgent: boolean) =>
+      sequencer.proposeAside(build, isUrgent ? 'urgent' : 'usual');
     this.spans = new LeaderSpans({
       ...shared,
-      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent ? 'urgent' : 'usual'),
+      propose,
       onChanged: () => this.waits.rangesChanged(),
     });
     this.txns = new LeaderTxns({
@@ -201,7 +203,7 @@ export class GroupExecutor {
       coming: this.waits.coming,
       parted: this.parted,
       now: () => options.hlc.peek(),
-      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent ? 'urgent' : 'usual'),
+      propose,
       submit: (operation) => this.submit(operation as Operation<unknown>),
       anchorsStatuses: options.anchorsStatuses ?? (() => false),
     });

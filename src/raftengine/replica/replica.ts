@@ -99,7 +99,7 @@ export class Replica implements RaftGroup, Restable {
       maxPending: limits.maxPendingProposals,
       outcomeWaitMs: limits.outcomeWaitMs,
       append: (payload) => this.core.propose(payload, clock.monotonicMs()),
-      notLeader: () => new NotLeaderError(this.leader()?.nodeId),
+      notLeader: this.notLeader,
     });
     this.notes = new LeadershipNotes(options.host.counters);
     this.leaderNews = new LeaderNews(options.host.endOfTurn);
@@ -409,6 +409,8 @@ export class Replica implements RaftGroup, Restable {
 
   // --- inside ----------------------------------------------------------------------------------------------------
 
+  private readonly notLeader = (): NotLeaderError => new NotLeaderError(this.leader()?.nodeId);
+
   private assertOpen(): void {
     if (this.closedBy !== undefined) throw this.stopped();
   }
@@ -444,7 +446,7 @@ export class Replica implements RaftGroup, Restable {
   private stopLeading(error: Error): void {
     this.proposals.leadershipEnded(this.host.clock.monotonicMs());
     for (const waiter of this.jointWaiters.splice(0)) waiter.reject(error);
-    this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leader()?.nodeId));
+    this.reads.abortRounds(this.closedBy ?? this.notLeader());
     this.transfer.leadershipEnded(this.currentLeadingTerm(), this.proposals.leftCount === 0);
     const term = this.servingTerm;
     this.servingTerm = 0;
@@ -463,8 +465,7 @@ export class Replica implements RaftGroup, Restable {
 
   private settleReads(ready: Ready): void {
     for (const { requestId, index } of ready.readStates) this.reads.confirmed(requestId, index, this.appliedIndex);
-    const leader = this.leader()?.nodeId;
-    for (const requestId of ready.abortedReads) this.reads.aborted(requestId, new NotLeaderError(leader));
+    for (const requestId of ready.abortedReads) this.reads.aborted(requestId, this.notLeader());
   }
 
   private store(ready: Ready, add: (write: LogWrite, share: PendingWrite<Replica>) => void): void {
