@@ -3,6 +3,7 @@ import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { LatestVersion } from '../contract/index.ts';
 import {
   type DecodedVersion,
+  expiryIn,
   headerBytesFor,
   joined,
   lowerHalf,
@@ -22,8 +23,6 @@ const TOMBSTONE = 1;
 const VALUE_APART = 2;
 const EXPIRES = 4;
 const FLAG_BITS = 3;
-/** Of a row's header, behind flags and commit timestamp. */
-const EXPIRY_OFFSET = 9;
 
 /** Whether what lies at a place is a delete. */
 export const isTombstoneAt = (place: number): boolean => (place & TOMBSTONE) !== 0;
@@ -36,7 +35,7 @@ export const offsetOf = (place: number): number => place >> FLAG_BITS;
 
 /** When what lies at a place expires. */
 export const expiryAt = (slab: Buffer, place: number): HlcTimestamp =>
-  (place & EXPIRES) === 0 ? NEVER : (slab.readBigUInt64BE(offsetOf(place) + EXPIRY_OFFSET) as HlcTimestamp);
+  (place & EXPIRES) === 0 ? NEVER : expiryIn(slab, offsetOf(place));
 
 /**
  * One version as somebody holds it; it is its own `LatestVersion`. What the store remembers of a version are the same five fields, in a `KnownKey` or in a

@@ -273,6 +273,10 @@ export interface DecodedVersion {
   readonly row: Buffer;
 }
 
+/** When the version whose row begins at `offset` expires; only of one that does. */
+export const expiryIn = (row: Buffer, offset: number): HlcTimestamp =>
+  row.readBigUInt64BE(offset + HEADER_BYTES) as HlcTimestamp;
+
 /** @throws CorruptStoreError on unknown flags or a short row */
 export function decodeVersion(row: Buffer, location: string): DecodedVersion {
   const flags = row[0]!;
@@ -283,7 +287,7 @@ export function decodeVersion(row: Buffer, location: string): DecodedVersion {
   return {
     commitTs: row.readBigUInt64BE(1) as HlcTimestamp,
     isTombstone: (flags & FLAG_TOMBSTONE) !== 0,
-    expireTs: headerBytes === HEADER_BYTES ? NEVER : (row.readBigUInt64BE(HEADER_BYTES) as HlcTimestamp),
+    expireTs: headerBytes === HEADER_BYTES ? NEVER : expiryIn(row, 0),
     value: row.length === headerBytes ? EMPTY : row.subarray(headerBytes),
     isValueApart: (flags & FLAG_VALUE_APART) !== 0,
     row,

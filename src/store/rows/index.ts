@@ -18,6 +18,7 @@ export {
   encodeSystemState,
   encodeVersion,
   encodeVersionKey,
+  expiryIn,
   FLOOR_KEY,
   headerBytesFor,
   headerWithValueApart,
