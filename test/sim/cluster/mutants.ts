@@ -105,8 +105,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: EXECUTOR,
-        find: 'entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
-        replace: 'complete(waiter, undefined, reply);',
+        find: 'entry.pending.push(pending);',
+        replace: 'complete(operation, undefined, reply);',
       },
     ],
   },
@@ -166,8 +166,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: REPLICA,
-        find: 'Math.min(this.stateMachine.durableIndex(), this.appliedIndex)',
-        replace: 'this.appliedIndex',
+        find: 'Math.min(this.stateMachine.durableIndex(), appliedIndex)',
+        replace: 'appliedIndex',
       },
     ],
   },
@@ -200,8 +200,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/kv/forward/proxy.ts',
-        find: 'if (forward.sentTo !== peer) continue;',
-        replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
+        find: 'if (forward?.sentTo !== peer) continue;',
+        replace: 'if (forward?.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
       },
     ],
   },
