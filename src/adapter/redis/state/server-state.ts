@@ -484,10 +484,10 @@ export class ServerState implements ServerContext {
     return id > CLIENT_IDS_A_NODE && Math.floor(id / CLIENT_IDS_A_NODE) !== this.kv.nodeId;
   }
 
-  /** Writes a connection's finished replies once, after the callbacks that are running now. */
+  /** Writes a connection's finished replies once, at the end of the turn. */
   scheduleFlush(connection: Flushed): void {
     this.toFlush.push(connection);
-    if (this.toFlush.length === 1) queueMicrotask(() => this.flushAll());
+    if (this.toFlush.length === 1) this.scheduler.endOfTurn(() => this.flushAll());
   }
 
   private flushAll(): void {

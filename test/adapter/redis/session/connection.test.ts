@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { hlcTimestamp } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState } from '../../../support/fake-kv.ts';
+import { SteadyTime } from '../../../support/steady-time.ts';
 import {
   eventually,
   type RawClient,
@@ -29,6 +30,37 @@ async function startFollower({ groups = 1, ...options }: TestServerOptions & { g
   const follower = await start({ ...options, kv });
   return { ...follower, leader, leaderKv };
 }
+
+/** Real time, in which turns do not end until the test says so. */
+class HeldTurns extends SteadyTime {
+  private held: (() => void)[] | undefined = [];
+
+  override endOfTurn(callback: () => void): void {
+    if (this.held === undefined) super.endOfTurn(callback);
+    else this.held.push(callback);
+  }
+
+  release(): void {
+    const { held } = this;
+    this.held = undefined;
+    for (const callback of held ?? []) callback();
+  }
+}
+
+test('replies to all clients leave together, once all that came in a turn has been taken', async () => {
+  const time = new HeldTurns();
+  const server = await servers.start({ time });
+  const clients = await Promise.all([server.connect(), server.connect(), server.connect()]);
+  for (const client of clients) client.send(request('SET', 'a', '1'));
+  await eventually(() => server.kv.submitted === 3, 'the SETs of all clients');
+  // A turn of the event loop is more than what a reply that was written takes on the way.
+  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+  const early = clients.map((client) => client.received.length);
+  time.release();
+  for (const client of clients) assert.equal(await client.read(), '+OK');
+  time.stop();
+  assert.deepEqual(early, [0, 0, 0]);
+});
 
 describe('a pipeline', () => {
   test('starts all its commands before the first one completes, and answers in order', async () => {
