@@ -2,7 +2,7 @@
  * `npm test`: every test file. Arguments name paths, of which only files below are run.
  *
  * Files that start programs, or measure or change what a process has but once, run in a process each. The others share one with their neighbours: most of
- * what such a file takes is to load the sources that the next one needs too. Each is a suite of its own there, so its hooks are its own as well.
+ * what such a file takes is to load the sources that the next one needs too. `test/support/test-process.ts` is what happens in a process.
  */
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import skippedReporter from './support/skipped-reporter.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules/.cache');
+const TEST_PROCESS = new URL('support/test-process.ts', import.meta.url).href;
 
 /** Files of these folders share processes. */
 const SHARING = [
@@ -47,14 +48,13 @@ const TIMEOUT_MS = 300_000;
 const isBelow = (path: string, folders: readonly string[]): boolean =>
   folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
 
-/** Writes a file that runs others in one process. @returns its path, the same for the same files, so that runs beside each other do not meet */
+/** Writes a module that runs files in one process. @returns its path, the same for the same files, so that runs beside each other do not meet */
 function together(paths: readonly string[]): string {
-  const suites = paths.map((path) => {
-    const url = pathToFileURL(join(ROOT, path)).href;
-    return `describe(${JSON.stringify(path)}, () => import(${JSON.stringify(url)}));\n`;
-  });
-  const text = `import { describe } from 'node:test';\n\n${suites.join('')}`;
-  const file = join(CACHE, 'together', `${createHash('sha256').update(text).digest('hex')}.mjs`);
+  const files = Object.fromEntries(paths.map((path) => [path, pathToFileURL(join(ROOT, path)).href]));
+  const text = `import { runFiles } from ${JSON.stringify(TEST_PROCESS)};\n\nrunFiles(${JSON.stringify(files, undefined, 2)});\n`;
+  const name = paths[0]!.replace(/^test\//, '').replaceAll('/', '.');
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const file = join(CACHE, 'together', `${name}.${hash}.mjs`);
   writeFileSync(`${file}.${process.pid}`, text);
   renameSync(`${file}.${process.pid}`, file);
   return file;
@@ -80,7 +80,7 @@ function plan(folders: readonly string[]): string[] {
   const every = Math.max(1, Math.floor((alone.length * 0.8) / Math.max(1, shared.length)));
   const order: string[] = [];
   for (const [at, path] of alone.entries()) {
-    order.push(join(ROOT, path));
+    order.push(together([path]));
     if (at % every === 0) order.push(...shared.splice(0, 1));
   }
   return [...order, ...shared];
