@@ -139,11 +139,15 @@ export class ClusterSimulation {
     const onException = breaks('uncaught exception');
     process.on('unhandledRejection', onRejection);
     process.on('uncaughtException', onException);
+    const { stackTraceLimit } = Error;
+    // Errors are part of a run by the thousand, and a failing one is replayed with its trace: without it stacks would only cost.
+    if (this.trace === undefined) Error.stackTraceLimit = 0;
     try {
       return await this.play();
     } catch (error) {
       throw this.violation ?? error;
     } finally {
+      Error.stackTraceLimit = stackTraceLimit;
       process.off('unhandledRejection', onRejection);
       process.off('uncaughtException', onException);
     }

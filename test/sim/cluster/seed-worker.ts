@@ -3,9 +3,6 @@ import { ClusterSimulation } from './cluster-simulation.ts';
 import { drawPlan } from './plan.ts';
 import type { SeedOrder, SeedResult } from './seed-pool.ts';
 
-// Errors are part of a run by the thousand, and who fails is replayed elsewhere: stacks would only cost.
-Error.stackTraceLimit = 0;
-
 async function resultOf({ seed, plan }: SeedOrder): Promise<Pick<SeedResult, 'report' | 'failure' | 'long'>> {
   const simulation = new ClusterSimulation(drawPlan(seed, plan));
   try {
