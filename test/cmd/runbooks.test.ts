@@ -14,7 +14,7 @@ const NODES = 4;
 const LONGEST_PAUSE_MS = 15_000;
 const BATCH = 500;
 /** Between two writes of one client: the machine has more to do than to take writes. */
-const PACE_MS = 10;
+const PACE_MS = 50;
 
 /** Writes that never stop; remembers each one that was acknowledged. */
 class Load {

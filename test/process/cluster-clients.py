@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 
 from redis.cluster import ClusterNode, RedisCluster
 
@@ -30,6 +31,8 @@ def work():
             print(f"{type(error).__name__}: {error}", flush=True)
         if number % 10 == 0:
             print("10 rounds", flush=True)
+        # The machine has nodes to start.
+        time.sleep(0.01)
 
 
 worker = threading.Thread(target=work)

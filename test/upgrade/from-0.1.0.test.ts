@@ -16,8 +16,8 @@ import { until } from '../support/until.ts';
 
 const NODES = [1, 2, 3];
 const KEYS = 200;
-/** Between two commands of a client that only keeps the cluster busy. */
-const REST_MS = 5;
+/** Between two commands of a client that only keeps the cluster busy: the machine has nodes to start. */
+const REST_MS = 25;
 const LIBRARY =
   '#!lua name=after\nredis.register_function("size", function(keys) return redis.call("hlen", keys[1]) end)';
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
