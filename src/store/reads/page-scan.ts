@@ -21,8 +21,11 @@ import { type Found, findInGenerations, findInHistory, isExpired, type ReadView 
 
 const EMPTY = Buffer.alloc(0);
 const ALWAYS = 0n as HlcTimestamp;
-/** Rows asked of LevelDB at once: few enough to keep the event loop free. Where nothing is alive they become more from page to page. */
-const MAX_PAGE_ROWS = 1000;
+/**
+ * Rows asked of LevelDB at once: few enough to keep the event loop free, and enough for a page of a thousand with the row behind it. Where nothing is alive
+ * they become more from page to page.
+ */
+const MAX_PAGE_ROWS = 1024;
 const MIN_PAGE_ROWS = 16;
 /** LevelDB's own 16 KiB would end a page after a hundred rows. */
 const READ_AHEAD_BYTES = 256 * 1024;
@@ -68,6 +71,15 @@ class DeadRun {
     this.end = edge;
   }
 
+  /** Something is alive: another run may begin behind it. One object for all, because mostly each row is alive. */
+  restart(edge: string): void {
+    this.start = edge;
+    this.end = edge;
+    this.rows = 0;
+    this.jumps = 0;
+    this.sinceTs = ALWAYS;
+  }
+
   /** Nothing is alive from here to there since then. */
   cover(start: string, end: string, sinceTs: HlcTimestamp): void {
     if (start < this.start) this.start = start;
@@ -90,7 +102,7 @@ class PageScan {
   private next: Buffer | undefined;
   /** Undefined for a walk that sees other rows than scans do. */
   private readonly watch: WriteWatch | undefined;
-  private run: DeadRun;
+  private readonly run: DeadRun;
   /** What is left to walk over: names in `[from, to)`. */
   private from: string;
   private to: string;
@@ -132,7 +144,7 @@ class PageScan {
   async page(): Promise<StoreScanPage> {
     const last = this.isReverse ? this.from : this.to;
     let iterator: LevelIterator | undefined;
-    let pageRows = Math.min(MAX_PAGE_ROWS, Math.max(MIN_PAGE_ROWS, this.request.limit + 1));
+    let pageRows = this.rowsWanted;
     try {
       await this.openCursors();
       for (;;) {
@@ -143,11 +155,14 @@ class PageScan {
         }
         if (this.from >= this.to) break;
         iterator ??= this.rowsLeft();
+        const before = this.rows.length;
         const page = await iterator.nextv(pageRows);
         // LevelDB may return fewer rows than asked for before the end: only an empty page proves it.
         if (page.length === 0) break;
         if (await this.takeRows(page)) return this.result();
         pageRows = Math.min(MAX_PAGE_ROWS, 2 * pageRows);
+        // What was read and is not wanted is thrown away, after half of the work that a row makes.
+        if (this.rows.length > before) pageRows = Math.min(pageRows, this.rowsWanted);
       }
       if (!this.takeBufferedBefore(undefined)) this.endRun(last);
       return this.result();
@@ -156,6 +171,11 @@ class PageScan {
       await iterator?.close();
       await this.snapshot.close();
     }
+  }
+
+  /** Those that fill the page, and the one behind it. */
+  private get rowsWanted(): number {
+    return Math.min(MAX_PAGE_ROWS, Math.max(MIN_PAGE_ROWS, this.request.limit + 1 - this.rows.length));
   }
 
   private rowsLeft(): LevelIterator {
@@ -203,11 +223,11 @@ class PageScan {
       return false;
     }
     this.endRun(this.isReverse ? behindName(name) : name);
-    this.run = new DeadRun(this.isReverse ? name : behindName(name));
+    this.run.restart(this.isReverse ? name : behindName(name));
     if (++this.stepped < STEPPED_ROWS || this.isReverse) return true;
     this.stepped = 0;
     this.from = endOfPrefix(name.slice(0, body.headLength));
-    this.run = new DeadRun(this.from);
+    this.run.restart(this.from);
     this.moveCursors();
     this.hasSought = true;
     return true;
@@ -290,7 +310,7 @@ class PageScan {
       return false;
     }
     this.endRun(this.isReverse ? behindName(name) : name);
-    this.run = new DeadRun(this.isReverse ? name : behindName(name));
+    this.run.restart(this.isReverse ? name : behindName(name));
     if (deadSince !== undefined) return false;
     return this.add(key, found!);
   }
