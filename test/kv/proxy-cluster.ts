@@ -67,7 +67,7 @@ export class ProxyCluster {
     }
   }
 
-  forward(from: number, payload = 'x', timeoutMs = 1000, group = GROUP) {
+  forward(from: number, payload = 'x', timeoutMs = 1000, group = GROUP, workMs = timeoutMs) {
     const result = { calls: [] as [Error | undefined, string | undefined][] };
     this.node(from).proxy.forward(
       group,
@@ -77,6 +77,7 @@ export class ProxyCluster {
       (error, reply) => {
         result.calls.push([error, reply?.toString('latin1')]);
       },
+      this.clock.monotonicMs() + workMs,
     );
     return {
       get isDone() {

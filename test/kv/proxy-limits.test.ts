@@ -5,6 +5,7 @@ import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { decodeFrame, type ForwardRequest } from '../../src/kv/forward/forward-codec.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { startSkewedCluster } from '../sim/cluster/skewed-cluster.ts';
+import { GROUP } from '../support/lone-group.ts';
 import { OTHER_GROUP, ProxyCluster } from './proxy-cluster.ts';
 
 /** Requests that are on the wire now. */
@@ -78,6 +79,46 @@ describe('a forwarded request', () => {
     cluster.scheduler.advance(0);
     cluster.scheduler.passTurn();
     assert.ok(silent.error instanceof Error);
+  });
+
+  test('that may take long is waited for beyond its deadline while the leader that has it leads on, and no longer', () => {
+    const cluster = new ProxyCluster();
+    cluster.lead(2);
+    const answers: (() => void)[] = [];
+    cluster.node(2).proxy.onForward('echo', (payload, answer) => answers.push(() => answer(undefined, payload)));
+    const [long, lost, usual] = [
+      cluster.forward(1, 'x', 300, GROUP, 10_000),
+      cluster.forward(1, 'y', 300, GROUP, 10_000),
+      cluster.forward(1, 'z', 300),
+    ];
+    cluster.pass(2_000);
+    assert.deepEqual([long.isDone, lost.isDone, usual.isDone], [false, false, true]);
+    answers[0]!();
+    cluster.flow();
+    assert.equal(long.reply, 'x');
+    const bounded = cluster.forward(1, 'x', 300, GROUP, 1_000);
+    cluster.pass(1_100);
+    assert.equal((bounded.error as { code?: string }).code, 'OUTCOME_UNKNOWN');
+    cluster.node(1).belief.term = 2;
+    cluster.pass(50);
+    assert.equal((lost.error as { code?: string }).code, 'OUTCOME_UNKNOWN');
+  });
+
+  test('that may take long finds the next leader when the one that had it for longer than its deadline is none any more', () => {
+    const cluster = new ProxyCluster();
+    cluster.lead(2);
+    const answers: ((error: Error) => void)[] = [];
+    cluster.node(2).proxy.onForward('echo', (_payload, answer) => answers.push((error) => answer(error, undefined)));
+    cluster.node(3).proxy.onForward('echo', (payload, answer) => answer(undefined, payload));
+    const result = cluster.forward(1, 'x', 300, GROUP, 10_000);
+    cluster.pass(1_000);
+    for (const id of [1, 2, 3]) cluster.node(id).belief.leader = undefined;
+    answers[0]!(new NotLeaderError(undefined));
+    cluster.pass(200);
+    assert.equal(result.isDone, false);
+    cluster.lead(3);
+    cluster.pass(100);
+    assert.equal(result.reply, 'x');
   });
 
   test('of one group is not held back by the leader of another that does not answer', () => {

@@ -83,6 +83,8 @@ export interface KvService {
    * Runs `payload` with the handler registered under `service` on the group's leader, wherever it is: waits out elections,
    * follows redirects and retries only what was certainly not proposed, until `deadlineMs` (monotonic clock) passes.
    * Completes with the handler's bytes, `LeaderUnavailableError` (nothing happened) or `OutcomeUnknownError`.
+   * @param workUntilMs of what may take its leader long: once it has been sent, its answer is waited for until then, for as long as the leader that was asked
+   * leads on; left out: until the deadline
    */
   forward(
     group: GroupId,
@@ -90,6 +92,7 @@ export interface KvService {
     payload: Buffer,
     deadlineMs: Millis,
     done: (error: Error | undefined, reply: Buffer | undefined) => void,
+    workUntilMs?: Millis,
   ): void;
   /** Registers the leader-side handler of a service; once, at start. */
   onForward(service: string, handler: ForwardHandler): void;

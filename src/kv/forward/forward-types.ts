@@ -71,7 +71,10 @@ export interface Forward {
   readonly path: GroupPath;
   readonly service: string;
   readonly payload: Buffer;
-  readonly deadlineMs: Millis;
+  /** Of what may take its leader long it is put off by what a leader has spent that then was none any more. */
+  deadlineMs: Millis;
+  /** While the leader that has it leads on, its answer is waited for until then, whatever the deadline says. */
+  readonly workUntilMs: Millis;
   readonly done: ForwardDone;
   attempts: number;
   /** Set by a redirect, used once. */

@@ -192,7 +192,14 @@ export class LeaderProxy {
   }
 
   /** See `KvService.forward`. */
-  forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: ForwardDone): void {
+  forward(
+    group: GroupId,
+    service: string,
+    payload: Buffer,
+    deadlineMs: Millis,
+    done: ForwardDone,
+    workUntilMs: Millis = deadlineMs,
+  ): void {
     if (this.isClosed) {
       done(this.unavailable('the node is stopping'), undefined);
       return;
@@ -212,6 +219,7 @@ export class LeaderProxy {
       service,
       payload,
       deadlineMs,
+      workUntilMs,
       done,
       attempts: 0,
       hint: undefined,
@@ -391,6 +399,7 @@ export class LeaderProxy {
 
   private runLocally(forward: Forward): void {
     forward.sentTo = this.network.self;
+    forward.sentMs = this.clock.monotonicMs();
     this.receiver.run(forward.service, forward.payload, (error, reply) =>
       this.conclude(forward, error, reply === undefined ? undefined : wholeAnswer(reply), undefined),
     );
@@ -418,6 +427,8 @@ export class LeaderProxy {
     }
     forward.sentTo = undefined;
     forward.lastError = error;
+    const workedMs = this.clock.monotonicMs() - forward.sentMs;
+    forward.deadlineMs = Math.max(forward.deadlineMs, Math.min(forward.deadlineMs + workedMs, forward.workUntilMs));
     const hint = error instanceof NotLeaderError ? error.leaderHint : undefined;
     // A fresh hint is followed at once, but not in circles: every second attempt backs off.
     if (hint !== undefined && hint !== from && hint !== this.network.self && forward.attempts % 2 === 0) {
@@ -522,11 +533,19 @@ export class LeaderProxy {
     const nowMs = this.clock.monotonicMs();
     for (const forward of this.forwards.keys()) {
       const isLate = nowMs >= forward.deadlineMs && nowMs >= forward.arrivingUntilMs;
-      if (isLate && !forward.isDone) this.giveUp(forward, nowMs);
+      if (isLate && !forward.isDone && !this.isAtWork(forward, nowMs)) this.giveUp(forward, nowMs);
     }
     for (const id of this.sent.keys()) if (this.sent.get(id)?.isDone === true) this.sent.delete(id);
     for (const [path, waiting] of [...this.waiting]) this.goOn(path, waiting, nowMs);
     if (this.forwards.size > 0) this.lookLater();
+  }
+
+  /** It may take long, and who was asked leads the group as far as is known here: nobody else could answer sooner. */
+  private isAtWork({ path, sentTo, target, workUntilMs }: Forward, nowMs: Millis): boolean {
+    if (sentTo === undefined || nowMs >= workUntilMs) return false;
+    if (sentTo === this.network.self) return path.isServing;
+    const leader = path.target(undefined, nowMs);
+    return leader !== undefined && leader.node === sentTo && leader.identity === target!.identity;
   }
 
   /** Tries those that wait for a leader again, when there is one to try. */

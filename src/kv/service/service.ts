@@ -372,8 +372,9 @@ class LocalKvService implements NodeKvService {
     payload: Buffer,
     deadlineMs: Millis,
     done: (error: Error | undefined, reply: Buffer | undefined) => void,
+    workUntilMs?: Millis,
   ): void {
-    this.proxy.forward(group, service, payload, deadlineMs, done);
+    this.proxy.forward(group, service, payload, deadlineMs, done, workUntilMs);
   }
 
   onForward(service: string, handler: ForwardHandler): void {

@@ -32,11 +32,10 @@ const MAX_BATCH_ARGUMENTS = 4096;
 const MIN_BYTES_PER_MS = (16 * 1024 * 1024) / 1000;
 /** And so do those of many keys, at the rate at which groups lock and change them on a busy machine. */
 const MIN_ARGUMENTS_PER_MS = 5;
-/**
- * And those that read whole collections: the leader reads a million rows page by page. No other command waits for its leader that long, because
- * nothing else takes it.
- */
+/** And those that may read whole collections: the leader reads a million rows page by page. */
 const LONG_READ_MS: Millis = 25_000;
+/** The leader that has one is waited for as long as it leads: nobody else could answer sooner. But not for ever, should an answer be lost. */
+const LONGEST_READ_MS: Millis = 600_000;
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
 /** Batches of a chain that are under way together: what comes then gathers, and leaves with the next. */
@@ -215,18 +214,22 @@ export class GroupPipeline implements RequestOwner {
   }
 
   private sendBatch(batch: readonly GroupRequest[]): void {
-    const { kv, newChains } = this.environment;
+    const { kv, newChains, clock } = this.environment;
     if (this.batchesUnderWay === 1) {
       this.lastChain = chainAfter(this.lastChain, newChains);
       this.chain = this.lastChain === undefined ? undefined : { chain: this.lastChain, place: 0 };
     }
     const payload = encodeBatch(this.group, batch, this.chain);
     if (this.chain !== undefined) this.chain = { ...this.chain, place: this.chain.place + batch.length };
-    kv.forward(this.group, FORWARD_SERVICE, payload, latestDeadline(batch), (error, answer) => {
+    const sentMs = clock.monotonicMs();
+    const done = (error: Error | undefined, answer: Buffer | undefined): void => {
       this.batchesUnderWay--;
+      if (error !== undefined && isOutcomeUnknown(error))
+        for (const request of batch) leaderLost(request, clock.monotonicMs() - sentMs);
       this.batchAnswered(batch, error, answer);
       this.goOn();
-    });
+    };
+    kv.forward(this.group, FORWARD_SERVICE, payload, latestDeadline(batch), done, workUntilMs(batch));
   }
 
   private goOn(): void {
@@ -318,6 +321,21 @@ const patienceMs = ({ argumentBytes, argumentCount, readsMuch }: RequestWeight, 
   argumentBytes / MIN_BYTES_PER_MS +
   argumentCount / MIN_ARGUMENTS_PER_MS +
   (readsMuch ? LONG_READ_MS : 0);
+
+/** When the answer is given up of what may take its leader long; undefined: nothing of it may. */
+const workUntilMs = (batch: readonly GroupRequest[]): Millis | undefined => {
+  const untilMs = batch.map((request) => (weightOf(request).readsMuch ? request.startedMs + LONGEST_READ_MS : 0));
+  const lastMs = Math.max(...untilMs);
+  return lastMs === 0 ? undefined : lastMs;
+};
+
+/** A leader that was at work is lost: the time that it has had was not spent waiting for a leader. */
+export function leaderLost(request: GroupRequest, workedMs: Millis): void {
+  const { journey, startedMs } = request;
+  if (!weightOf(request).readsMuch) return;
+  const lastMs = Math.max(journey.deadlineMs, startedMs + LONGEST_READ_MS);
+  journey.deadlineMs = Math.min(lastMs, journey.deadlineMs + workedMs);
+}
 
 function weightOf(request: GroupRequest): RequestWeight {
   const { journey } = request;

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { alone } from '../../../../src/adapter/redis/request/cross-group.ts';
-import { setDeadline } from '../../../../src/adapter/redis/request/group-pipeline.ts';
+import { leaderLost, setDeadline } from '../../../../src/adapter/redis/request/group-pipeline.ts';
 import { CommandRequest } from '../../../../src/adapter/redis/request/group-request.ts';
 import type { QueuedData } from '../../../../src/adapter/redis/request/storage-keys.ts';
 import { TransactionRequest } from '../../../../src/adapter/redis/request/transaction-requests.ts';
@@ -34,6 +34,18 @@ describe('the patience of a request that travels to its leader', () => {
     for (const line of ['HGETALL h', 'LRANGE l 0 -1', 'SMEMBERS s', 'ZRANGE z 0 -1', 'SUNION a b', 'DUMP h'])
       assert.equal(patienceSeconds(line), 30, line);
     assert.equal(patienceSeconds('GET a', 'HGETALL h'), 30);
+  });
+
+  test('does not end with a leader that was at work on such a read for long', () => {
+    const settings = { random: new SeededRandom(1), maxStringBytes: 1024 };
+    const deadlineAfter = (line: string, workedMs: number): number => {
+      const request = new CommandRequest({ resp: 2, settings, owner: alone(), token: 0, ...queued(line) });
+      setDeadline(request, TIMEOUT_MS);
+      leaderLost(request, workedMs);
+      return Math.floor(request.journey.deadlineMs / 1_000);
+    };
+    assert.deepEqual([deadlineAfter('HGETALL h', 40_000), deadlineAfter('GET a', 40_000)], [70, 5]);
+    assert.equal(deadlineAfter('HGETALL h', 900_000), 600);
   });
 
   test('is what the configuration says for everything else', () => {
