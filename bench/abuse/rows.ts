@@ -177,10 +177,12 @@ const MANY_KEYS: readonly AbuseRow[] = [
   ),
   command('keys-none', 'KEYS of all keys, none of which match', () => ['KEYS', 'nomatch*']),
   command('keys-all', 'KEYS of all keys', () => ['KEYS', '*']),
-  command('keys-pattern', "KEYS of 'a*' thirty times and 'b', with keys of 200 'a'", () => [
-    'KEYS',
-    `${'a*'.repeat(30)}b`,
-  ]),
+  command(
+    'keys-pattern',
+    "KEYS of 'a*' thirty times and 'b', with 1,000 keys of 200 'a'",
+    () => ['KEYS', `${'a*'.repeat(30)}b`],
+    keys(1_000, 'a'.repeat(200)),
+  ),
   command('dbsize', 'DBSIZE', () => ['DBSIZE']),
 ];
 
