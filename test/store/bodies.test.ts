@@ -20,7 +20,11 @@ const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 const bodies: BodyRules = {
   bodyOf: (key) =>
     key[0] === 0x6f && key.length >= HEAD_BYTES + 3
-      ? { headLength: HEAD_BYTES, incarnation: key.subarray(HEAD_BYTES + 1, HEAD_BYTES + 3) }
+      ? {
+          headLength: HEAD_BYTES,
+          prefixLength: HEAD_BYTES + 3,
+          incarnation: key.subarray(HEAD_BYTES + 1, HEAD_BYTES + 3),
+        }
       : undefined,
   incarnationIn: (_head, value) => (value[0] === 0x4c ? value.subarray(1, 3) : undefined),
 };

@@ -11,7 +11,7 @@ import { MemoryDisk } from '../support/memory-disk.ts';
 
 /** A head is `o` and a letter, a row behind it has three bytes more. */
 const bodies: BodyRules = {
-  bodyOf: (key) => (key.length === 5 ? { headLength: 2, incarnation: key.subarray(2, 3) } : undefined),
+  bodyOf: (key) => (key.length === 5 ? { headLength: 2, prefixLength: 3, incarnation: key.subarray(2, 3) } : undefined),
   incarnationIn: () => undefined,
 };
 const headKey = (head: number): Buffer => Buffer.from([0x6f, head]);

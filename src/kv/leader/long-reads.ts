@@ -58,6 +58,31 @@ export interface LongReadsOptions extends GroupReadsOptions {
   readonly isOvertaking: (operation: Operation<unknown>) => boolean;
 }
 
+/** Which rows are of one body. Their keys begin alike, so one of many is taken apart. */
+class RowsOfBody {
+  private readonly bodies: BodyRules;
+  private readonly incarnation: Buffer;
+  /** How the key of the last row began that was taken apart and is one. */
+  private prefix: Buffer | undefined;
+
+  constructor(bodies: BodyRules, incarnation: Buffer) {
+    this.bodies = bodies;
+    this.incarnation = incarnation;
+  }
+
+  has(key: Buffer): boolean {
+    const { prefix } = this;
+    if (prefix !== undefined && beginsWith(key, prefix)) return true;
+    const body = this.bodies.bodyOf(key);
+    if (body?.incarnation.equals(this.incarnation) !== true) return false;
+    this.prefix = key.subarray(0, body.prefixLength);
+    return true;
+  }
+}
+
+const beginsWith = (key: Buffer, prefix: Buffer): boolean =>
+  key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+
 /** One reading of an operation: what is known of it here while somebody evaluates it. */
 class Reading {
   readonly evaluation: LongEvaluation;
@@ -279,15 +304,13 @@ export class LongReads {
 
   /** Reads the rows of one body. @returns their bytes */
   private async readBody(reading: Reading, head: Buffer, end: Buffer, incarnation: Buffer): Promise<number> {
-    const { bodies } = this.options.objects!;
+    const body = new RowsOfBody(this.options.objects!.bodies, incarnation);
     let bytes = 0;
     let start: Buffer | undefined = head;
     while (start !== undefined) {
       const page = await this.store.scan({ start, end, readTs: reading.ts, limit: PAGE_ROWS });
       // Bodies that the object had before lie there until they are collected.
-      bytes += reading.addBodyRows(
-        page.rows.filter(({ key }) => bodies.bodyOf(key)?.incarnation.equals(incarnation) === true),
-      );
+      bytes += reading.addBodyRows(page.rows.filter(({ key }) => body.has(key)));
       start = page.next;
       await nextTurn(this.options.scheduler);
     }

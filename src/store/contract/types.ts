@@ -324,6 +324,8 @@ export interface StorePressures {
 export interface BodyRow {
   /** The key of the head is so many first bytes of the row's. */
   readonly headLength: number;
+  /** Keys whose first so many bytes are the same are rows of one body. */
+  readonly prefixLength: number;
   /** Tells the bodies apart that an object has had. Must not be modified. */
   readonly incarnation: Buffer;
 }

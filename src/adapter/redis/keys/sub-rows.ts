@@ -30,6 +30,8 @@ const INCARNATION_END = VALUE_HEADER_BYTES + INCARNATION_BYTES;
 export interface BodyOfRow {
   /** Length of the head's key, which the sub-row's key begins with. */
   readonly headLength: number;
+  /** Of the part that says which body it is; the head's key is in it. */
+  readonly prefixLength: number;
   /** A view of 8 bytes of the key. */
   readonly incarnation: Buffer;
 }
@@ -40,10 +42,12 @@ export interface BodyOfRow {
  */
 export function bodyOf(storageKey: Buffer): BodyOfRow | undefined {
   const headLength = headLengthOf(storageKey);
-  if (headLength === undefined || storageKey.length < headLength + 1 + INCARNATION_BYTES) return undefined;
+  if (headLength === undefined) return undefined;
+  const prefixLength = headLength + 1 + INCARNATION_BYTES;
+  if (storageKey.length < prefixLength) return undefined;
   const head = decodeStorageKey(storageKey.subarray(0, headLength))!;
   if (head.db >= DATABASE_COUNT || head.slot !== slotOf(head.userKey)) return undefined;
-  return { headLength, incarnation: storageKey.subarray(headLength + 1, headLength + 1 + INCARNATION_BYTES) };
+  return { headLength, prefixLength, incarnation: storageKey.subarray(headLength + 1, prefixLength) };
 }
 
 /** The incarnation whose sub-rows a head's value names, a view of 8 bytes; undefined for a value that has no sub-rows. */

