@@ -174,7 +174,6 @@ export class CommandView implements KeyView {
     this.checkOwnership(key, 'read');
     if (this.locks.size > 0) this.checkLock(this.locks.againstRead(key));
     const value = this.find(key);
-    // A view that is made each time.
     const bytes = value === undefined ? 0 : value.value.length;
     if (value !== undefined) this.budget.took(bytes);
     this.onAccess?.(key, false, bytes);

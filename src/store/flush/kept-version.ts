@@ -50,6 +50,7 @@ export class KeptVersion implements LatestVersion {
   /** Where in `slab`, and what the version is. */
   readonly place: number;
   readonly rowBytes: number;
+  private view: Buffer | undefined = undefined;
 
   constructor(upper: number, lower: number, slab: Buffer, place: number, rowBytes: number) {
     this.upper = upper;
@@ -109,7 +110,10 @@ export class KeptVersion implements LatestVersion {
 
   /** A view that is made when it is asked for: most versions of a follower never are. */
   get value(): Buffer {
-    const at = offsetOf(this.place);
-    return this.slab.subarray(at + headerBytesFor(this.expireTs), at + this.rowBytes);
+    if (this.view === undefined) {
+      const at = offsetOf(this.place);
+      this.view = this.slab.subarray(at + headerBytesFor(this.expireTs), at + this.rowBytes);
+    }
+    return this.view;
   }
 }
