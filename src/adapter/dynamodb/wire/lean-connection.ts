@@ -57,6 +57,8 @@ export class LeanConnection {
   private isLeaving = false;
   private isClogged = false;
   private hasEnded = false;
+  /** `send` comes at the end of the turn. */
+  private sendsSoon = false;
   /** The server stops: the next request, or the last one that is under way, is the last one. */
   private isStopping = false;
   /** Nothing that comes is begun any more. */
@@ -158,12 +160,15 @@ export class LeanConnection {
     this.isEnding = this.isStopping;
     void exchanges.answer(asked.underway, head, body).then((answer) => {
       asked.answer = answer;
-      this.send();
+      if (this.sendsSoon) return;
+      this.sendsSoon = true;
+      this.options.scheduler.endOfTurn(() => this.send());
     });
   }
 
-  /** Sends what is answered, up to the first request that is not. */
+  /** Sends what is answered, up to the first request that is not; with the answers to others, when all that has come is read. */
   private send(): void {
+    this.sendsSoon = false;
     if (this.socket.destroyed) return;
     while (this.asked[0]?.answer !== undefined) {
       const { underway, answer } = this.asked.shift()!;
