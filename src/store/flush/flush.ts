@@ -19,11 +19,11 @@ import {
   writeName,
 } from '../rows/index.ts';
 import type { Generation } from './apply-buffer.ts';
+import type { Slices } from './slices.ts';
 import { NO_VERSION, type VersionTable } from './version-table.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** What is encoded in one turn, one to three milliseconds: bytes, and as many as a row costs whatever its length. */
-const SLICE_COST = 1 << 20;
+/** What a row costs whatever its length, in bytes. */
 const ROW_COST = 512;
 const SCRATCH_BYTES = 1024;
 const TIMESTAMP_BYTES = 8;
@@ -31,7 +31,6 @@ const TIMESTAMP_BYTES = 8;
 /**
  * Writes a frozen generation and, with it, the state that it leads to.
  * @param readableFrom nobody reads below it: versions that were overwritten by then are left out
- * @param nextTurn lets the event loop go on between slices
  * @returns bytes of what was left out
  */
 export async function flushGeneration(
@@ -39,13 +38,12 @@ export async function flushGeneration(
   generation: Generation,
   state: SystemState,
   readableFrom: HlcTimestamp,
-  nextTurn: () => Promise<void>,
+  slices: Slices,
 ): Promise<number> {
   const chain = level.chain();
   const names = new RowNames();
   const { list, versions } = generation;
   const rows = new RowBytes(versions);
-  let cost = 0;
   let leftOut = 0;
   for (let slot = 0; slot < list.length; slot++) {
     const newest = generation.newestOf(slot);
@@ -55,7 +53,7 @@ export async function flushGeneration(
     chain.put(names.latest(), isValueApart ? headerWithValueApart(newestRow) : newestRow);
     // What lies apart has its V row at once, all else when it is overwritten.
     if (isValueApart) chain.put(names.version(newestRow), newestRow);
-    cost += 2 * ROW_COST + newestRow.length;
+    const cost = 2 * ROW_COST + newestRow.length;
     // Each is what reads see until the timestamp of the one after it.
     let after = newest;
     for (let number = versions.older(newest); number !== NO_VERSION; number = versions.older(number)) {
@@ -64,15 +62,10 @@ export async function flushGeneration(
         chain.put(names.version(row), row);
       } else leftOut += versions.rowBytes(number);
       after = number;
-      cost += ROW_COST + versions.rowBytes(number);
-      if (cost < SLICE_COST) continue;
-      cost = 0;
-      await nextTurn();
+      if (slices.isOver(ROW_COST + versions.rowBytes(number))) await slices.next();
     }
     moveExpiry(chain, generation, slot);
-    if (cost < SLICE_COST) continue;
-    cost = 0;
-    await nextTurn();
+    if (slices.isOver(cost)) await slices.next();
   }
   for (const { key, value } of generation.rows.values()) {
     if (value === undefined) chain.del(key);

@@ -9,6 +9,7 @@
 import {
   assert,
   type Cancel,
+  type Clock,
   type HlcTimestamp,
   isOutOfSpace,
   type LogIndex,
@@ -23,9 +24,10 @@ import type { BatchMutex, Level } from '../level/index.ts';
 import { StoreClosedError, StoreFailedError, type SystemState } from '../rows/index.ts';
 import { Generation, type KnownKey, type SeenFrom } from './apply-buffer.ts';
 import { flushGeneration } from './flush.ts';
+import { Slices } from './slices.ts';
 
-/** Keys told to the cache before the event loop gets its turn. */
-const KEYS_PER_TURN = 2000;
+/** What it costs to tell the cache of a key that was flushed, see `Slices`. */
+const TOLD_COST = 512;
 /** What is held back may fill so much of the buffer, and the rows of what collects meanwhile so much of the largest batch. */
 const HELD_SHARE = 2 / 3;
 const HELD_ROW_SHARE = 3 / 4;
@@ -66,6 +68,7 @@ export interface FlushHost {
 
 export interface FlusherOptions extends Pick<GroupStoreOptions, 'location' | 'hasSpace' | 'mayLeaveOut'> {
   readonly limits: StoreLimits;
+  readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly mutex: BatchMutex;
 }
@@ -309,16 +312,15 @@ export class Flusher {
       await this.write(async () => {
         let readableFrom = this.host.readableFrom();
         if (readableFrom > state.gcThreshold && !this.mayLeaveOut) readableFrom = state.gcThreshold;
-        this.host.leftOut(await flushGeneration(this.host.level(), generation, state, readableFrom, this.nextTurn));
+        const slices = new Slices(this.options.clock, this.nextTurn);
+        this.host.leftOut(await flushGeneration(this.host.level(), generation, state, readableFrom, slices));
       });
       this.durable = index;
       this.flushes++;
-      let left = KEYS_PER_TURN;
+      const slices = new Slices(this.options.clock, this.nextTurn);
       for (const known of generation.list) {
         this.host.flushed(generation, known);
-        if (--left > 0) continue;
-        left = KEYS_PER_TURN;
-        await this.nextTurn();
+        if (slices.isOver(TOLD_COST)) await slices.next();
       }
       this.flushing = undefined;
       this.frozen = undefined;

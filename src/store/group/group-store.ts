@@ -135,7 +135,8 @@ export class MvccGroupStore implements GroupStore {
     this.applied = loaded.state.appliedIndex;
     const { limits } = this;
     const scheduler = options.scheduler ?? new SystemScheduler();
-    this.flusher = new Flusher({ ...options, limits, scheduler, mutex }, this.applied, {
+    const clock = options.clock ?? new SystemClock();
+    this.flusher = new Flusher({ ...options, limits, clock, scheduler, mutex }, this.applied, {
       level: () => this.level,
       applied: () => this.applied,
       state: () => ({
@@ -178,7 +179,7 @@ export class MvccGroupStore implements GroupStore {
       pageBytes: this.limits.scanPageBytes,
     });
     const { removed } = this.history;
-    this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, options.bodies, {
+    this.collector = new GarbageCollector(clock, options.location, options.bodies, {
       level: () => this.level,
       ranges: () => this.ranges,
       threshold: () => this.threshold,
