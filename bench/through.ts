@@ -73,8 +73,7 @@ const verdicts: Verdict[] = [];
 interface Work {
   readonly commands: number;
   readonly clocks: readonly ThreadClock[];
-  readonly frames: number;
-  readonly frameBytes: number;
+  readonly counters: Counters;
 }
 
 /** What one load was. */
@@ -82,8 +81,9 @@ interface Measured {
   readonly perSecond: number;
   /** By node, microseconds a command. */
   readonly cpu: readonly ThreadTimes[];
-  readonly framesPerCommand: number;
-  readonly bytesPerCommand: number;
+  readonly commandsPerEntry: number;
+  /** Of all nodes together. */
+  readonly perCommand: Counters;
 }
 
 /** A cluster and what it takes to measure it. */
@@ -124,11 +124,12 @@ class MeasuredCluster {
     const { perSecond } = await others.during(() => redisBenchmark(this.scratch, port, spec));
     const after = await this.work();
     const commands = after.commands - before.commands;
+    const perCommand = countersOf((name) => (after.counters[name] - before.counters[name]) / commands);
     return {
       perSecond,
       cpu: after.clocks.map((clock, at) => timesBetween(before.clocks[at]!, clock, commands)),
-      framesPerCommand: (after.frames - before.frames) / commands,
-      bytesPerCommand: (after.frameBytes - before.frameBytes) / commands,
+      commandsPerEntry: 1 / perCommand.entries,
+      perCommand,
     };
   }
 
@@ -141,38 +142,43 @@ class MeasuredCluster {
   }
 
   private async work(): Promise<Work> {
-    const counted = await Promise.all(this.members.map((member) => countersOf(member)));
-    const sum = (pick: (one: Counters) => number): number => counted.reduce((total, one) => total + pick(one), 0);
+    const counted = await Promise.all(this.members.map((member) => readCounters(member)));
+    const commands = await Promise.all(this.members.map((member) => commandsOf(member)));
     return {
-      commands: sum(({ commands }) => commands),
+      commands: commands.reduce((sum, one) => sum + one, 0),
       clocks: this.members.map(({ nodeId }) => threadClock(this.nodes.cluster.process(nodeId)!.pid!)),
-      frames: sum(({ frames }) => frames),
-      frameBytes: sum(({ frameBytes }) => frameBytes),
+      counters: countersOf((name) => counted.reduce((sum, one) => sum + one[name], 0)),
     };
   }
 }
 
-interface Counters {
-  readonly commands: number;
-  readonly frames: number;
-  readonly frameBytes: number;
+/** What is counted, as a pattern of lines of the metrics. */
+const COUNTED = {
+  entries: 'kvorum_group_entries_total',
+  logWrites: 'kvorum_log_fsync_duration_seconds_count',
+  forwardFrames: 'kvorum_network_frames_total(?=.*lane="forward")(?=.*direction="sent")',
+  forwardBytes: 'kvorum_network_bytes_total(?=.*lane="forward")(?=.*direction="sent")',
+  bulkFrames: 'kvorum_network_frames_total(?=.*lane="bulk")(?=.*direction="sent")',
+} as const;
+type Counted = keyof typeof COUNTED;
+type Counters = Readonly<Record<Counted, number>>;
+
+const countersOf = (of: (name: Counted) => number): Counters =>
+  Object.fromEntries(Object.keys(COUNTED).map((name) => [name, of(name as Counted)])) as Counters;
+
+async function readCounters(member: ClusterMember): Promise<Counters> {
+  const text = await (await fetch(`http://${member.addresses.metrics}/metrics`)).text();
+  return countersOf((name) => {
+    const lines = text.match(new RegExp(`^${COUNTED[name]}\\S* [\\d.e+]+$`, 'gm')) ?? [];
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  });
 }
 
-async function countersOf(member: ClusterMember): Promise<Counters> {
-  const text = await (await fetch(`http://${member.addresses.metrics}/metrics`)).text();
-  const sumOf = (name: string): number => {
-    const lines =
-      text.match(new RegExp(`^${name}\\{[^}]*lane="forward"[^}]*direction="sent"[^}]*\\} (\\d+)`, 'gm')) ?? [];
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-  };
+async function commandsOf(member: ClusterMember): Promise<number> {
   const client = new Redis(portOf(member.addresses.redis), '127.0.0.1');
   const stats = await client.info('stats');
   client.disconnect();
-  return {
-    commands: Number(/total_commands_processed:(\d+)/.exec(stats)![1]),
-    frames: sumOf('kvorum_network_frames_total'),
-    frameBytes: sumOf('kvorum_network_bytes_total'),
-  };
+  return Number(/total_commands_processed:(\d+)/.exec(stats)![1]);
 }
 
 const two = (value: number): string => value.toFixed(2);
@@ -193,6 +199,21 @@ function judged(what: string, ratios: readonly number[], bar: Bar | undefined): 
 }
 
 const micros = (all: readonly ThreadTimes[]): string => median(all.map(sumOf)).toFixed(1);
+/** What is counted beside processor time, of all nodes together. */
+const COUNTED_TEXT =
+  'Commands an entry of the log; writes of the log, frames of both lanes and bytes of forwarding a command, of all nodes together.';
+const COUNTED_HEADERS = ['an entry', 'log writes', 'bulk', 'forward', 'bytes'];
+function countedCells(all: readonly Measured[]): string[] {
+  const perCommand = (name: Counted, digits: number): string =>
+    median(all.map((one) => one.perCommand[name])).toFixed(digits);
+  return [
+    median(all.map(({ commandsPerEntry }) => commandsPerEntry)).toFixed(1),
+    perCommand('logWrites', 3),
+    perCommand('bulkFrames', 3),
+    perCommand('forwardFrames', 3),
+    perCommand('forwardBytes', 0),
+  ];
+}
 const rate = (all: readonly number[]): string => `${rangeOf(all, formatCount)}/s`;
 
 /** At the leader, and through a follower. */
@@ -212,8 +233,7 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
       'CPU leader',
       'CPU asked',
       'CPU ratio',
-      'frames',
-      'bytes',
+      ...COUNTED_HEADERS,
     ],
   ];
   for (const load of HOT) {
@@ -240,15 +260,14 @@ async function oneGroup(scratch: Scratch, { rounds, seconds, warmUp }: BenchOpti
         through.map((measured, round) => both(measured) / both(direct[round]!)),
         load.bars.cpu,
       ),
-      two(median(through.map(({ framesPerCommand }) => framesPerCommand))),
-      median(through.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
+      ...countedCells(through),
     ]);
     costs.push({ load: load.title, system: 'at the leader', rounds: direct.map(roles) });
     costs.push({ load: load.title, system: 'through the follower', rounds: through.map(roles) });
   }
   await cluster.nodes.stop();
   const note = 'CPU in microseconds a command, through a follower; its ratio is of both nodes together.';
-  return [formatTable(rows), note, formatCpu(costs)];
+  return [formatTable(rows), note, COUNTED_TEXT, formatCpu(costs)];
 }
 
 /** All clients on one node of a cluster with three groups, and clients that know the cluster. */
@@ -267,8 +286,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
       'one node asked',
       'to redis',
       'CPU by node',
-      'frames',
-      'bytes',
+      ...COUNTED_HEADERS,
       'aware clients',
       'to one group',
     ],
@@ -302,8 +320,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
         load.bars.rate,
       ),
       cluster.members.map((_, at) => micros(here.map(({ cpu }) => cpu[at]!))).join(', '),
-      two(median(here.map(({ framesPerCommand }) => framesPerCommand))),
-      median(here.map(({ bytesPerCommand }) => bytesPerCommand)).toFixed(0),
+      ...countedCells(here),
       rate(aware),
       judged(
         `${load.title} of three groups by clients that know the cluster, to one group`,
@@ -319,7 +336,7 @@ async function threeGroups(scratch: Scratch, { rounds, seconds, warmUp }: BenchO
   await cluster.nodes.stop();
   await alone.nodes.stop();
   await redis.stop();
-  return [formatTable(rows), formatCpu(costs)];
+  return [formatTable(rows), COUNTED_TEXT, formatCpu(costs)];
 }
 
 const PARTS = ['one', 'three'] as const;

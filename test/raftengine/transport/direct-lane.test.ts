@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
-import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { type Lane, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { MalformedFrameError } from '../../../src/raftengine/errors.ts';
+import { openChannel } from '../../../src/raftengine/transport/channel.ts';
 import { DirectLane, DirectLanes, MessageReader } from '../../../src/raftengine/transport/direct-lane.ts';
 import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
+import {
+  askDirect,
+  FRAMES_PATH,
+  introduce,
+  offeredTicket,
+  setLane,
+} from '../../../src/raftengine/transport/peer-protocol.ts';
 import { CertificateStore, type LiveCertificates } from '../../../src/security/index.ts';
 import { TestAuthority } from '../../security/authority.ts';
 import { bookInMemory } from '../../support/kept-peers.ts';
@@ -192,6 +200,30 @@ describe('a direct connection', () => {
     lanes.withdraw(withdrawn);
     assert.equal(await outcomes(withdrawn.ticket), 'refused');
   });
+});
+
+test('a connection is offered to who asks for it, and for no control lane: release 0.1.0 asks for none', async () => {
+  const { network } = await observed(2);
+  const self = { clusterName: 'test', nodeId: nodeId(1), incarnation: 'incarnation-1', removed: [], life: 'a' };
+  const client = openChannel(`${HOST}:${network.port}`, undefined);
+  open.push(client);
+  const ticketFor = (lane: Lane, asks: boolean): Promise<Buffer | undefined> => {
+    const metadata = introduce(self, nodeId(2));
+    setLane(metadata, lane);
+    if (asks) askDirect(metadata);
+    const call = client.makeBidiStreamRequest(
+      FRAMES_PATH,
+      (bytes: Buffer) => bytes,
+      (bytes) => bytes,
+      metadata,
+    );
+    call.on('error', () => {});
+    return new Promise((resolve) => call.on('metadata', (answer) => resolve(offeredTicket(answer))));
+  };
+  assert.equal((await ticketFor('bulk', true))?.length, 32);
+  assert.equal((await ticketFor('forward', true))?.length, 32);
+  assert.equal(await ticketFor('control', true), undefined);
+  assert.equal(await ticketFor('bulk', false), undefined);
 });
 
 for (const isSecure of [false, true]) {
