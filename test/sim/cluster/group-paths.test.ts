@@ -1,7 +1,7 @@
 /** What commands over several groups wait for, on whole nodes in virtual time. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { GroupPaths, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
+import { commandsAnEntry, GroupPaths, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
 
 describe('over several groups', () => {
   const paths = new GroupPaths();
@@ -14,6 +14,12 @@ describe('over several groups', () => {
     for (const { failures } of [one, several, nodes]) assert.deepEqual([...failures], []);
     assert.ok(several.rate > 2 * one.rate, `${several.rate} a second beside ${one.rate}`);
     assert.ok(nodes.rate > 2 * one.rate, `${nodes.rate} a second beside ${one.rate}`);
+  });
+
+  test('writes of many clients of one node leave together: a third of them share an entry', async () => {
+    const [clients, groups] = [24, 3];
+    const commands = await commandsAnEntry(paths, 1, clients);
+    assert.ok(commands > (0.75 * clients) / groups, `${commands} commands an entry`);
   });
 
   test('plain commands do not starve beside transactions that want their key', async () => {

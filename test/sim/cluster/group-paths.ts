@@ -14,6 +14,9 @@ const FIRST_GROUP = 2;
 /** With it a write that is synced takes a millisecond in the median, and ten times that now and then. */
 const DISK_SLOWNESS = 9;
 const ROUNDS = 150;
+/** How long entries of many clients are counted, and how long before that they write. */
+const COUNTED_MS = 200;
+const SETTLING_MS = 200;
 /** Pairs of keys, so many that one is not written again at once. */
 const PAIRS = 12;
 
@@ -100,7 +103,8 @@ export class GroupPaths {
     return this.cluster.leaderOf(groupId(FIRST_GROUP + group))!;
   }
 
-  private entries(): number {
+  /** Entries in the logs of all groups. */
+  entries(): number {
     let sum = 0;
     for (let id = 1; id <= GROUPS + 1; id++) {
       const group = groupId(id);
@@ -203,4 +207,27 @@ export async function waitsOfPlain(paths: GroupPaths, writers: number, rounds: n
   isOver = true;
   await paths.cluster.run(Promise.all(writing));
   return { quiet, busy, rate, lost, failures };
+}
+
+/** How many commands an entry has, while clients of one node write keys of all groups, each the next one when it is answered. */
+export async function commandsAnEntry(paths: GroupPaths, node: number, clients: number): Promise<number> {
+  const { cluster } = paths;
+  // Syncs take as long one as another, and all else of a disk next to nothing: what is counted is how writes come together.
+  for (const { machine } of cluster.nodes) Object.assign(machine.disk, { syncMs: 2, slowness: 0.1 });
+  const connections: SimRedis[] = [];
+  while (connections.length < clients) connections.push(await paths.connect(node));
+  let commands = 0;
+  let isOver = false;
+  const writers = connections.map(async (connection, at) => {
+    for (let round = 0; !isOver; round++, commands++) await connection.command(['SET', `${at}:${round}`, 'v']);
+  });
+  await cluster.simulation.runFor(SETTLING_MS);
+  const before = { commands, entries: paths.entries() };
+  await cluster.simulation.runFor(COUNTED_MS);
+  const counted = (commands - before.commands) / (paths.entries() - before.entries);
+  isOver = true;
+  await cluster.run(Promise.all(writers));
+  for (const { machine } of cluster.nodes) Object.assign(machine.disk, { syncMs: undefined, slowness: DISK_SLOWNESS });
+  for (const connection of connections) connection.disconnect();
+  return counted;
 }

@@ -15,6 +15,7 @@ import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
 import { isLibrariesLent, isRunAlone } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
+import type { RoundMember, WriteRound, WriteRounds } from '../state/index.ts';
 import { chainAfter } from './batch-chains.ts';
 import { type ChainPlace, decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { Fate, type GroupRequest, type RequestOwner } from './group-request.ts';
@@ -58,22 +59,28 @@ export interface GroupPipelineEnvironment {
   readonly points: PointReads | undefined;
   /** Takes numbers for chains of batches, see `chainAfter`; undefined while some node does not know chains. */
   newChains(count: number): number | undefined;
+  /** When writes leave that go to several groups. */
+  readonly rounds: WriteRounds;
 }
 
 /** A read whose outcome is unknown has no outcome: it is simply asked again. */
 const mayAskAgain = (request: GroupRequest, error: Error): boolean =>
   isReturnable(error) || (request.isRepeatable && isOutcomeUnknown(error));
 
-export class GroupPipeline implements RequestOwner {
+export class GroupPipeline implements RequestOwner, RoundMember {
   firstRefused = Number.POSITIVE_INFINITY;
-  private readonly group: GroupId;
+  readonly group: GroupId;
   private readonly environment: GroupPipelineEnvironment;
   private readonly owner: GroupPipelineOwner;
   /** What was submitted, oldest first, from the oldest on that is not settled: the first `settledCount` are. */
   private entered: GroupRequest[] = [];
   private settledCount = 0;
-  /** Requests to forward, oldest first. */
+  /** Requests that have not left, oldest first: to be forwarded, or behind a write that waits for its round. */
   private queue: GroupRequest[] = [];
+  private isAwaitingRound = false;
+  /** Writes that have left and are not answered, and the round that the first of them left with. */
+  private writesUnderWay = 0;
+  private round: WriteRound | undefined;
   /** Requests that this node's executor has. */
   private localCount = 0;
   private batchesUnderWay = 0;
@@ -98,14 +105,59 @@ export class GroupPipeline implements RequestOwner {
     request.fate = Fate.Pending;
     this.entered.push(request);
     const mayRunHere = !this.isStalled && this.batchesUnderWay === 0 && this.queue.length === 0 && !request.mustForward;
-    if (mayRunHere && this.environment.kv.servesLocally(this.group)) {
-      this.localCount++;
-      this.environment.kv.submit(this.group, request);
+    if (mayRunHere && this.environment.kv.servesLocally(this.group) && this.mayLeaveNow(request)) {
+      this.runHere(request);
     } else {
       setDeadline(request, this.environment.commandTimeoutMs);
       this.queue.push(request);
       this.advance();
     }
+  }
+
+  /** See `RoundMember`. */
+  leave(): void {
+    this.isAwaitingRound = false;
+    const mayRunHere = !this.isStalled && this.batchesUnderWay === 0 && !this.queue.some((one) => one.mustForward);
+    if (mayRunHere && this.environment.kv.servesLocally(this.group)) this.runQueueHere();
+    // What this node's executor has goes first, as in `advance`.
+    else if (this.localCount > 0) this.advance();
+    else this.forwardBatches(true);
+  }
+
+  /** Asked of the first that has not left. @returns false when it waits for its round */
+  private mayLeaveNow({ isWrite }: GroupRequest): boolean {
+    if (!isWrite) return true;
+    if (!this.isAwaitingRound) this.isAwaitingRound = !this.environment.rounds.admits(this);
+    return !this.isAwaitingRound;
+  }
+
+  private runQueueHere(): void {
+    const { queue, entered } = this;
+    this.queue = [];
+    for (const request of queue) {
+      // The first that is refused takes back what is behind it.
+      if (this.isStalled || this.entered !== entered) return;
+      this.runHere(request);
+    }
+  }
+
+  private runHere(request: GroupRequest): void {
+    this.localCount++;
+    if (request.isWrite) this.wrote(request);
+    this.environment.kv.submit(this.group, request);
+  }
+
+  /** A write leaves. */
+  private wrote(request: GroupRequest): void {
+    request.fate = Fate.Writing;
+    if (this.writesUnderWay++ === 0) this.round = this.environment.rounds.left(this.group);
+  }
+
+  /** What has left has its outcome, or has come back. */
+  private ended(request: GroupRequest, fate: Fate): void {
+    const wasWriting = request.fate === Fate.Writing;
+    request.fate = fate;
+    if (wasWriting && --this.writesUnderWay === 0) this.environment.rounds.answered(this.round!, this.group);
   }
 
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
@@ -116,13 +168,13 @@ export class GroupPipeline implements RequestOwner {
   }
 
   private finish(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
-    request.fate = Fate.Settled;
+    this.ended(request, Fate.Settled);
     this.owner.requestSettled(request, error, reply);
   }
 
   private takeBack(request: GroupRequest, refusal: Error): void {
     setDeadline(request, this.environment.commandTimeoutMs);
-    request.fate = Fate.Returned;
+    this.ended(request, Fate.Returned);
     const { journey } = request;
     journey.refusal = refusal;
     journey.refusedBy = this.group;
@@ -149,7 +201,7 @@ export class GroupPipeline implements RequestOwner {
     // Everything that the connection received in this turn goes into one batch.
     queueMicrotask(() => {
       this.isBatchScheduled = false;
-      this.forwardBatches();
+      this.forwardBatches(false);
     });
   }
 
@@ -200,7 +252,11 @@ export class GroupPipeline implements RequestOwner {
     return this.batchesUnderWay === 0 || (this.chain !== undefined && this.batchesUnderWay < MAX_UNDER_WAY);
   }
 
-  private forwardBatches(): void {
+  /** @param isInRound what waits may leave now */
+  private forwardBatches(isInRound: boolean): void {
+    if (this.queue.length === 0 || !this.mayLeave || this.isStalled) return;
+    const writer = isInRound ? undefined : this.queue.find(({ isWrite }) => isWrite);
+    if (writer !== undefined && !this.mayLeaveNow(writer)) return;
     while (this.queue.length > 0 && this.mayLeave && !this.isStalled) this.forwardBatch(this.takeBatch());
   }
 
@@ -219,6 +275,7 @@ export class GroupPipeline implements RequestOwner {
       this.lastChain = chainAfter(this.lastChain, newChains);
       this.chain = this.lastChain === undefined ? undefined : { chain: this.lastChain, place: 0 };
     }
+    for (const request of batch) if (request.isWrite) this.wrote(request);
     const payload = encodeBatch(this.group, batch, this.chain);
     if (this.chain !== undefined) this.chain = { ...this.chain, place: this.chain.place + batch.length };
     const sentMs = clock.monotonicMs();
@@ -236,7 +293,7 @@ export class GroupPipeline implements RequestOwner {
     if (this.isStalled) this.advance();
     else {
       this.trim();
-      this.forwardBatches();
+      this.forwardBatches(false);
     }
   }
 

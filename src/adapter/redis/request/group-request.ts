@@ -69,8 +69,8 @@ export interface SlowEvaluation {
   readonly tookMs: Millis;
 }
 
-/** Where a request is on its way; see `GroupPipeline`. */
-export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
+/** Where a request is on its way, see `GroupPipeline`; `Writing` is a write that has left. */
+export const Fate = { Pending: 0, Settled: 1, Returned: 2, Writing: 3 } as const;
 export type Fate = (typeof Fate)[keyof typeof Fate];
 
 /** What all requests are made from. */

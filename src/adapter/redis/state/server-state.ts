@@ -57,6 +57,7 @@ import { KeyTurns } from './key-turns.ts';
 import { MomentLine, type MomentSource } from './moment-line.ts';
 import { SlotMap } from './slot-map.ts';
 import { soloTopology } from './solo-topology.ts';
+import { WriteRounds } from './write-rounds.ts';
 
 /** The part of a pino logger that the front end uses. */
 export interface RedisLogger {
@@ -179,6 +180,7 @@ export class ServerState implements ServerContext {
   readonly messages: Messages;
   readonly tracking: Tracking;
   readonly turns: KeyTurns;
+  readonly rounds: WriteRounds;
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
   readonly clusterSettings: ClusterSettings;
@@ -253,6 +255,7 @@ export class ServerState implements ServerContext {
     this.clock = options.clock;
     this.scheduler = options.scheduler;
     this.turns = new KeyTurns(options);
+    this.rounds = new WriteRounds(options);
     this.random = options.random;
     this.table = options.table;
     this.logger = options.logger;

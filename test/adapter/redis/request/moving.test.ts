@@ -174,6 +174,14 @@ describe('while ranges, leaders and directories change', () => {
     );
   });
 
+  test('and so do so many connections that their writes leave in rounds', async () => {
+    const many = fc.array(fc.array(fc.nat(27), { minLength: 1, maxLength: 40 }), { minLength: 12, maxLength: 16 });
+    await fc.assert(
+      fc.asyncProperty(fc.integer(), many, (seed, commands) => restless(seed, commands, 0)),
+      { numRuns: Math.ceil(RUNS / 4) },
+    );
+  });
+
   test('what is refused late either keeps its place or is answered with an error, and nothing in between', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer(), choices, (seed, commands) => restless(seed, commands, 0.15)),
