@@ -63,6 +63,17 @@ export class Simulation {
 
   /** @throws InvariantViolation, AssertionError */
   run(): RunReport {
+    const { stackTraceLimit } = Error;
+    // Refusals are part of a run by the thousand, and a failing one is replayed with its trace: without it stacks would only cost.
+    if (this.trace === undefined) Error.stackTraceLimit = 0;
+    try {
+      return this.play();
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
+
+  private play(): RunReport {
     this.trace?.(`seed ${this.seed} ${JSON.stringify(this.knobs)}`);
     for (const node of this.nodes) this.scheduleClient(node);
     if (this.knobs.voters === 1) this.scheduleGrowth();
