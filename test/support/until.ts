@@ -10,6 +10,9 @@ type Condition = () => boolean | Promise<boolean>;
  */
 const PATIENCE_MS = 120_000;
 const LOOK_MS = 5;
+/** A look at processes or through their interfaces costs what is waited for: it has the processor for most of the time. */
+const REST_PER_LOOK = 3;
+const LONGEST_REST_MS = 100;
 
 /**
  * Settles once the condition holds.
@@ -26,8 +29,11 @@ export async function until(
       ? (args as [string, Condition, number?])
       : [String(args[0]), args[0], args[1] as number];
   const deadlineMs = performance.now() + withinMs;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadlineMs, `not within ${withinMs / 1000} s: ${what}`);
-    await delay(LOOK_MS);
+  for (;;) {
+    const lookMs = performance.now();
+    if (await condition()) return;
+    const nowMs = performance.now();
+    assert.ok(nowMs < deadlineMs, `not within ${withinMs / 1000} s: ${what}`);
+    await delay(Math.min(LONGEST_REST_MS, Math.max(LOOK_MS, REST_PER_LOOK * (nowMs - lookMs))));
   }
 }
