@@ -49,7 +49,7 @@ async function serve(dataFolder: string, clusterName: string): Promise<Served> {
       redis: { host, port: 0 },
       grpc: { host, port },
       metrics: { host, port: 0 },
-      raft: { tickMs: 10, heartbeatMs: 50, electionTimeoutMs: 300 },
+      raft: { tickMs: 20, heartbeatMs: 100, electionTimeoutMs: 900 },
       retentionMs: 600_000,
       logLevel: 'silent',
     },

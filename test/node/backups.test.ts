@@ -39,7 +39,7 @@ async function serve(
       redis: { host: HOST, port: 0, enableDebugCommand: true },
       grpc: { host: HOST, port },
       metrics: { host: HOST, port: 0 },
-      raft: { tickMs: 10, heartbeatMs: 50, electionTimeoutMs: 300 },
+      raft: { tickMs: 20, heartbeatMs: 100, electionTimeoutMs: 900 },
       // What backups and the archive need of the past they keep themselves.
       retentionMs: 1_000,
       backup: { isEncrypted: true, file: keyFile },
@@ -190,7 +190,7 @@ describe('backups of three nodes', () => {
 
   test('lead on to any moment while changes are archived, wherever ranges are meanwhile', async () => {
     const at = join(folder, 'moments');
-    const started = await admin('backup', 'archive', 'start', at, '--every', '100ms');
+    const started = await admin('backup', 'archive', 'start', at, '--every', '250ms');
     assert.equal(started.code, 0, started.errors);
     const status = async () =>
       JSON.parse((await admin('-w', 'json', 'backup', 'archive', 'status')).out) as {

@@ -56,7 +56,7 @@ export class KvNodes {
         redis: { host, port: 0 },
         grpc: { host, port: this.ports + id },
         metrics: { host, port: 0 },
-        raft: { tickMs: 10, heartbeatMs: 50, electionTimeoutMs: 300 },
+        raft: { tickMs: 20, heartbeatMs: 100, electionTimeoutMs: 900 },
         retentionMs: 60_000,
         logLevel: 'silent',
       },
