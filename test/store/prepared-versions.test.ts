@@ -12,14 +12,21 @@ const ts = (value: number) => hlcTimestamp(BigInt(value));
 const NEVER = ts(0);
 const KEYS = ['a', 'b', 'c'] as const;
 
-const open = (cacheBytes = 1 << 20): Promise<GroupStore> =>
+/** Room for one key or two that are not buffered. */
+const SMALL_CACHE_BYTES = 800;
+/** Room for all of them, long values too. */
+const LARGE_CACHE_BYTES = 1 << 20;
+
+/** @param looked hears of each look at the disk */
+const open = (cacheBytes = SMALL_CACHE_BYTES, looked: () => void = () => undefined): Promise<GroupStore> =>
   openGroupStore({
     location: 'store',
     folders: new SimulatedLevels(),
-    openLevel: (
-      (levels) => (location: string) =>
-        levels.openLevel(location)
-    )(new SimulatedLevels()),
+    openLevel: ((levels) => (location: string) => {
+      const level = levels.openLevel(location);
+      const getSync = level.getSync.bind(level) as (...all: unknown[]) => Buffer | undefined;
+      return Object.assign(level, { getSync: (...all: unknown[]) => [looked(), getSync(...all)][1] });
+    })(new SimulatedLevels()),
     disk: new MemoryDisk(),
     limits: { flushBytes: 1 << 30, cacheBytes, inlineBytes: 8 },
   });
@@ -56,6 +63,7 @@ const step = fc.record({
     fc.record({ key, value: fc.constantFrom('short', 'too long for one row', undefined), expires: fc.boolean() }),
     { selector: (write) => write.key, maxLength: KEYS.length },
   ),
+  isKnown: fc.boolean(),
   hides: fc.boolean(),
   between: fc.array(fc.constantFrom('flush', 'forget', 'read', 'collect'), { maxLength: 3 }),
 });
@@ -63,10 +71,18 @@ const step = fc.record({
 describe('versions that are prepared', () => {
   test('come to the same as those that are not, whatever the store does before their unit', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
-        const [plain, prepared] = [await open(), await open()];
-        for (const { writes, hides, between } of steps) {
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), fc.boolean(), async (steps, isSmall) => {
+        const cacheBytes = isSmall ? SMALL_CACHE_BYTES : LARGE_CACHE_BYTES;
+        const [plain, prepared] = [await open(cacheBytes), await open(cacheBytes)];
+        for (const { writes, isKnown, hides, between } of steps) {
           const index = plain.appliedIndex + 1;
+          if (!isKnown) {
+            for (const store of [plain, prepared]) {
+              await store.flush();
+              store.forgetCached?.();
+            }
+          }
+          const read = new Map<GroupStore, (string | undefined)[]>([plain, prepared].map((store) => [store, []]));
           const made = writes.map((write) => prepared.prepareVersion!(toWrite(write, index)));
           for (const [store, add] of [
             [plain, false],
@@ -75,7 +91,7 @@ describe('versions that are prepared', () => {
             for (const what of between) {
               if (what === 'flush') await store.flush();
               else if (what === 'forget') store.forgetCached?.();
-              else if (what === 'read') for (const each of KEYS) store.latest(Buffer.from(each));
+              else if (what === 'read') for (const each of KEYS) read.get(store)!.push(textOf(store, each));
               else while (!(await store.collectGarbage(1_000)));
             }
             commit(store, (writer) => {
@@ -89,6 +105,7 @@ describe('versions that are prepared', () => {
               store.setGcThreshold(writer, ts(Math.max(1, 10 * index - 15)));
             });
           }
+          assert.deepEqual(read.get(prepared), read.get(plain), 'nothing is seen of them before');
           for (const each of KEYS) assert.equal(textOf(prepared, each), textOf(plain, each));
         }
         assert.equal(await prepared.digest(), await plain.digest());
@@ -125,6 +142,29 @@ describe('versions that are prepared', () => {
     assert.equal(store.latest(Buffer.from('a')), undefined);
     commit(store, (writer) => writer.add(made));
     assert.equal(textOf(store, 'a'), 'new');
+    await store.close();
+  });
+
+  test('are written without a look at the disk, whatever was read since they were prepared', async () => {
+    let looks = 0;
+    const store = await open(SMALL_CACHE_BYTES, () => looks++);
+    const names = Array.from({ length: 100 }, (_, at) => `key ${at}`);
+    const longOrShort = (name: string) => (name.endsWith('7') ? `${name} has a long value` : name);
+    for (const name of names) put(store, name, longOrShort(name));
+    await store.flush();
+    store.forgetCached?.();
+    const [commitTs, expireTs] = [ts(10 * (store.appliedIndex + 1)), NEVER];
+    const made = names.map((name) =>
+      store.prepareVersion!({ key: Buffer.from(name), name, value: undefined, commitTs, expireTs }),
+    );
+    for (const name of names) assert.equal(textOf(store, name), longOrShort(name));
+    for (let at = 0; at < 10; at++) textOf(store, `absent ${at}`);
+    looks = 0;
+    commit(store, (writer) => {
+      for (const version of made) writer.add(version);
+    });
+    assert.equal(looks, 0);
+    for (const name of names) assert.equal(store.latest(Buffer.from(name))?.isTombstone, true);
     await store.close();
   });
 

@@ -89,19 +89,22 @@ export class BatchUnderWay {
   }
 
   /**
-   * Checks some rows, then looks up what the writing has to know of each key: it is found again more quickly.
+   * Checks some rows, then makes the versions of as many, with what the store has to know of their keys. Where that may not be, keys are looked up: they are
+   * found again more quickly.
    * @returns true when nothing is left but to write
    */
   prepare(rows: number): boolean {
     let left = this.checkSome(rows);
-    for (; left > 0 && this.names.length < this.keys.length; left--) {
-      const key = this.keys[this.names.length]!;
-      const name = this.expected.nameOf(key) ?? nameOf(key);
-      this.names.push(name);
-      this.before.store.latest(key, name);
-    }
-    for (; left > 0 && this.mayMake && this.made.length < this.mutationCount; left--) this.makeNext();
+    for (; left > 0 && this.names.length < this.keys.length; left--) this.prepareNext();
     return left > 0;
+  }
+
+  private prepareNext(): void {
+    const key = this.keys[this.names.length]!;
+    const name = this.expected.nameOf(key) ?? nameOf(key);
+    this.names.push(name);
+    if (this.mayMake) this.make(key, name);
+    else this.before.store.latest(key, name);
   }
 
   /** What a range delete hides is decided by what lies before it in the entry, so that one is written as it comes. */
@@ -109,18 +112,17 @@ export class BatchUnderWay {
     return this.makesVersions && !this.hasRanges && this.before.store.prepareVersion !== undefined;
   }
 
-  private makeNext(): void {
+  private make(key: Buffer, name: string): void {
     this.making ??= this.reader.fork();
     const { making, commitTs } = this;
-    const at = this.made.length;
     const unit = making.unit(this.unitCount);
     const kind = making.u8();
     making.skipBytes();
     const isPut = kind !== MutationKind.Delete;
     const value = isPut ? making.view() : undefined;
     const expireTs = kind === MutationKind.PutExpiring ? making.timestamp() : ABSENT;
-    const write = { key: this.keys[at]!, name: this.names[at]!, value, commitTs, expireTs };
-    this.made.push({ unit, isPut, version: this.before.store.prepareVersion!(write) });
+    const version = this.before.store.prepareVersion!({ key, name, value, commitTs, expireTs });
+    this.made.push({ unit, isPut, version });
   }
 
   /** @returns how many rows fewer than `rows` it were */

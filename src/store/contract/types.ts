@@ -221,8 +221,9 @@ export interface GroupStore {
   /** Starts a unit of changes. One at a time. */
   write(): StoreWriter;
   /**
-   * Does what can be done of a write before its unit begins: it is shorter then. Nobody sees anything of it, and it may be forgotten at any time. Left out
-   * where there is nothing to be done.
+   * Does what can be done of a write before its unit begins: it is shorter then. Nobody sees anything of it. What is found of the key on disk is
+   * remembered until a unit has ended, so that the writing need not look there, whatever is read meanwhile. It may be forgotten at any time. Left out where
+   * there is nothing to be done.
    */
   prepareVersion?(write: VersionToWrite): PreparedVersion;
   /** Undefined when the buffer has room; else settles when it has. */

@@ -5,7 +5,7 @@
  */
 import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
 import { isAbove, isSame, nameOf } from '../rows/index.ts';
-import { isTombstoneAt, isValueApartAt, KeptVersion } from './kept-version.ts';
+import { isHeaderAt, isTombstoneAt, isValueApartAt, KeptVersion } from './kept-version.ts';
 import { TaggedNames } from './tagged-names.ts';
 import { NO_VERSION, VersionTable } from './version-table.ts';
 
@@ -53,7 +53,11 @@ export class KnownKey {
 
   constructor(name: string, newest: KeptVersion | undefined) {
     this.name = name;
-    if (newest === undefined) return;
+    if (newest !== undefined) this.read(newest);
+  }
+
+  /** The newest version was read from the disk. */
+  read(newest: KeptVersion): void {
     this.take(newest);
     this.slab = newest.slab;
   }
@@ -103,6 +107,11 @@ export class KnownKey {
   /** True when the value of the newest version is too long for an L row. */
   get isValueApart(): boolean {
     return isValueApartAt(this.place);
+  }
+
+  /** True when only the header of the newest version was read, because its value lies apart. */
+  get lacksValue(): boolean {
+    return this.isValueApart && isHeaderAt(this.place, this.rowBytes);
   }
 
   /** Whether the newest version was written after a timestamp; false when there is none. */

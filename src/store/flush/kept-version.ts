@@ -4,6 +4,7 @@ import type { LatestVersion } from '../contract/index.ts';
 import {
   type DecodedVersion,
   expiryIn,
+  headerBytes,
   headerBytesFor,
   joined,
   lowerHalf,
@@ -29,6 +30,10 @@ export const isTombstoneAt = (place: number): boolean => (place & TOMBSTONE) !==
 
 /** Whether the value of what lies at a place is too long for an L row. */
 export const isValueApartAt = (place: number): boolean => (place & VALUE_APART) !== 0;
+
+/** Whether the row at a place is a header without a value. */
+export const isHeaderAt = (place: number, rowBytes: number): boolean =>
+  rowBytes === headerBytes((place & EXPIRES) !== 0);
 
 /** Where in its slab a row begins. */
 export const offsetOf = (place: number): number => place >> FLAG_BITS;

@@ -346,7 +346,7 @@ export class MvccGroupStore implements GroupStore {
   }
 
   prepareVersion(write: VersionToWrite): PreparedVersion {
-    return prepareVersion(write, this.newest.find(write.name), this.limits.inlineBytes);
+    return prepareVersion(write, this.newest.hold(write.key, write.name), this.limits.inlineBytes);
   }
 
   setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void {
@@ -364,6 +364,7 @@ export class MvccGroupStore implements GroupStore {
     for (const range of unit.ranges) this.applyRange(range, index);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
+    this.newest.release();
     for (const { key, name, value } of unit.sides) this.sides.set(this.flusher.active, key, name, value);
     for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, index, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {

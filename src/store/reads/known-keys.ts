@@ -1,8 +1,8 @@
 /**
  * Keys whose newest version is known without a look at the disk: those that were read or written lately, those that are not there among them, and
  * all that are buffered. Two maps take turns: what is not used while the younger one fills up to half of the budget is forgotten with the
- * older one, unless it is buffered, which takes part of the budget. What of a key is on disk is mirrored as it is there: whoever changes such rows
- * must say so.
+ * older one, unless it is buffered or held for the next unit, which have bounds of their own. What of a key is on disk is mirrored as it is there: whoever
+ * changes such rows must say so.
  */
 import type { Generation, KnownKey } from '../flush/index.ts';
 
@@ -16,8 +16,10 @@ export class KnownKeys {
   private young = new Map<string, KnownKey>();
   private old = new Map<string, KnownKey>();
   private youngBytes = 0;
-  /** Of the younger map; grows with each turn. */
-  private age = 1;
+  /** Of the younger map; the older one has the age before. Keys that are not kept have age 0, or that of a map which is gone. */
+  private age = 2;
+  /** Keys that the next unit writes, which were looked up beforehand. */
+  private held: KnownKey[] = [];
 
   /**
    * @param budgetBytes what all entries together may take, about, as things are
@@ -37,9 +39,20 @@ export class KnownKeys {
     return old;
   }
 
-  /** Whether this is what is known of its key, as far as that is certain without a look. */
-  isCurrent(known: KnownKey): boolean {
-    return known.age === this.age;
+  /** Whether this is still what is known of its key. */
+  isKept(known: KnownKey): boolean {
+    return known.age >= this.age - 1;
+  }
+
+  /** Remembers a key until `release`, however much is read meanwhile; what it takes counts only when it is written. */
+  hold(known: KnownKey): void {
+    this.held.push(known);
+    if (!this.isKept(known)) this.carry(known);
+  }
+
+  /** Keys that were held are as others are. */
+  release(): void {
+    if (this.held.length > 0) this.held = [];
   }
 
   /** Remembers a key, or goes on doing so. */
@@ -61,12 +74,13 @@ export class KnownKeys {
   }
 
   private turn(): void {
-    const { old } = this;
+    const goneAge = this.age - 1;
     this.old = this.young;
     this.startYoung();
     for (const { list } of this.generations()) {
-      for (const known of list) if (old.get(known.name) === known && !this.old.has(known.name)) this.carry(known);
+      for (const known of list) if (known.age === goneAge) this.carry(known);
     }
+    for (const known of this.held) if (known.age === goneAge) this.carry(known);
   }
 
   private startYoung(): void {
@@ -75,7 +89,7 @@ export class KnownKeys {
     this.age++;
   }
 
-  /** Buffered keys go along whatever they take: there is a bound of their own. */
+  /** Buffered and held keys go along whatever they take: there are bounds of their own. */
   private carry(known: KnownKey): void {
     known.age = this.age;
     known.countedBytes = 0;
@@ -95,7 +109,10 @@ export class KnownKeys {
   /** Forgets all that is not buffered. */
   clear(): void {
     this.old = new Map();
+    this.release();
     this.startYoung();
+    // Beyond the age of what was the younger map too.
+    this.age++;
     for (const { list } of this.generations())
       for (const known of list) if (known.generation !== undefined) this.carry(known);
   }

@@ -82,17 +82,31 @@ export class NewestRows {
     return this.known.find(name)?.generation !== undefined;
   }
 
-  /** What is known of a key; undefined when that is nothing. */
-  find(name: string): KnownKey | undefined {
-    return this.known.find(name);
+  /**
+   * Looks up what the next unit has to know of a key that it writes, and goes on knowing it until `release`: its newest version, perhaps without the value
+   * when that lies apart.
+   */
+  hold(key: Buffer, name: string): KnownKey {
+    let known = this.known.find(name);
+    if (known === undefined) {
+      this.assertUsable();
+      known = new KnownKey(name, this.stored(key, name));
+    }
+    this.known.hold(known);
+    return known;
+  }
+
+  /** A unit has ended. */
+  release(): void {
+    this.known.release();
   }
 
   /**
    * What is known of a key, to be changed: its newest version without the value when that lies apart.
-   * @param before what was known of it some time ago, if anything was
+   * @param before what `hold` has found, if it was asked
    */
   toWrite(key: Buffer, name: string, before?: KnownKey): KnownKey {
-    const found = before !== undefined && this.known.isCurrent(before) ? before : this.known.find(name);
+    const found = before !== undefined && this.known.isKept(before) ? before : this.known.find(name);
     if (found !== undefined) {
       if (found.rowBytes === 0) this.present.add(name);
       return found;
@@ -118,17 +132,24 @@ export class NewestRows {
     const known = this.known.find(name);
     if (known?.generation !== undefined) return known.newest;
     this.assertUsable();
-    if (known !== undefined) {
+    if (known !== undefined && !known.lacksValue) {
       this.activity.cacheHits++;
       return known.newest;
     }
     this.activity.cacheMisses++;
-    const stored = this.stored(key, name);
+    const stored = known === undefined ? this.stored(key, name) : known.newest;
     const newest = stored?.isValueApart === true ? this.apart(key, stored) : stored;
     if (newest?.isValueApart !== true || newest.rowBytes <= this.maxKeptBytes) {
-      this.known.keep(new KnownKey(name, newest));
+      if (known === undefined) this.known.keep(new KnownKey(name, newest));
+      else this.learn(known, newest!);
     }
     return newest;
+  }
+
+  /** The value of a held key was read, too. */
+  private learn(known: KnownKey, newest: KeptVersion): void {
+    known.read(newest);
+    this.known.count(known);
   }
 
   private apart(key: Buffer, { commitTs }: KeptVersion): KeptVersion {

@@ -247,12 +247,13 @@ export function encodeVersion(
   return row;
 }
 
-/** Where the value of a row starts. */
-export const headerBytesFor = (expireTs: HlcTimestamp): number =>
-  expireTs === NEVER ? HEADER_BYTES : HEADER_WITH_EXPIRY_BYTES;
+/** Length of the header of a version. */
+export const headerBytes = (expires: boolean): number => (expires ? HEADER_WITH_EXPIRY_BYTES : HEADER_BYTES);
 
-const headerBytesOf = (row: Buffer): number =>
-  (row[0]! & FLAG_EXPIRES) === 0 ? HEADER_BYTES : HEADER_WITH_EXPIRY_BYTES;
+/** Where the value of a row starts. */
+export const headerBytesFor = (expireTs: HlcTimestamp): number => headerBytes(expireTs !== NEVER);
+
+const headerBytesOf = (row: Buffer): number => headerBytes((row[0]! & FLAG_EXPIRES) !== 0);
 
 /** The header of a whole row, pointing to the V row for the value. */
 export function headerWithValueApart(row: Buffer): Buffer {
@@ -280,15 +281,15 @@ export const expiryIn = (row: Buffer, offset: number): HlcTimestamp =>
 /** @throws CorruptStoreError on unknown flags or a short row */
 export function decodeVersion(row: Buffer, location: string): DecodedVersion {
   const flags = row[0]!;
-  const headerBytes = (flags & FLAG_EXPIRES) === 0 ? HEADER_BYTES : HEADER_WITH_EXPIRY_BYTES;
-  if ((flags & ~KNOWN_FLAGS) !== 0 || row.length < headerBytes) {
+  const valueAt = headerBytesOf(row);
+  if ((flags & ~KNOWN_FLAGS) !== 0 || row.length < valueAt) {
     throw new CorruptStoreError(location, `holds a version with flags ${flags} and ${row.length} bytes`);
   }
   return {
     commitTs: row.readBigUInt64BE(1) as HlcTimestamp,
     isTombstone: (flags & FLAG_TOMBSTONE) !== 0,
-    expireTs: headerBytes === HEADER_BYTES ? NEVER : expiryIn(row, 0),
-    value: row.length === headerBytes ? EMPTY : row.subarray(headerBytes),
+    expireTs: valueAt === HEADER_BYTES ? NEVER : expiryIn(row, 0),
+    value: row.length === valueAt ? EMPTY : row.subarray(valueAt),
     isValueApart: (flags & FLAG_VALUE_APART) !== 0,
     row,
   };

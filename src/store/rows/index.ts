@@ -20,6 +20,7 @@ export {
   encodeVersionKey,
   expiryIn,
   FLOOR_KEY,
+  headerBytes,
   headerBytesFor,
   headerWithValueApart,
   keyBounds,
