@@ -311,6 +311,24 @@ describe('a command that only reads and reads many rows', () => {
     assert.deepEqual([long.evaluations, long.reply], [2, 6_000]);
   });
 
+  test('goes that way when it is about to compute for long; one that writes does so where it is', async () => {
+    const bed = bedOf();
+    const computing = (isWrite: boolean) => {
+      let computed = 0;
+      const evaluate = (view: KeyView): number => {
+        touch(view, 1);
+        view.works?.(20);
+        return ++computed;
+      };
+      return ask(bed, { evaluate, keys: ['k0'], isWrite });
+    };
+    const [reader, writer] = [computing(false), computing(true)];
+    assert.deepEqual([reader.evaluations, reader.isDone], [1, false]);
+    await until(bed, [reader, writer]);
+    assert.deepEqual([reader.reply, reader.evaluations], [1, 2]);
+    assert.deepEqual([writer.reply, writer.evaluations], [1, 1]);
+  });
+
   test('goes that way by its bytes too, unless it has named as many rows', async () => {
     const bed = bedOf({ softRows: 1_000, softBytes: 20_000 });
     fill(bed, 'a', 1, 40, 'v'.repeat(400));

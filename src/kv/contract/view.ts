@@ -31,6 +31,11 @@ export interface KeyView {
    * read.
    */
   isElsewhere?(key: Buffer): boolean;
+  /**
+   * Says that the command is about to compute for as long as reading so many rows takes, a microsecond each. One that only reads is stopped here when that is
+   * more than a turn has time for, and goes on where it holds nobody up; there, and where nobody counts, the method is not there.
+   */
+  works?(rows: number): void;
   /** True where all rows of an object come with its head: nobody has to say which of them will be read. */
   readonly hasWholeObjects?: boolean;
   /**

@@ -118,6 +118,11 @@ export class EvaluationBudget {
     if (this.wholeBytesLeft < 0) this.left = 0;
   }
 
+  /** It is about to compute for as long as so many rows take. @throws what stops a reader */
+  works(rows: number): void {
+    if (this.isReadOnly && this.touchedRows + rows > this.limits.softRows) this.goOnElsewhere();
+  }
+
   /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */
   private lookAtBytes(): void {
     if (this.touchedRows > namedBy(this.operation)) this.goOnElsewhere();

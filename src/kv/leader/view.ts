@@ -180,6 +180,10 @@ export class CommandView implements KeyView {
     return value;
   }
 
+  works(rows: number): void {
+    this.budget.works(rows);
+  }
+
   private find(key: Buffer): LiveValue | undefined {
     const name = this.nameOf(key);
     if (this.writes.length > 0) {

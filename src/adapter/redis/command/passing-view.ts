@@ -5,6 +5,7 @@ import type { HlcTimestamp } from '../../../platform/index.ts';
 export abstract class PassingView implements KeyView {
   readonly prefetch: KeyView['prefetch'];
   readonly isElsewhere: KeyView['isElsewhere'];
+  readonly works: KeyView['works'];
   readonly deletedAt: KeyView['deletedAt'];
   readonly writtenAt: KeyView['writtenAt'];
   protected readonly view: KeyView;
@@ -13,6 +14,7 @@ export abstract class PassingView implements KeyView {
     this.view = view;
     this.prefetch = view.prefetch?.bind(view);
     this.isElsewhere = view.isElsewhere?.bind(view);
+    this.works = view.works?.bind(view);
     this.deletedAt = view.deletedAt?.bind(view);
     this.writtenAt = view.writtenAt?.bind(view);
   }

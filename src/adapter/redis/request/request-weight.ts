@@ -1,4 +1,4 @@
-/** How much a request is: what it brings along, and whether it may read all of a collection. */
+/** How much a request is: what it brings along, and whether its leader may be at work on it for long, as with all of a collection. */
 import type { CommandSpec } from '../command/index.ts';
 
 export interface RequestWeight {
@@ -9,8 +9,11 @@ export interface RequestWeight {
 
 const SHORT_VALUES: ReadonlySet<string> = new Set(['string', 'bitmap', 'hyperloglog']);
 
-const mayReadMuch = ({ flags, group }: CommandSpec): boolean =>
-  flags.includes('readonly') && !flags.includes('fast') && !SHORT_VALUES.has(group);
+/** What takes long over two short values. */
+const LONG_WORK = 'lcs';
+
+const mayReadMuch = ({ name, flags, group }: CommandSpec): boolean =>
+  flags.includes('readonly') && !flags.includes('fast') && (!SHORT_VALUES.has(group) || name === LONG_WORK);
 
 /** Of all commands of a request together. */
 export function weigh(

@@ -31,7 +31,7 @@ function patienceSeconds(...lines: readonly string[]): number {
 
 describe('the patience of a request that travels to its leader', () => {
   test('is longer for what may read a whole collection, in MULTI too', () => {
-    for (const line of ['HGETALL h', 'LRANGE l 0 -1', 'SMEMBERS s', 'ZRANGE z 0 -1', 'SUNION a b', 'DUMP h'])
+    for (const line of ['HGETALL h', 'LRANGE l 0 -1', 'SMEMBERS s', 'ZRANGE z 0 -1', 'SUNION a b', 'DUMP h', 'LCS a b'])
       assert.equal(patienceSeconds(line), 30, line);
     assert.equal(patienceSeconds('GET a', 'HGETALL h'), 30);
   });

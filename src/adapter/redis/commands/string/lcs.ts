@@ -7,6 +7,9 @@ import { lcsTableBytes, longestCommonSubsequence } from './lcs-ranges.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
+/** Places of the table that are filled in while a row is read, about: ten nanoseconds each. */
+const CELLS_A_ROW = 100;
+
 interface LcsOptions {
   readonly length: boolean;
   readonly indexes: boolean;
@@ -54,6 +57,7 @@ function lcs(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (lcsTableBytes(a.length, b.length) > ctx.maxStringBytes) {
     throw new RedisError('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len');
   }
+  ctx.view.works?.((a.length * b.length) / CELLS_A_ROW);
   const common = longestCommonSubsequence(a, b);
   if (options.length) return common.bytes.length;
   if (!options.indexes) return common.bytes;
