@@ -22,8 +22,12 @@ export interface EvaluationLimits {
 /** Stops an evaluation that goes on elsewhere. Not an error that anybody declares, so nobody keeps it. */
 class StoppedEvaluation extends Error {}
 
-/** Rows that an operation may read in its turn, however long they take, before it goes on elsewhere: that costs more than they do. */
+/** Small rows that an operation may read in its turn, however long they take, before it goes on elsewhere: that costs more than they do. */
 const SOFT_LOOK_ROWS = 4_096;
+/** Bytes of pages between looks at the clock, of what may go on elsewhere: some thousand elements. */
+const LOOK_BYTES = 128 * 1024;
+/** What writes and has another way is given so many times as long as what reads: to build a value aside is much more work. */
+const OTHER_WAY_FACTOR = 4;
 /** Rows between looks at the clock. A command that reads fewer is never refused for its time, however busy the machine is. */
 const LOOK_ROWS = 1_024;
 /**
@@ -62,8 +66,10 @@ export class EvaluationBudget {
   private namedRows: number | undefined;
   /** Rows until something has to be looked at. */
   private left = 0;
-  /** Bytes of rows until something has to be looked at; counts for readers only. */
+  /** Bytes of rows until something has to be looked at; counts for those that may go on elsewhere. */
   private bytesLeft = Number.POSITIVE_INFINITY;
+  /** Those before. */
+  private bytes = 0;
   /** Of whole values; counts for those that may go on elsewhere. */
   private wholeBytesLeft = Number.POSITIVE_INFINITY;
   private sinceMs: Millis | undefined;
@@ -84,7 +90,8 @@ export class EvaluationBudget {
     this.excess = undefined;
     this.sinceMs = undefined;
     this.left = this.step();
-    this.bytesLeft = this.isSoft ? this.limits.softBytes : Number.POSITIVE_INFINITY;
+    this.bytes = 0;
+    this.bytesLeft = this.isSoft ? this.byteStep() : Number.POSITIVE_INFINITY;
     this.wholeBytesLeft = this.isSoft ? MOST_BYTES_A_TURN : Number.POSITIVE_INFINITY;
   }
 
@@ -102,6 +109,10 @@ export class EvaluationBudget {
     const { softRows, maxRowsPerCommand } = this.limits;
     if (this.isSoft) return Math.min(LOOK_ROWS, softRows - this.rows);
     return Math.min(LOOK_ROWS, maxRowsPerCommand + (this.namedRows ?? 0) - this.rows);
+  }
+
+  private byteStep(): number {
+    return Math.min(LOOK_BYTES, this.limits.softBytes - this.bytes);
   }
 
   /** A row is about to be read or written. @throws EvaluationTooLongError, or what stops a reader; then again each time */
@@ -125,8 +136,18 @@ export class EvaluationBudget {
 
   /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */
   private lookAtBytes(): void {
-    if (this.touchedRows > namedBy(this.operation)) this.goOnElsewhere();
-    this.bytesLeft = this.limits.softBytes;
+    this.bytes += this.byteStep();
+    const isBeyond = this.bytes >= this.limits.softBytes;
+    if ((isBeyond || this.isSlow()) && this.touchedRows > namedBy(this.operation)) this.goOnElsewhere();
+    if (isBeyond) this.bytes = 0;
+    this.bytesLeft = this.byteStep();
+  }
+
+  /** Whether one that may go on elsewhere takes longer than that is worth. */
+  private isSlow(): boolean {
+    const nowMs = this.nowMs();
+    this.sinceMs ??= nowMs;
+    return nowMs - this.sinceMs > (this.isReadOnly ? 1 : OTHER_WAY_FACTOR) * this.limits.softMs;
   }
 
   private look(): void {
@@ -147,14 +168,10 @@ export class EvaluationBudget {
     this.left = this.step() - 1;
   }
 
-  /** Whether one that may go on elsewhere has had enough of the turn. Only what reads is stopped for its time: to build a value aside is much more work. */
+  /** Whether one that may go on elsewhere has had enough of the turn, by its rows. */
   private isTooMuch(): boolean {
-    const { softRows, softMs } = this.limits;
-    if (this.rows >= softRows) return true;
-    if (!this.isReadOnly) return false;
-    const nowMs = this.nowMs();
-    this.sinceMs ??= nowMs;
-    return this.rows >= SOFT_LOOK_ROWS && nowMs - this.sinceMs > softMs;
+    if (this.rows >= this.limits.softRows) return true;
+    return this.isSlow() && this.rows >= SOFT_LOOK_ROWS;
   }
 
   private goOnElsewhere(): never {
