@@ -87,6 +87,7 @@ export class Abuser {
     });
     socket.on('data', (chunk) => splitter.feed(chunk));
     socket.on('close', () => done.resolve());
+    const closed = new Promise<void>((gone) => socket.on('close', gone));
     let parts: Buffer[] = [];
     let bytes = 0;
     for (let at = 0; at < count && !socket.destroyed; at++) {
@@ -96,7 +97,7 @@ export class Abuser {
       if (bytes < CHUNK_BYTES && at < count - 1) continue;
       const isTaken = socket.write(Buffer.concat(parts));
       [parts, bytes] = [[], 0];
-      if (!isTaken) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+      if (!isTaken) await Promise.race([new Promise<void>((taken) => socket.once('drain', taken)), closed]);
     }
     await done.promise;
     socket.destroy();

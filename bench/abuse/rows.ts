@@ -36,11 +36,13 @@ const keys = (count: number, name: string) => async (abuser: Abuser) =>
 const filled =
   (write: string, key: string, count: number, elementAt: (at: number) => Argument[]) => async (abuser: Abuser) => {
     const total = abuser.many(count);
-    await abuser.pipeline(Math.ceil(total / FILL_ARGUMENTS), (at) => {
+    const tally = await abuser.pipeline(Math.ceil(total / FILL_ARGUMENTS), (at) => {
       const from = at * FILL_ARGUMENTS;
       const size = Math.min(FILL_ARGUMENTS, total - from);
       return [write, key, ...Array.from({ length: size }, (_, nth) => elementAt(from + nth)).flat()];
     });
+    // Of something smaller than it says a row says nothing.
+    if (tally.errors > 0) throw new Error(`${key} could not be filled: ${tallyText(tally)}`);
   };
 
 async function several(count: number, act: (at: number) => Promise<unknown>): Promise<string> {
