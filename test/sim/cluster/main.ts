@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { LongEvent } from '../../../src/platform/index.ts';
-import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
+import type { RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
 import {
   COLLECTION_WORKLOADS,
@@ -25,7 +25,6 @@ import {
   ROUTE_WORKLOADS,
 } from './plan.ts';
 import { runSeeds, type SeedResult } from './seed-pool.ts';
-import { failureOf, shrink } from './shrink.ts';
 
 /** Lines of a failing run that are printed: its end. */
 const TRACE_LINES = 120;
@@ -146,6 +145,7 @@ async function explain(plan: Plan, told: Error): Promise<void> {
   const routes = values.routes === undefined ? '' : values.routes ? '--routes ' : '--no-routes ';
   console.log(`  replay: npm run sim:cluster -- ${routes}--seed ${plan.seed} --trace`);
   if (!values.shrink) return;
+  const { failureOf, shrink } = await import('./shrink.ts');
   const error = await failureOf(plan);
   if (error === undefined) throw new Error(`seed ${plan.seed} does not fail here: not the seed alone decides`);
   const smallest = await shrink({ plan, error });
@@ -187,6 +187,8 @@ async function runMany(totals: Totals): Promise<void> {
 async function runOne(plan: Plan, totals: Totals): Promise<void> {
   totals.runs += 1;
   const trace = values.trace ? (line: string) => console.log(line) : undefined;
+  // A whole cluster is loaded where it runs; with many seeds that is in the processes of the pool.
+  const { ClusterSimulation } = await import('./cluster-simulation.ts');
   const simulation = new ClusterSimulation(plan, trace, values.events);
   try {
     const before = process.cpuUsage();
