@@ -1,8 +1,9 @@
 /**
  * `npm test`: every test file. Arguments name paths, of which only files below are run.
  *
- * Files that start programs, or measure or change what a process has but once, run in a process each. The others share one with their neighbours: most of
- * what such a file takes is to load the sources that the next one needs too. `test/support/test-process.ts` is what happens in a process.
+ * Files that start nodes as programs, or measure or change what a process has but once, run in a process each. The others share one with their
+ * neighbours: most of what such a file takes is to load the sources that the next one needs too. `test/support/test-process.ts` is what happens in a
+ * process.
  */
 import { createHash } from 'node:crypto';
 import { globSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,9 @@ const TEST_PROCESS = new URL('support/test-process.ts', import.meta.url).href;
 const SHARING = [
   'test/adapter',
   'test/backup',
+  'test/bench',
   'test/cluster',
+  'test/compat',
   'test/config',
   'test/distribution',
   'test/jepsen',
@@ -28,6 +31,7 @@ const SHARING = [
   'test/platform',
   'test/raftengine',
   'test/store',
+  'test/tidy',
 ];
 /** But for these, whose servers and clients keep limits in real time. */
 const ON_SOCKETS = [
@@ -37,7 +41,7 @@ const ON_SOCKETS = [
   'test/raftengine/transport',
 ];
 /** Begun first, in this order: what takes longest is not to begin last. */
-const LONGEST = ['test/process', 'test/cmd', 'test/upgrade', 'test/sim', 'test/deploy', 'test/node', 'test/compat'];
+const LONGEST = ['test/process', 'test/cmd', 'test/upgrade', 'test/sim', 'test/deploy', 'test/node'];
 /** In a process that is shared; the time limit of a file holds for all of them together. */
 const FILES_TOGETHER = 8;
 /** Files, or processes with several, side by side. A file with processes waits for most of its time, for two cores or more. */
