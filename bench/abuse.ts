@@ -47,6 +47,8 @@ interface ToldTurn {
 interface Outcome {
   readonly row: AbuseRow;
   readonly outcome: string;
+  /** What the row needs was there; else nothing was done. */
+  readonly isPrepared: boolean;
   readonly seconds: number;
   readonly probes: ProbeResult;
   /** Others were served as usual again soon afterwards. */
@@ -115,7 +117,7 @@ class Run {
 
   async row(row: AbuseRow): Promise<Outcome> {
     const { abuser, prober, calm, told } = this;
-    await row.prepare?.(abuser);
+    const unprepared = await this.prepare(row);
     await prober.settles(calm);
     const members = await this.nodes.members();
     const metrics = members.map(({ addresses }) => addresses.metrics);
@@ -128,7 +130,7 @@ class Run {
     const processes = [{ role: 'each node', pids: members.map(({ pid }) => pid) }];
     const { figures, cpu } = await this.others.during(() =>
       withRoleTimes(processes, async () => {
-        const outcome = await row.act(abuser);
+        const outcome = unprepared ?? (await row.act(abuser));
         const seconds = (performance.now() - startedMs) / 1000;
         return { outcome, seconds, isCalm: await prober.settles(calm), commands: US_IN_MS };
       }),
@@ -138,11 +140,22 @@ class Run {
     const after = await this.terms();
     return {
       ...{ row, outcome, seconds, probes, isCalm, cpu },
+      isPrepared: unprepared === undefined,
       leaderChanges: after.filter((term, at) => term !== before[at]).length,
       turns: (await heldTurns(metrics)) - turnsBefore,
       longest: told.longest,
       memoryMib: Math.max(...members.map(({ pid }) => peakBytes(pid))) / MIB,
     };
+  }
+
+  /** @returns why what the row needs could not be made; undefined: it is there */
+  private async prepare(row: AbuseRow): Promise<string | undefined> {
+    try {
+      await row.prepare?.(this.abuser);
+      return undefined;
+    } catch (error) {
+      return `not prepared: ${(error as Error).message}`;
+    }
   }
 
   private async terms(): Promise<number[]> {
@@ -159,6 +172,7 @@ const passes = (outcome: Outcome): boolean =>
   outcome.leaderChanges === 0 &&
   outcome.probes.failures === 0 &&
   outcome.isCalm &&
+  outcome.isPrepared &&
   hasShortTurns(outcome);
 
 const HEADING = ['', 'row', 'took', 'PING', 'GET', 'leaders', 'turns', 'longest turn', 'MiB', 'what', 'outcome'];
