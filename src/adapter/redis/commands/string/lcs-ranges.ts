@@ -49,18 +49,27 @@ export function longestCommonSubsequence(a: Buffer, b: Buffer): CommonSubsequenc
   return { bytes, ranges };
 }
 
-/** Row by row: element (i, j) is the length for the first i bytes of `a` and the first j of `b`. */
+/**
+ * Row by row: element (i, j) is the length for the first i bytes of `a` and the first j of `b`. Without branches, because nobody can foretell which bytes are
+ * the same: that takes half of the time.
+ */
 function lengthTable(a: Buffer, b: Buffer): Uint32Array {
   const width = b.length + 1;
   const lengths = new Uint32Array((a.length + 1) * width);
   for (let i = 1; i <= a.length; i++) {
     const row = i * width;
     const byte = a[i - 1]!;
+    let left = 0;
+    let diagonal = 0;
     for (let j = 1; j <= b.length; j++) {
-      lengths[row + j] =
-        byte === b[j - 1]
-          ? lengths[row - width + j - 1]! + 1
-          : Math.max(lengths[row - width + j]!, lengths[row + j - 1]!);
+      const above = lengths[row - width + j]! | 0;
+      /** All bits when the bytes are the same, else none. */
+      const isSame = ((byte ^ b[j - 1]!) - 1) >> 31;
+      const rise = above - left;
+      const most = left + (rise & ~(rise >> 31));
+      left = most ^ ((most ^ (diagonal + 1)) & isSame);
+      lengths[row + j] = left;
+      diagonal = above;
     }
   }
   return lengths;
