@@ -33,6 +33,15 @@ async function serve(options: Partial<RedisServerOptions>): Promise<RedisServer>
   });
 }
 
+/** Timers fire when the test says so; turns end as those of the process do, for replies leave with them. */
+class ManualTimers extends ManualScheduler {
+  private readonly turns = new SystemScheduler();
+
+  override endOfTurn(callback: () => void): void {
+    this.turns.endOfTurn(callback);
+  }
+}
+
 async function withPassword(): Promise<Passwords> {
   const passwords = await Passwords.open({ password: new Secret(PASSWORD) });
   assert.ok(passwords);
@@ -155,7 +164,7 @@ describe('a Redis port with a password', () => {
   test('slows those who guess, over all their connections, and says so once', async () => {
     const warnings: object[] = [];
     const clock = new ManualClock();
-    const scheduler = new ManualScheduler(clock);
+    const scheduler = new ManualTimers(clock);
     const logger = { info: () => {}, warn: (facts: object) => warnings.push(facts), error: () => {} };
     const server = await serve({ passwords: await withPassword(), clock, logger, scheduler });
     const [first, second] = [
@@ -188,7 +197,7 @@ describe('a Redis port with a password', () => {
 
   test('does not keep a client that says nothing', async () => {
     const clock = new ManualClock();
-    const scheduler = new ManualScheduler(clock);
+    const scheduler = new ManualTimers(clock);
     const server = await serve({ passwords: await withPassword(), clock, scheduler });
     const stranger = connect(server.port, HOST);
     const insider = await RespConnection.open(HOST, server.port);
