@@ -28,8 +28,10 @@ const SHARING = [
   'test/distribution',
   'test/jepsen',
   'test/kv',
+  'test/node',
   'test/platform',
   'test/raftengine',
+  'test/security',
   'test/store',
   'test/tidy',
 ];
@@ -41,7 +43,7 @@ const ON_SOCKETS = [
   'test/raftengine/transport',
 ];
 /** Begun first, in this order: what takes longest is not to begin last. */
-const LONGEST = ['test/process', 'test/cmd', 'test/upgrade', 'test/sim', 'test/deploy', 'test/node'];
+const LONGEST = ['test/process', 'test/cmd', 'test/upgrade', 'test/sim', 'test/deploy'];
 /** In a process that is shared; the time limit of a file holds for all of them together. */
 const FILES_TOGETHER = 8;
 /** Files, or processes with several, side by side. A file with processes waits for most of its time, for two cores or more. */
