@@ -40,6 +40,10 @@ class HeldTurns extends SteadyTime {
     else this.held.push(callback);
   }
 
+  override nextTurn(callback: () => void): void {
+    this.endOfTurn(callback);
+  }
+
   release(): void {
     const { held } = this;
     this.held = undefined;
