@@ -19,12 +19,20 @@ function canBind(port: number): Promise<boolean> {
   });
 }
 
-/** First of `count` neighbouring ports of 127.0.0.1 that are free now. */
+/** Ranges that this process was given last: whoever has them may take seconds until it listens. */
+const given: { readonly first: number; readonly end: number }[] = [];
+const REMEMBERED_RANGES = 32;
+
+/** First of `count` neighbouring ports of 127.0.0.1 that are free now, and that nobody in this process was given lately. */
 export async function freePortRange(count: number): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const first = PORT_RANGE.from + Math.floor(Math.random() * (PORT_RANGE.to - PORT_RANGE.from - count));
+    const end = first + count;
+    if (given.some((range) => first < range.end && range.first < end)) continue;
+    // At once: somebody else may ask while these are tried.
+    if (given.push({ first, end }) > REMEMBERED_RANGES) given.shift();
     let free = true;
-    for (let port = first; free && port < first + count; port++) free = await canBind(port);
+    for (let port = first; free && port < end; port++) free = await canBind(port);
     if (free) return first;
   }
   throw new Error(`no ${count} neighbouring free ports between ${PORT_RANGE.from} and ${PORT_RANGE.to}`);
