@@ -3,7 +3,7 @@
  * in the cluster. It knows that replicas are hosted above it, and not what they hold.
  */
 import { NodeClock } from '../kv/index.ts';
-import { type GroupId, type NodeId, nodeId } from '../platform/index.ts';
+import { type Elapsed, ElapsedClock, type GroupId, type NodeId, nodeId } from '../platform/index.ts';
 import { RaftEngine, SnapshotBrokenError } from '../raftengine/index.ts';
 import { Later } from './later.ts';
 import type { NodeParts } from './parts.ts';
@@ -28,6 +28,8 @@ export interface ReplicasAbove {
 /** See the top of the file. */
 export interface ConsensusPlane {
   readonly clock: NodeClock;
+  /** Goes by the machine's own clocks: a machine that slept looks to its peers' votes like one whose clock was set ahead. */
+  readonly elapsed: Elapsed;
   readonly engine: RaftEngine;
   readonly standing: FolderStanding;
   /** The node joins a running cluster: it founds nothing. */
@@ -101,6 +103,7 @@ export function buildConsensus(parts: NodeParts): ConsensusPlane {
 
   return {
     clock,
+    elapsed: new ElapsedClock(parts.clock),
     engine,
     standing,
     joins,

@@ -234,7 +234,7 @@ function buildSpanning(under: {
 } {
   const { parts, kv, routes, host, storagePressure } = under;
   const { random, scheduler, network, onBackgroundError: onError } = parts;
-  const { clock } = under.consensus;
+  const { clock, elapsed } = under.consensus;
   // Timestamps: granted where the oracle's group is led, asked for from everywhere.
   const oracleLeader = new OracleLeader((group) => kv.executor(group));
   serveOracle(kv, oracleLeader);
@@ -244,6 +244,7 @@ function buildSpanning(under: {
     kv,
     network,
     clock,
+    elapsed,
     scheduler,
     random,
     oracleTs: (after) => oracle.above(after),

@@ -47,6 +47,7 @@ export class ElapsedClock implements Elapsed {
   private readonly watch: SuspensionWatch;
   private sleptMs: Millis = 0;
 
+  /** @param clock the machine's own, which nobody corrects: a wall clock that is held back hides that the machine slept */
   constructor(clock: Clock) {
     this.clock = clock;
     this.watch = new SuspensionWatch(clock);

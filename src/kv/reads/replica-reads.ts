@@ -1,7 +1,7 @@
 /** Closed timestamps and reads from replicas of one node, put together. */
 import {
   type Clock,
-  ElapsedClock,
+  type Elapsed,
   type GroupId,
   type HlcTimestamp,
   type Millis,
@@ -50,6 +50,8 @@ export interface ReplicaReadsOptions {
   readonly kv: KvService;
   readonly network: PeerNetwork;
   readonly clock: Clock;
+  /** Ages are measured by it. */
+  readonly elapsed: Elapsed;
   readonly scheduler: Scheduler;
   readonly random: Random;
   /** See `SnapshotReaderOptions`. */
@@ -85,8 +87,7 @@ export interface ReplicaReads extends SessionSource {
 
 /** Puts it together. Call before the network is started. */
 export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
-  const { kv, network, clock, scheduler, hosted } = options;
-  const elapsed = new ElapsedClock(clock);
+  const { kv, network, clock, elapsed, scheduler, hosted } = options;
   const { lagMs, periodMs } = { ...DEFAULT_CLOSING, ...options.closing };
   const parts = new WeakMap<GroupExecutor, { readonly closer: GroupCloser; readonly replica: ReadableReplica }>();
   const partsOf = (group: HostedReplica) => {

@@ -151,6 +151,18 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'sleep-outvoted',
+    breaks: 'ages go by a clock that is held back when the machine wakes up',
+    only: ['--no-routes', '--workload', 'bounded-reads', '--fault', 'pause', '--duration-ms', '12000'],
+    mutations: [
+      {
+        file: 'src/node/build-consensus.ts',
+        find: 'new ElapsedClock(parts.clock)',
+        replace: 'new ElapsedClock(clock)',
+      },
+    ],
+  },
+  {
     name: 'session-forgotten',
     breaks: 'a session forgets what a leader has answered it',
     only: ['--no-routes', '--workload', 'session-reads'],
