@@ -40,7 +40,7 @@ export {
 export { ownMemoryBytes } from './own-memory.ts';
 export { PassingDisk } from './passing-disk.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
-export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
+export { atEndOfTurn, type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';
 export { nextTurn, sleep } from './sleep.ts';
 export { finish } from './steps.ts';

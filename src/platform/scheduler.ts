@@ -19,6 +19,21 @@ export interface Scheduler {
   nextTurn(callback: () => void): void;
 }
 
+/**
+ * Runs `callback` once at the end of the turn, also of one that has taken so long that what is gathered there waits for the next: for answers, which are
+ * not to wait with that.
+ */
+export function atEndOfTurn(scheduler: Scheduler, callback: () => void): void {
+  let isDone = false;
+  const once = (): void => {
+    if (isDone) return;
+    isDone = true;
+    callback();
+  };
+  scheduler.endOfTurn(once);
+  scheduler.nextTurn(once);
+}
+
 /** A turn that took longer leaves what is still queued at its end to the next one. */
 const LONG_TURN_MS: Millis = 20;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SystemScheduler } from '../../src/platform/index.ts';
+import { atEndOfTurn, SystemScheduler } from '../../src/platform/index.ts';
 
 /** A scheduler whose time passes when a callback says so, and the order in which things ran. */
 class TimedTurns {
@@ -67,4 +67,18 @@ test('callbacks that were there together run together, however long they take', 
   bed.scheduler.endOfTurn(bed.step('two', 100));
   await bed.turns(1);
   assert.deepEqual(bed.order, ['one', 'two', 'turn 1']);
+});
+
+test('an answer leaves at the end of its turn, once, and is not put off with what else is gathered there', async () => {
+  const bed = new TimedTurns();
+  bed.scheduler.endOfTurn(bed.step('gathered', 1));
+  atEndOfTurn(bed.scheduler, bed.step('answer', 1));
+  bed.pass(50);
+  await bed.turns(2);
+  assert.deepEqual(bed.order, ['answer', 'turn 1', 'gathered', 'turn 2']);
+
+  const short = new TimedTurns();
+  atEndOfTurn(short.scheduler, short.step('answer', 1));
+  await short.turns(2);
+  assert.deepEqual(short.order, ['answer', 'turn 1', 'turn 2']);
 });

@@ -5,7 +5,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Cancel, Clock, Millis, Scheduler } from '../../../platform/index.ts';
+import { atEndOfTurn, type Cancel, type Clock, type Millis, type Scheduler } from '../../../platform/index.ts';
 import type { Answer } from './answer.ts';
 import type { Exchanges, Underway } from './exchange.ts';
 import { LEAN_LINE, type LeanHead, parseLeanHead } from './head.ts';
@@ -162,7 +162,7 @@ export class LeanConnection {
       asked.answer = answer;
       if (this.sendsSoon) return;
       this.sendsSoon = true;
-      this.options.scheduler.endOfTurn(() => this.send());
+      atEndOfTurn(this.options.scheduler, () => this.send());
     });
   }
 

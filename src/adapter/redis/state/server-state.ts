@@ -10,6 +10,7 @@ import type {
 } from '../../../kv/index.ts';
 import {
   assertNever,
+  atEndOfTurn,
   type Clock,
   type Millis,
   type NodeId,
@@ -490,14 +491,10 @@ export class ServerState implements ServerContext {
   /** Writes a connection's finished replies once, at the end of the turn. */
   scheduleFlush(connection: Flushed): void {
     this.toFlush.push(connection);
-    if (this.toFlush.length > 1) return;
-    this.scheduler.endOfTurn(() => this.flushAll());
-    // A turn that has taken long is not for all that is gathered at its end: replies are not put off with that.
-    this.scheduler.nextTurn(() => this.flushAll());
+    if (this.toFlush.length === 1) atEndOfTurn(this.scheduler, () => this.flushAll());
   }
 
   private flushAll(): void {
-    if (this.toFlush.length === 0) return;
     const connections = this.toFlush;
     this.toFlush = [];
     for (const connection of connections) connection.flush();
