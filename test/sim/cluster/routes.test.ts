@@ -7,6 +7,8 @@ import { drawPlan } from './plan.ts';
 /** Another range than the one that the command line begins with. */
 const FIRST_SEED = 2_000_000;
 const SEEDS = 8;
+/** Behind the others: some seeds move hardly anything, and it takes several that do. */
+const FIRST_COLLECTION_SEED = FIRST_SEED + SEEDS;
 const COLLECTION_SEEDS = 6;
 
 test('no seed of eight breaks an invariant or a history while ranges are cut, joined and carried', async () => {
@@ -30,7 +32,7 @@ test('collections are whole wherever their ranges are cut and carried', async ()
   let handovers = 0;
   let bodyRows = 0;
   const workloads = ['hash-fields', 'members', 'leaderboard', 'list-queue'];
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + COLLECTION_SEEDS; seed++) {
+  for (let seed = FIRST_COLLECTION_SEED; seed < FIRST_COLLECTION_SEED + COLLECTION_SEEDS; seed++) {
     const plan = drawPlan(seed, { routes: true, workloads });
     try {
       const report = await new ClusterSimulation({
