@@ -354,7 +354,8 @@ export interface StoreLimits {
   /** Applied and not yet durable bytes from which on `pressure` asks to wait. */
   readonly bufferBytes: number;
   /**
-   * Of those, what the cache gives up when it is used: many small versions that wait for the threshold. The rows of a batch stay within the rest.
+   * Of those, what the cache gives up when it is used: many small versions that wait for the threshold. The newest rows of a batch stay within the rest,
+   * and within twice as much what was overwritten and somebody may still ask for.
    */
   readonly lentBytes: number;
   /** Memory for newest versions that were read or flushed lately. */

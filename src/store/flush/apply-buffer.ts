@@ -164,6 +164,8 @@ export class Generation {
   bytes = 0;
   /** Of rows that it may come to: no batch is larger. */
   rowBytes = 0;
+  /** Of rows that it comes to at least: when nobody can ask any more for what was overwritten. */
+  newestBytes = 0;
   /** Of rows that were ever written to it: a crash applies as much again. */
   appliedBytes = 0;
   /** How many versions with an expiry were written. */
@@ -184,6 +186,7 @@ export class Generation {
     const { name } = known;
     this.bytes += name.length + KEY_OVERHEAD_BYTES;
     this.rowBytes += name.length;
+    this.newestBytes += name.length;
     let older = NO_VERSION;
     if (base !== undefined) {
       older = this.versions.addBase(base);
@@ -200,6 +203,7 @@ export class Generation {
   /** Another version of a key that it has. @returns true when it is worth a look which of them are needed */
   overwrite(known: KnownKey, version: KeptVersion, index: LogIndex): boolean {
     const before = this.newest[known.slot]!;
+    this.newestBytes -= this.versions.rowBytes(before);
     // The last write of a timestamp wins, and nobody has seen the one before it.
     const isSame = known.isOf(version);
     const older = isSame ? this.versions.older(before) : before;
@@ -210,6 +214,7 @@ export class Generation {
 
   private written(known: KnownKey, version: KeptVersion, index: LogIndex, older: number): number {
     this.count(version.rowBytes);
+    this.newestBytes += version.rowBytes;
     this.appliedBytes += version.rowBytes;
     if (version.expires) this.expiringCount++;
     const number = this.versions.add(version, index, older);
@@ -323,6 +328,7 @@ export class Generation {
     this.rows.set(name, { key, value });
     this.bytes += key.length + value.length;
     this.rowBytes += key.length + value.length;
+    this.newestBytes += key.length + value.length;
   }
 
   /** @param name `nameOf(key)`, where that is known */

@@ -28,10 +28,12 @@ import { Slices } from './slices.ts';
 
 /** What it costs to tell the cache of a key that was flushed, see `Slices`. */
 const TOLD_COST = 512;
-/** What is held back may fill so much of the buffer, and the rows of what collects meanwhile so much of the largest batch. */
+/** What is held back may fill so much of the buffer, and the newest rows of what collects meanwhile so much of a batch. */
 const HELD_SHARE = 2 / 3;
 const HELD_ROW_SHARE = 3 / 4;
-/** What one generation may be of what a crash applies again, as a share of the largest batch. */
+/** A batch may come to so many times its usual size where the threshold has not come by: what was overwritten is part of it then. */
+const UNPASSED_SHARE = 2;
+/** What one generation may be of what a crash applies again, as a share of a batch. */
 const APPLIED_SHARE = 3 / 2;
 /** Between looks whether a full disk has room again. */
 const SPACE_LOOK_MS: Millis = 500;
@@ -132,15 +134,20 @@ export class Flusher {
     return Math.min(lentBytes, Math.max(0, this.bufferedBytes - (bufferBytes - lentBytes)));
   }
 
-  /** The largest rows of a batch. */
+  /** The largest rows of a batch that the threshold has passed. */
   private get batchBytes(): number {
     const { bufferBytes, lentBytes } = this.options.limits;
     return bufferBytes - lentBytes;
   }
 
+  /** The largest rows of any batch. */
+  private get mostRowBytes(): number {
+    return this.batchBytes * UNPASSED_SHARE;
+  }
+
   /** True when what collects must not collect more. */
   private get isFull(): boolean {
-    return this.active.bytes >= this.options.limits.bufferBytes || this.active.rowBytes >= this.batchBytes;
+    return this.active.bytes >= this.options.limits.bufferBytes || this.active.rowBytes >= this.mostRowBytes;
   }
 
   /** True while a batch waits for room on the disk. */
@@ -200,8 +207,8 @@ export class Flusher {
   /** What waits takes all that it may. @param share of the memory */
   private isLarge(share: number): boolean {
     if (this.bufferedBytes >= this.options.limits.bufferBytes * HELD_SHARE * share) return true;
-    const { rowBytes, appliedBytes } = this.active;
-    return rowBytes >= this.batchBytes * HELD_ROW_SHARE || appliedBytes >= this.batchBytes * APPLIED_SHARE;
+    const { newestBytes, appliedBytes } = this.active;
+    return newestBytes >= this.batchBytes * HELD_ROW_SHARE || appliedBytes >= this.batchBytes * APPLIED_SHARE;
   }
 
   /** Whether versions may be left out by a threshold that came after them. */
