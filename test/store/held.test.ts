@@ -197,6 +197,18 @@ test('the rows of a batch stay within twice what the buffer has of its own, howe
   await store.close();
 });
 
+test('what was overwritten is worth a pass of collection from when it is written', async () => {
+  const { scheduler, open } = bed();
+  const store = await open();
+  put(store, 10, 5);
+  for (const commitTs of [20, 30, 40]) put(store, commitTs);
+  assert.equal(scheduler.held.length, 1);
+  assert.equal(store.pressures!().overhangBytes, 0);
+  await store.flush();
+  assert.ok(store.pressures!().overhangBytes > 30);
+  await store.close();
+});
+
 test('a full buffer does not wait', async () => {
   const { open } = bed(2_000);
   const store = await open();

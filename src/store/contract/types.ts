@@ -310,7 +310,7 @@ export interface StorePressures {
   readonly bufferLimitBytes: number;
   /** A batch waits for room on the disk. */
   readonly isOutOfSpace: boolean;
-  /** Versions that are not the newest of their key, and rows of deleted objects: what the last pass kept and what was overwritten since. */
+  /** Versions that are not the newest of their key, and rows of deleted objects: what the last pass kept, and what was overwritten since and is written. */
   readonly overhangBytes: number;
   readonly lastPass: GarbagePass | undefined;
   /** A pass is under way. */

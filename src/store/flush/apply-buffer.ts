@@ -337,6 +337,11 @@ export class Generation {
     this.bytes += key.length;
   }
 
+  /** Rows of versions that are not the newest of their key. */
+  get historyBytes(): number {
+    return this.rowBytes - this.newestBytes;
+  }
+
   get isEmpty(): boolean {
     return this.list.length === 0 && this.rows.size === 0;
   }

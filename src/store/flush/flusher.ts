@@ -128,6 +128,11 @@ export class Flusher {
     return this.active.bytes + (this.flushing?.bytes ?? 0);
   }
 
+  /** Rows of versions that were overwritten and wait: the threshold may come by before they are written. */
+  get bufferedHistoryBytes(): number {
+    return this.active.historyBytes + (this.flushing?.historyBytes ?? 0);
+  }
+
   /** What the buffer has of the cache's memory. */
   get lentBytes(): number {
     const { bufferBytes, lentBytes } = this.options.limits;
