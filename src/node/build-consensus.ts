@@ -28,7 +28,7 @@ export interface ReplicasAbove {
 /** See the top of the file. */
 export interface ConsensusPlane {
   readonly clock: NodeClock;
-  /** Goes by the machine's own clocks: a machine that slept looks to its peers' votes like one whose clock was set ahead. */
+  /** Goes by the machine's own clocks: where the system does not tell of a sleep, the node's is held back behind one. */
   readonly elapsed: Elapsed;
   readonly engine: RaftEngine;
   readonly standing: FolderStanding;

@@ -44,7 +44,7 @@ export { atEndOfTurn, type Cancel, type Scheduler, SystemScheduler } from './sch
 export * from './simulated/index.ts';
 export { nextTurn, sleep } from './sleep.ts';
 export { finish } from './steps.ts';
-export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
+export { BootClock, type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';
 export {
   END_OF_TIME,

@@ -35,7 +35,7 @@ class Node {
   }
 
   private exchangeOf(seed: number): ClockExchange {
-    return new ClockExchange(this.clock, this.nodeClock, new SeededRandom(seed));
+    return new ClockExchange(this.nodeClock, new SeededRandom(seed));
   }
 
   /** Forgets what it knew of time. */
@@ -65,6 +65,15 @@ class BeatingNodes {
   advance(ms: number): void {
     this.trueClock.advance(ms);
     for (const node of this.nodes) node.scheduler.advance(ms);
+  }
+
+  /** Some machines sleep while time passes for the others, which hear of nobody. */
+  sleep(ms: number, asleep: readonly number[]): void {
+    this.trueClock.advance(ms);
+    for (const [at, node] of this.nodes.entries()) {
+      if (asleep.includes(at + 1)) node.clock.sleep(ms);
+      else node.scheduler.advance(ms);
+    }
   }
 
   /** Time passes with beats, which are under way for `delayMs` of a beat's period. */
@@ -197,6 +206,43 @@ describe('the clock of a node', () => {
     assert.equal(world.errorOf(1), 2 * HOUR_MS);
     world.node(1).clock.wallMs -= 2 * HOUR_MS;
     assert.equal(world.errorOf(1), 0);
+  });
+
+  for (const [count, asleep] of [
+    [1, [1]],
+    [2, [1, 2]],
+    [3, [2]],
+    [3, [1, 2]],
+    [3, [1, 2, 3]],
+  ] as const) {
+    for (const sleepMs of [700, 3_000, HOUR_MS]) {
+      test(`is right in the very turn after a sleep of ${sleepMs} ms of ${asleep.length} of ${count} machines`, () => {
+        const world = new BeatingNodes(...Array.from({ length: count }, () => 0)).pass(settleMs + BEAT_MS);
+        world.sleep(sleepMs, asleep);
+        const right = (): void => {
+          for (let id = 1; id <= count; id++) assert.ok(Math.abs(world.errorOf(id)) <= 2, `${world.errorOf(id)} ms`);
+          assert.deepEqual(world.off(), []);
+        };
+        right();
+        for (let beats = 0; beats < 4; beats++) {
+          world.pass(BEAT_MS);
+          right();
+        }
+        for (const { changes } of world.nodes) assert.deepEqual(changes, []);
+      });
+    }
+  }
+
+  test('that was set while its machine slept is outvoted all the same', () => {
+    for (const jumpMs of [-HOUR_MS, -8_000, 8_000, HOUR_MS]) {
+      const world = new BeatingNodes(0, 0, 0).pass(2_000);
+      world.sleep(20_000, [2]);
+      world.node(2).clock.wallMs += jumpMs;
+      assert.ok(Math.abs(world.errorOf(2)) <= maxOffsetMs, `${world.errorOf(2)} ms`);
+      world.pass(2_000);
+      assert.deepEqual(world.off(), [2]);
+      for (const id of [1, 2, 3]) assert.ok(Math.abs(world.errorOf(id)) <= 20, `node ${id}: ${world.errorOf(id)} ms`);
+    }
   });
 
   test('is not called wrong by peers that are far away, nor by a way that is slow in one direction', () => {

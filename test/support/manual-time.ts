@@ -5,6 +5,7 @@ import type { Cancel, Clock, Scheduler } from '../../src/platform/index.ts';
 export class ManualClock implements Clock {
   wallMs: number;
   monotonic: number;
+  private sleptMs = 0;
 
   constructor(wallMs = 1_700_000_000_000, monotonicMs = 1000) {
     this.wallMs = wallMs;
@@ -19,9 +20,20 @@ export class ManualClock implements Clock {
     return this.monotonic;
   }
 
+  /** In steps, as systems count it. */
+  uptimeMs(): number {
+    return Math.floor((this.monotonic + this.sleptMs) / 10) * 10;
+  }
+
   advance(ms: number): void {
     this.wallMs += ms;
     this.monotonic += ms;
+  }
+
+  /** The machine sleeps for so long: its monotonic clock stands still. */
+  sleep(ms: number): void {
+    this.wallMs += ms;
+    this.sleptMs += ms;
   }
 }
 

@@ -8,9 +8,10 @@
  * then goes by the middle, and should not lead.
  *
  * What clocks were before counts for five minutes after they have left it. So clocks that were all set on purpose are
- * followed then at the latest, and at once when they were all set back.
+ * followed then at the latest, and at once when they were all set back. A machine that slept is no clock that was set: what its clocks and those of its
+ * peers would show now is counted with the time that it slept.
  */
-import { assert, type Clock, type Millis, type NodeId, type Scheduler } from '../../platform/index.ts';
+import { assert, BootClock, type Clock, type Millis, type NodeId, type Scheduler } from '../../platform/index.ts';
 import type { PeerClocks, PeerReading } from '../../raftengine/index.ts';
 import { type ClockComparison, LEADING_RATE, MAX_FORWARD_SKEW_MS } from './hlc.ts';
 
@@ -72,6 +73,7 @@ export interface NodeClockOptions {
 }
 
 interface Dated {
+  /** Monotonic: who slept has heard nobody meanwhile, and what it knew of them holds. */
   readonly atMs: Millis;
   readonly reading: PeerReading;
 }
@@ -81,10 +83,11 @@ interface Vote {
   readonly errorMs: Millis;
 }
 
-/** See the top of the file. Offsets are against the monotonic clock of this node. */
+/** See the top of the file. Offsets, and moments where nothing else is said, are against the `BootClock` of this node. */
 export class NodeClock implements Clock, PeerClocks, ClockComparison {
   private readonly options: NodeClockOptions;
   private readonly clock: Clock;
+  private readonly boot: BootClock;
   private readonly limits: NodeClockLimits;
   private readonly startedMs: Millis;
   /** Nodes that will be heard of while they live. */
@@ -109,8 +112,9 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
   constructor(options: NodeClockOptions) {
     this.options = options;
     this.clock = options.clock;
+    this.boot = new BootClock(options.clock);
     this.limits = { ...DEFAULT_NODE_CLOCK_LIMITS, ...options.limits };
-    this.startedMs = this.clock.monotonicMs();
+    this.startedMs = this.boot.bootMs();
     this.wallOffsetMs = this.clock.nowMs() - this.startedMs;
     this.steadySinceMs = this.startedMs;
     this.middle = { offsetMs: this.wallOffsetMs, errorMs: 0 };
@@ -122,8 +126,8 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
   nowMs(): Millis {
     const wallMs = this.clock.nowMs();
     const monotonicMs = this.clock.monotonicMs();
-    if (Math.abs(wallMs - monotonicMs - this.wallOffsetMs) > READING_SLACK_MS) this.review();
-    const timeMs = this.isOff ? Math.floor(monotonicMs + this.middle.offsetMs) : wallMs;
+    if (Math.abs(wallMs - this.boot.at(monotonicMs) - this.wallOffsetMs) > READING_SLACK_MS) this.review();
+    const timeMs = this.isOff ? Math.floor(this.boot.at(monotonicMs) + this.middle.offsetMs) : wallMs;
     return timeMs + leadAt(timeMs, this.caughtUpAtMs);
   }
 
@@ -140,11 +144,15 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
     return this.clock.monotonicMs();
   }
 
+  bootMs(): Millis {
+    return this.boot.bootMs();
+  }
+
   // ---- what peers and this node tell each other
 
   reading() {
     this.review();
-    const heldMs = this.heldOffsetMs === undefined ? undefined : this.clock.monotonicMs() + this.heldOffsetMs;
+    const heldMs = this.heldOffsetMs === undefined ? undefined : this.boot.bootMs() + this.heldOffsetMs;
     return { isOff: this.isOff, wallMs: this.clock.nowMs(), heldMs };
   }
 
@@ -166,7 +174,7 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
 
   /** False while this node should leave leadership to others. With nobody to compare with it is not asked to. */
   get mayLead(): boolean {
-    return !this.isOff || this.fresh(this.clock.monotonicMs()).length === 0;
+    return !this.isOff || this.fresh().length === 0;
   }
 
   /** True for a peer that should not lead: it says so itself, or it is seen from here. */
@@ -183,15 +191,15 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
 
   whenReady(callback: () => void): void {
     assert(!this.isCompared, 'nobody waits for what is there');
-    const leftMs = this.startedMs + this.limits.graceMs - this.clock.monotonicMs();
+    const leftMs = this.startedMs + this.limits.graceMs - this.boot.bootMs();
     if (this.waiters.length === 0) this.options.scheduler.after(Math.max(0, leftMs), () => this.beReady());
     this.waiters.push(callback);
   }
 
   /** Two peers settle it; of one that does not come nobody knows whether it ever will. */
   private hasHeardEnough(): boolean {
-    const nowMs = this.clock.monotonicMs();
-    const heard = this.fresh(nowMs).length;
+    const nowMs = this.boot.bootMs();
+    const heard = this.fresh().length;
     return heard >= Math.min(2, this.expected.size) || nowMs - this.startedMs >= this.limits.graceMs;
   }
 
@@ -206,7 +214,7 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
 
   status(): NodeClockStatus {
     this.review();
-    const peers = this.fresh(this.clock.monotonicMs());
+    const peers = this.fresh();
     return {
       offsetMs: Math.round(this.wallOffsetMs - this.middle.offsetMs),
       errorMs: peers.length === 0 ? 0 : Math.ceil(this.middle.errorMs + CLOCK_GRAIN_MS),
@@ -220,7 +228,8 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
     };
   }
 
-  private fresh(nowMs: Millis): { readonly nodeId: NodeId; readonly reading: PeerReading }[] {
+  private fresh(): { readonly nodeId: NodeId; readonly reading: PeerReading }[] {
+    const nowMs = this.clock.monotonicMs();
     const fresh: { readonly nodeId: NodeId; readonly reading: PeerReading }[] = [];
     for (const [nodeId, kept] of this.readings) {
       if (nowMs - kept.at(-1)!.atMs <= this.limits.freshMs) fresh.push({ nodeId, reading: bestOf(kept).reading });
@@ -236,12 +245,12 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
 
   /** Judges by what all clocks show now. It happens with every beat, and has to happen now and then where there are none. */
   review(): void {
-    const nowMs = this.clock.monotonicMs();
+    const nowMs = this.boot.bootMs();
     const wallOffsetMs = this.clock.nowMs() - nowMs;
     if (Math.abs(wallOffsetMs - this.wallOffsetMs) > this.limits.maxOffsetMs) this.steadySinceMs = nowMs;
     this.wallOffsetMs = wallOffsetMs;
     this.forget(nowMs);
-    const peers = this.fresh(nowMs);
+    const peers = this.fresh();
     const walls: Vote[] = [{ offsetMs: wallOffsetMs, errorMs: 0 }];
     const helds: Vote[] = this.heldOffsetMs === undefined ? [] : [{ offsetMs: this.heldOffsetMs, errorMs: 0 }];
     for (const { reading } of peers) {

@@ -7,6 +7,9 @@ import type { Simulation } from './simulation.ts';
 /** Wall clock of a machine without skew when the simulation starts: 2030-01-01T00:00:00Z. */
 export const SIMULATION_EPOCH_MS = 1_893_456_000_000;
 
+/** A machine counts the time that it is up in steps of this. */
+const UPTIME_GRAIN_MS: Millis = 10;
+
 export class SimClock implements Clock {
   private readonly simulation: Simulation;
   /** Local milliseconds per true millisecond. */
@@ -15,6 +18,7 @@ export class SimClock implements Clock {
   private baseMs: Millis;
   private monotonicAtBaseMs: Millis;
   private wallAtBaseMs: Millis;
+  private sleptMs: Millis = 0;
 
   /** @param monotonicOriginMs the machine's monotonic clock now: it means nothing on another machine */
   constructor(simulation: Simulation, monotonicOriginMs: Millis = 0) {
@@ -32,6 +36,10 @@ export class SimClock implements Clock {
     return this.monotonicAtBaseMs + this.elapsedMs();
   }
 
+  uptimeMs(): Millis {
+    return Math.floor((this.monotonicMs() + this.sleptMs) / UPTIME_GRAIN_MS) * UPTIME_GRAIN_MS;
+  }
+
   /** Moves the wall clock; negative goes back. The monotonic clock does not notice. */
   jumpWall(byMs: Millis): void {
     this.wallAtBaseMs += byMs;
@@ -40,6 +48,7 @@ export class SimClock implements Clock {
   /** The machine sleeps for so long: its wall clock goes on, its monotonic clock does not. To be said when it falls asleep. */
   sleep(forMs: Millis): void {
     this.monotonicAtBaseMs -= forMs * this.rate;
+    this.sleptMs += forMs * this.rate;
   }
 
   /** Makes both clocks run `ppm` parts per million too fast (negative: too slow) from now on. */

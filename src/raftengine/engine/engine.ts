@@ -159,7 +159,7 @@ export class RaftEngine {
     this.resting = new RestingGroups(options.nodeId, this.liveness);
     this.life = newLife(options.random);
     const { peerClocks } = options;
-    this.clocks = peerClocks && new ClockExchange(clock, peerClocks, options.random);
+    this.clocks = peerClocks && new ClockExchange(peerClocks, options.random);
     this.suspension = new SuspensionWatch(clock);
     this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
     this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message), this.counters);

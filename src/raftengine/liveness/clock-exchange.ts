@@ -3,7 +3,7 @@
  * that whoever gets it knows how long both were under way: the round trip is what is uncertain, and half of it is the
  * bound of the error, however unequal the two ways were (RFC 5905 §8, without a daemon).
  */
-import type { Clock, Millis, NodeId, Random } from '../../platform/index.ts';
+import type { Millis, NodeId, Random } from '../../platform/index.ts';
 
 /** What one beat says of time; `sentAtMs` and the echo mean something only to whoever wrote them. */
 export interface ClockStamp {
@@ -18,7 +18,7 @@ export interface ClockStamp {
   readonly echo: { readonly sentAtMs: Millis; readonly keptMs: Millis } | undefined;
 }
 
-/** A peer's clocks when its beat came, as milliseconds that they lead this node's monotonic clock by. */
+/** A peer's clocks when its beat came, as milliseconds that they lead this node's `bootMs` by. */
 export interface PeerReading {
   readonly wallOffsetMs: Millis;
   readonly heldOffsetMs: Millis | undefined;
@@ -29,6 +29,8 @@ export interface PeerReading {
 
 /** Whoever compares the clocks of the nodes. */
 export interface PeerClocks {
+  /** What readings are counted from: the monotonic clock and the time that the machine slept, whatever becomes of the wall clock. */
+  bootMs(): Millis;
   /** This node's own, for its peers. */
   reading(): Pick<ClockStamp, 'isOff' | 'wallMs' | 'heldMs'>;
   /** This node shares a group with `peer`, whose clock will be heard of while it lives. */
@@ -45,21 +47,19 @@ const STAMP_SPREAD_MS = 2 ** 40;
 
 /** See the top of the file. */
 export class ClockExchange {
-  private readonly clock: Clock;
   private readonly clocks: PeerClocks;
   private readonly originMs: Millis;
   /** The newest stamp of each peer, and when it came. */
   private readonly newest = new Map<NodeId, { readonly sentAtMs: Millis; readonly heardMs: Millis }>();
 
-  constructor(clock: Clock, clocks: PeerClocks, random: Random) {
-    this.clock = clock;
+  constructor(clocks: PeerClocks, random: Random) {
     this.clocks = clocks;
     this.originMs = Math.floor(random.next() * STAMP_SPREAD_MS);
   }
 
   /** What goes to `peer` with the next beat. */
   stamp(peer: NodeId): ClockStamp {
-    const nowMs = this.clock.monotonicMs();
+    const nowMs = this.clocks.bootMs();
     const newest = this.newest.get(peer);
     const echo = newest === undefined ? undefined : { sentAtMs: newest.sentAtMs, keptMs: nowMs - newest.heardMs };
     return { ...this.clocks.reading(), sentAtMs: this.originMs + nowMs, echo };
@@ -67,7 +67,7 @@ export class ClockExchange {
 
   /** A beat of `peer` came. */
   heard(peer: NodeId, { isOff, sentAtMs, wallMs, heldMs, echo }: ClockStamp): void {
-    const nowMs = this.clock.monotonicMs();
+    const nowMs = this.clocks.bootMs();
     this.newest.set(peer, { sentAtMs, heardMs: nowMs });
     if (echo === undefined) return;
     const roundTripMs = this.originMs + nowMs - echo.sentAtMs - echo.keptMs;

@@ -120,7 +120,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/kv/time/node-clock.ts',
-        find: 'if (Math.abs(wallMs - monotonicMs - this.wallOffsetMs) > READING_SLACK_MS) this.review();',
+        find: 'if (Math.abs(wallMs - this.boot.at(monotonicMs) - this.wallOffsetMs) > READING_SLACK_MS) this.review();',
         replace: '',
       },
     ],
@@ -152,13 +152,18 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
   },
   {
     name: 'sleep-outvoted',
-    breaks: 'ages go by a clock that is held back when the machine wakes up',
+    breaks: 'a sleep is taken for a clock that was set, and ages go by the clock that is held back then',
     only: ['--no-routes', '--workload', 'bounded-reads', '--fault', 'pause', '--duration-ms', '12000'],
     mutations: [
       {
         file: 'src/node/build-consensus.ts',
         find: 'new ElapsedClock(parts.clock)',
         replace: 'new ElapsedClock(clock)',
+      },
+      {
+        file: 'src/platform/suspension.ts',
+        find: 'if (sleptMs < LEAST_MS) return 0;',
+        replace: 'if (sleptMs < Infinity) return 0;',
       },
     ],
   },
