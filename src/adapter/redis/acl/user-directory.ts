@@ -4,7 +4,16 @@
  */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import { forwarded, GroupRouter, type KvService, NotOwnerError } from '../../../kv/index.ts';
-import { type Clock, type Millis, type NodeId, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
+import {
+  type Clock,
+  type Elapsed,
+  ElapsedClock,
+  type Millis,
+  type NodeId,
+  type Random,
+  type Scheduler,
+  sleep,
+} from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
 import type { EvaluationSettings, Identity } from '../command/index.ts';
 import { KEYSPACES, USERS_DB } from '../keys/index.ts';
@@ -34,6 +43,7 @@ const STORAGE_KEY = KEYSPACES[USERS_DB]!.storageKey(USERS_KEY);
 
 export interface UserDirectoryOptions {
   readonly kv: KvService;
+  /** The machine's own: see `ElapsedClock`. */
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -62,10 +72,12 @@ export interface KnownIdentity extends Identity {
 export class UserDirectory {
   private readonly options: UserDirectoryOptions;
   private readonly router: GroupRouter;
+  /** The lease goes by it: others count on its end, whether this machine sleeps or not. */
+  private readonly elapsed: Elapsed;
   private table = UserTable.NONE;
   /** The users have been heard of since the start. */
   private isHeard = false;
-  /** When the newest question was asked that was answered, monotonic. The node may go by the users for a while from then on. */
+  /** When the newest question was asked that was answered, elapsed time. The node may go by the users for a while from then on. */
   private askedMs: Millis = Number.NEGATIVE_INFINITY;
   private isStopped = false;
   private configured: { readonly hashes: readonly string[]; readonly user: User } | undefined;
@@ -75,6 +87,7 @@ export class UserDirectory {
     this.options = options;
     const { kv, clock, scheduler, random, settings, members, unexpected, environment } = options;
     this.router = new GroupRouter({ kv, clock, scheduler, random });
+    this.elapsed = new ElapsedClock(clock);
     const operator = User.unlimited(OPERATOR, environment, []);
     this.operatorIdentity = { user: operator, born: 0, isOperator: true };
     if (!options.isShared) return;
@@ -102,7 +115,7 @@ export class UserDirectory {
   /** False while users may be stored that this node does not know, or not any more. */
   get areKnown(): boolean {
     if (!this.options.isShared) return true;
-    if (this.isHeard) return this.table.revision === 0 || this.options.clock.monotonicMs() < this.askedMs + LEASE_MS;
+    if (this.isHeard) return this.table.revision === 0 || this.elapsed.elapsedMs() < this.askedMs + LEASE_MS;
     const standing = this.options.standing();
     // Users are stored only where the feature is active. Before a node has heard of its cluster, it may be.
     return standing.kind === 'off' || (standing.kind === 'coming' && standing.unheard.length > 0);
@@ -216,11 +229,11 @@ export class UserDirectory {
     question: UserQuestion,
     patienceMs: Millis,
   ): Promise<{ readonly answer: UserAnswer; readonly sentMs: Millis }> {
-    const { kv, clock } = this.options;
+    const { kv } = this.options;
     const isRead = question.kind === 'watch';
     const deadlineMs = this.router.deadline(patienceMs);
     return this.router.at([STORAGE_KEY], { deadlineMs, isRead }, async (group) => {
-      const sentMs = clock.monotonicMs();
+      const sentMs = this.elapsed.elapsedMs();
       const payload = encodeUserRequest({ ...question, group, node: kv.nodeId });
       const answer = decodeUserAnswer(await forwarded(kv, group, USER_SERVICE, payload, deadlineMs));
       if (answer.kind === 'refused') throw new NotOwnerError(undefined);

@@ -1,11 +1,19 @@
 /**
- * Lends this node a copy of the libraries of functions. A copy is good for `LENT_MS` from when it was asked for, by this node's own clock; it is renewed while
- * there are calls. Whoever wants to change the libraries says so in the row beside them, waits until every copy must have ended, and says that too. The
- * command that changes them is refused before that, so it does not matter who says what late.
+ * Lends this node a copy of the libraries of functions. A copy is good for `LENT_MS` from when it was asked for, by this node's own clock and with the time
+ * that its machine slept; it is renewed while there are calls. Whoever wants to change the libraries says so in the row beside them, waits until every copy
+ * must have ended, and says that too. The command that changes them is refused before that, so it does not matter who says what late.
  */
 import { createHash } from 'node:crypto';
 import { GroupRouter, type KvService } from '../../../kv/index.ts';
-import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
+import {
+  type Clock,
+  type Elapsed,
+  ElapsedClock,
+  type Millis,
+  type Random,
+  type Scheduler,
+  sleep,
+} from '../../../platform/index.ts';
 import { type CommandTable, type EvaluationSettings, LendingState, type LibraryLender } from '../command/index.ts';
 import { COPIES_KEY, FUNCTION_DB, KEYSPACES, LIBRARIES_KEY } from '../keys/index.ts';
 import { bulkIn, EncodedReply } from '../protocol/index.ts';
@@ -46,6 +54,7 @@ return ''`;
 
 export interface LendingEnvironment {
   readonly kv: KvService;
+  /** The machine's own: see `ElapsedClock`. */
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -57,7 +66,7 @@ export interface LendingEnvironment {
 interface Copy {
   readonly row: Buffer;
   readonly sha: string;
-  /** Monotonic. */
+  /** Elapsed time. */
   readonly untilMs: Millis;
 }
 
@@ -65,6 +74,8 @@ interface Copy {
 export class LibraryLending implements LibraryLender {
   private readonly environment: LendingEnvironment;
   private readonly router: GroupRouter;
+  /** Copies are good by it. */
+  private readonly elapsed: Elapsed;
   private copy: Copy | undefined;
   private asking = false;
   private refusedUntilMs: Millis = 0;
@@ -74,10 +85,11 @@ export class LibraryLending implements LibraryLender {
   constructor(environment: LendingEnvironment) {
     this.environment = environment;
     this.router = new GroupRouter(environment);
+    this.elapsed = new ElapsedClock(environment.clock);
   }
 
   row(): Buffer | undefined {
-    const leftMs = (this.copy?.untilMs ?? 0) - this.environment.clock.monotonicMs();
+    const leftMs = (this.copy?.untilMs ?? 0) - this.elapsed.elapsedMs();
     if (leftMs <= 0) return undefined;
     if (leftMs < LENT_MS / 2) this.ask();
     return this.copy!.row;
@@ -105,8 +117,7 @@ export class LibraryLending implements LibraryLender {
   }
 
   private async borrow(): Promise<void> {
-    const { clock } = this.environment;
-    const askedMs = clock.monotonicMs();
+    const askedMs = this.elapsed.elapsedMs();
     const answer = await this.run(BORROW, this.copy?.sha ?? '');
     const end = answer.indexOf(LINE_FEED);
     const state = answer.toString('latin1', 0, end < 0 ? answer.length : end);

@@ -6,7 +6,7 @@ import { CommandTable, type EvaluationSettings } from '../../../../src/adapter/r
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { isUnexpected } from '../../../../src/adapter/redis/protocol/index.ts';
 import type { FeatureStanding } from '../../../../src/distribution/index.ts';
-import { nodeId, SeededRandom } from '../../../../src/platform/index.ts';
+import { type Clock, nodeId, SeededRandom } from '../../../../src/platform/index.ts';
 import { type PasswordCheck, Passwords, Secret } from '../../../../src/security/index.ts';
 import { FakeKv, FakeState } from '../../../support/fake-kv.ts';
 import { VirtualTime } from '../../../support/virtual-time.ts';
@@ -36,10 +36,29 @@ class CutKv extends FakeKv {
   }
 }
 
+/** The clocks of one machine, which may have slept: its monotonic clock is behind that of the others. */
+class MachineClock implements Clock {
+  sleptMs = 0;
+  private readonly time: VirtualTime;
+
+  constructor(time: VirtualTime) {
+    this.time = time;
+  }
+
+  nowMs(): number {
+    return this.time.nowMs();
+  }
+
+  monotonicMs(): number {
+    return this.time.monotonicMs() - this.sleptMs;
+  }
+}
+
 /** Nodes 1 to `count`; node 1 leads the row. */
 class Nodes {
   readonly time = new VirtualTime();
   readonly kvs: CutKv[];
+  readonly clocks: MachineClock[];
   readonly directories: UserDirectory[];
   /** How often each node was told of a change. */
   readonly changes: number[];
@@ -56,11 +75,12 @@ class Nodes {
     this.kvs = Array.from({ length: count }, (_, at) => new CutKv(at + 1, this.state, this.time));
     for (const kv of this.kvs) kv.leader = this.kvs[0];
     this.changes = this.kvs.map(() => 0);
+    this.clocks = this.kvs.map(() => new MachineClock(this.time));
     this.directories = this.kvs.map(
       (kv, at) =>
         new UserDirectory({
           kv,
-          clock: this.time,
+          clock: this.clocks[at]!,
           scheduler: this.time,
           random,
           settings: () => settings,
@@ -144,6 +164,15 @@ describe('users of several nodes', () => {
     nodes.heal();
     await nodes.known();
     assert.deepEqual([nodes.admitting('a', 'p'), nodes.admitting('a', 'q')], [[], [0, 1, 2]]);
+    nodes.stop();
+  });
+
+  test('are those of before for no longer on a machine that sleeps through the change', async () => {
+    const nodes = await new Nodes(3).known();
+    await nodes.store(0, 'a', 'on', '>p');
+    nodes.cutOff(2);
+    nodes.clocks[2]!.sleptMs = await nodes.store(0, 'a', 'off');
+    assert.equal(nodes.directories[2]!.areKnown, false);
     nodes.stop();
   });
 

@@ -1,6 +1,7 @@
 /** Functions whose libraries are in another group than their keys, and scripts that look at all keys of several groups. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { type Clock, type Scheduler, SystemClock, SystemScheduler } from '../../../../src/platform/index.ts';
 import { type CrossGroupOptions, type CrossGroupServer, crossGroupServers } from './several-groups.ts';
 
 const start = crossGroupServers();
@@ -22,6 +23,22 @@ const library = (factor: number): string =>
      return ${factor}
    end)
    redis.register_function{function_name="look", callback=function(keys) return redis.call("get", keys[1]) end, flags={"no-writes"}}`;
+
+/** The clocks of a machine that may sleep. */
+function sleepingTime(): Clock & Scheduler & { sleep(ms: number): void } {
+  const [clock, scheduler] = [new SystemClock(), new SystemScheduler()];
+  let sleptMs = 0;
+  return {
+    nowMs: () => clock.nowMs() + sleptMs,
+    monotonicMs: () => clock.monotonicMs(),
+    after: (delayMs, callback) => scheduler.after(delayMs, callback),
+    endOfTurn: (callback) => scheduler.endOfTurn(callback),
+    nextTurn: (callback) => scheduler.nextTurn(callback),
+    sleep: (ms) => {
+      sleptMs += ms;
+    },
+  };
+}
 
 describe('functions over several groups', () => {
   for (const redirects of [false, true]) {
@@ -64,6 +81,17 @@ describe('functions over several groups', () => {
     for (const key of [A, B, C]) {
       assert.match(String(await client.call('FCALL', 'put', '1', key, '1')), /^-ERR Function not found/);
     }
+  });
+
+  test('are asked for anew once the machine has slept: whoever changes them has waited for no copy longer', async () => {
+    const time = sleepingTime();
+    const { client, kv } = await bed({ time });
+    await client.call('FUNCTION', 'LOAD', library(2));
+    for (const key of [A, B, C]) assert.equal(await client.call('FCALL', 'put', '1', key, '1'), 2);
+    const before = kv.submitted;
+    time.sleep(1_000);
+    for (const key of [A, B, C]) assert.equal(await client.call('FCALL', 'put', '1', key, '1'), 2);
+    assert.ok(kv.submitted - before > 3, 'the copy answered');
   });
 
   test('are kept by FLUSHALL and SCRIPT FLUSH', async () => {

@@ -8,7 +8,7 @@ import type { KeyView, LiveValue } from '../../../../src/kv/contract/view.ts';
 import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
 import { BufferedView } from '../../../../src/kv/txn/transaction-view.ts';
 import { FakeKv, FakeState, FakeView, momentOf } from '../../../support/fake-kv.ts';
-import { type RawClient, startTestServer, type TestServer } from '../harness.ts';
+import { type RawClient, startTestServer, type TestServer, type TestServerOptions } from '../harness.ts';
 
 /** As many as the real one takes. */
 const MAX_ROUNDS = 256;
@@ -92,6 +92,8 @@ export interface CrossGroupOptions {
   /** Clients follow redirects. */
   readonly redirects?: boolean;
   readonly bodyLimits?: BodyLimits;
+  /** Default: the system's. */
+  readonly time?: TestServerOptions['time'];
 }
 
 /** Starts servers, each with a client of its own, which stop after the test. */
@@ -113,6 +115,7 @@ export function crossGroupServers(): (options?: CrossGroupOptions) => Promise<Cr
       transactions: runner,
       config: { clusterRedirects: options.redirects ?? false },
       bodyLimits: options.bodyLimits ?? DEFAULT_BODY_LIMITS,
+      time: options.time,
       logger: { info: hear, warn: hear, error: () => {} },
     });
     servers.push(server);
