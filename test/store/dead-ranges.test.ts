@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { hlcTimestamp } from '../../src/platform/index.ts';
-import type { GroupStore, StoreRow } from '../../src/store/contract/types.ts';
+import type { GroupStore, GroupStoreOptions, StoreRow } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import type { Level } from '../../src/store/level/level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
@@ -81,7 +81,9 @@ test('somebody who watched while too much was written learns nothing', () => {
 });
 
 /** A store whose databases count the rows that iterators give out. */
-async function countingStore(): Promise<{ store: GroupStore; rowsRead: () => number }> {
+async function countingStore(
+  options: Partial<GroupStoreOptions> = {},
+): Promise<{ store: GroupStore; rowsRead: () => number }> {
   const levels = new SimulatedLevels();
   let rows = 0;
   const openLevel = (location: string): Level => {
@@ -100,7 +102,8 @@ async function countingStore(): Promise<{ store: GroupStore; rowsRead: () => num
     };
     return level;
   };
-  const store = await openGroupStore({ location: 'store', openLevel, folders: levels, disk: new MemoryDisk() });
+  const disk = new MemoryDisk();
+  const store = await openGroupStore({ ...options, location: 'store', openLevel, folders: levels, disk });
   return {
     store,
     rowsRead: () => {
@@ -202,4 +205,48 @@ test('rows of an installed copy are found where the store before had only dead o
   await install(store, await copyOf(other.store));
   assert.equal((await scan(store, 40)).length, KEYS);
   await Promise.all([store.close(), other.store.close()]);
+});
+
+describe('keys that a range delete took', () => {
+  const options: Partial<GroupStoreOptions> = {
+    counterClassOf: () => 0,
+    counterRangeOf: () => ({ start: Buffer.from('0'), end: Buffer.from('9') }),
+  };
+  const counted = async (store: GroupStore): Promise<[number, number]> => {
+    await store.settleCounters();
+    return [store.liveKeys(0), await store.countRange(0, Buffer.alloc(0), undefined)];
+  };
+
+  test('are counted by those that it has left, however many it took', async () => {
+    const { store, rowsRead } = await countingStore(options);
+    fill(store, 10);
+    await store.flush();
+    rowsRead();
+    write(store, (writer) => writer.deleteRange(keyOf(3), keyOf(KEYS), ts(20)));
+    write(store, (writer) => writer.put(keyOf(5), Buffer.from('v'), ts(21), NEVER));
+    await store.settleCounters();
+    assert.ok(rowsRead() < 10);
+    assert.deepEqual(await counted(store), [4, 4]);
+    await store.close();
+  });
+
+  test('are looked at where something older has come since', async () => {
+    const { store } = await countingStore(options);
+    fill(store, 10);
+    write(store, (writer) => writer.deleteRange(keyOf(3), keyOf(KEYS), ts(20)));
+    write(store, (writer) => writer.put(keyOf(KEYS), Buffer.from('v'), ts(15), NEVER));
+    assert.deepEqual(await counted(store), [4, 4]);
+    await store.close();
+  });
+
+  test('are looked at where another took some at the same moment', async () => {
+    const { store } = await countingStore(options);
+    fill(store, 10);
+    write(store, (writer) => {
+      writer.deleteRange(keyOf(500), keyOf(KEYS), ts(20));
+      writer.deleteRange(keyOf(3), keyOf(600), ts(20));
+    });
+    assert.deepEqual(await counted(store), [3, 3]);
+    await store.close();
+  });
 });

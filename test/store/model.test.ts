@@ -23,10 +23,12 @@ const SMALL_LIMITS = {
 };
 const KEY_BYTES = [0, 0, 1, 0x61, 0x62, 0xff];
 
-/** Class 0: keys that start with 0x61, all in a known range. Class 1: keys of even length, scattered. */
+/** Class 0: keys that start with 0x61. Class 1: keys of even length, scattered over a range that no delete covers. */
 const counterClassOf = (key: Buffer): number => (key[0] === 0x61 ? 0 : key.length % 2 === 0 ? 1 : -1);
 const counterRangeOf = (counterClass: number) =>
-  counterClass === 0 ? { start: Buffer.from([0x61]), end: Buffer.from([0x62]) } : undefined;
+  counterClass === 0
+    ? { start: Buffer.from([0x61]), end: Buffer.from([0x62]) }
+    : { start: Buffer.alloc(0), end: Buffer.from([0xff, 0xff, 0xff, 0xff]) };
 
 function randomKey(random: SeededRandom): Buffer {
   return Buffer.from(Array.from({ length: random.int(4) }, () => KEY_BYTES[random.int(KEY_BYTES.length)]!));

@@ -444,6 +444,7 @@ export class MvccGroupStore implements GroupStore {
     } else if (active.overwrite(known, written, index)) this.flusher.trim(known);
     if (isTombstone) this.history.deleted();
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
+    else if (commitTs < this.maxCommitTs) this.counters.cameFromPast();
     const isLive = !isTombstone && commitTs > rangeTs;
     if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
   }
