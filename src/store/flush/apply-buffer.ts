@@ -50,6 +50,8 @@ export class KnownKey {
   /** When it was used last and what it was counted as then, for whoever keeps known keys. */
   age = 0;
   countedBytes = 0;
+  /** The unit that it is held for, or was, for them too. */
+  heldFor = 0;
 
   constructor(name: string, newest: KeptVersion | undefined) {
     this.name = name;

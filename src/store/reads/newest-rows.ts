@@ -106,7 +106,7 @@ export class NewestRows {
    * @param before what `hold` has found, if it was asked
    */
   toWrite(key: Buffer, name: string, before?: KnownKey): KnownKey {
-    const found = before !== undefined && this.known.isKept(before) ? before : this.known.find(name);
+    const found = before !== undefined && this.known.isHeld(before) ? before : this.known.find(name);
     if (found !== undefined) {
       if (found.rowBytes === 0) this.present.add(name);
       return found;
