@@ -180,6 +180,23 @@ describe('simulated clocks and timers', () => {
     assert.ok(firedAt >= 500 && firedAt < 502, `${firedAt}`);
   });
 
+  test('a machine that stood still ends its turn, then fires timers, then reads one connection after the other', async () => {
+    const { simulation, machine: m } = machine();
+    const order: string[] = [];
+    const connections = { a: {}, b: {} };
+    const arrive = (name: 'a' | 'b', atMs: number): void => {
+      simulation.schedule(atMs, 'bytes', () => order.push(`${name}${atMs}`), m, connections[name]);
+    };
+    m.scheduler.after(80, () => order.push('timer 80'));
+    m.scheduler.after(40, () => order.push('timer 40'));
+    for (const atMs of [10, 30, 70]) arrive('b', atMs);
+    for (const atMs of [20, 60]) arrive('a', atMs);
+    simulation.schedule(1, 'before the pause', () => m.scheduler.endOfTurn(() => order.push('end of turn')), m);
+    simulation.schedule(1.000_001, 'a pause', () => m.pauseFor(100));
+    await simulation.runFor(200);
+    assert.deepEqual(order, ['end of turn', 'timer 40', 'timer 80', 'b10', 'b30', 'b70', 'a20', 'a60']);
+  });
+
   test('callbacks at the end of a turn run in order, with those that they add', async () => {
     const { simulation, machine: m } = machine();
     const order: number[] = [];

@@ -10,6 +10,9 @@ export interface EventOwner {
   readonly pausedUntilMs: Millis;
 }
 
+/** Where events of a machine wait for it: with its turn, its timers, those of one connection, or with all others. */
+export type EventQueue = 'turn' | 'timers' | object;
+
 export interface SimEvent {
   atMs: Millis;
   /** Decides among events of the same time: drawn, or below all drawn ones for events that a pause held up. */
@@ -18,6 +21,8 @@ export interface SimEvent {
   readonly label: string;
   readonly owner: EventOwner | undefined;
   readonly ownerLife: number;
+  /** Where it waits while its owner stands still. */
+  readonly queue: EventQueue | undefined;
   /** Undefined once cancelled. */
   callback: (() => void) | undefined;
 }

@@ -149,6 +149,7 @@ export class SimDuplexEnd implements DuplexStream {
         if (link.connection === connection) arrive();
       },
       peer.side.owner,
+      link,
     );
   }
 

@@ -95,6 +95,11 @@ export class SimLink {
     return isOrdered ? [inOrderMs] : this.withDuplicate(inOrderMs);
   }
 
+  /** What stands for the connection of a lane that something was sent on. */
+  queue(lane: LinkLane): object {
+    return this.lanes.get(lane) ?? this;
+  }
+
   /** Drops what is remembered of a lane that is used no more. */
   forget(lane: LinkLane): void {
     this.lanes.delete(lane);

@@ -217,7 +217,7 @@ export class SimNetwork implements PeerNetwork {
       if (link.connection !== connection || receiver.processes !== processes) return;
       receiver.receive(this.self, lane, frame);
     };
-    for (const delayMs of delays) simulation.schedule(delayMs, label, arrive, receiver.owner);
+    for (const delayMs of delays) simulation.schedule(delayMs, label, arrive, receiver.owner, link.queue(lane));
     return true;
   }
 

@@ -38,11 +38,17 @@ export class SimScheduler implements Scheduler {
     }
     this.turn.push(callback);
     if (this.turn.length === 1)
-      this.simulation.schedule(this.random.next() * MAX_TURN_MS, 'end of turn', () => this.endTurn(), this.owner);
+      this.simulation.schedule(
+        this.random.next() * MAX_TURN_MS,
+        'end of turn',
+        () => this.endTurn(),
+        this.owner,
+        'turn',
+      );
   }
 
   nextTurn(callback: () => void): void {
-    this.simulation.schedule(this.random.next() * MAX_TURN_MS, 'next turn', callback, this.owner);
+    this.simulation.schedule(this.random.next() * MAX_TURN_MS, 'next turn', callback, this.owner, 'turn');
   }
 
   /** Callbacks that are added meanwhile belong to the same turn. */
@@ -69,6 +75,7 @@ export class SimScheduler implements Scheduler {
           else callback();
         },
         this.owner,
+        'timers',
       );
     };
     arm();

@@ -163,6 +163,7 @@ class SimStream {
         if (!this.checkBroken() && !this.isAnswered) arrive();
       },
       owner,
+      link,
     );
   }
 

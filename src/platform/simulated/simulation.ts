@@ -11,8 +11,9 @@ import { assert } from '../assert.ts';
 import { SeededRandom } from '../random.ts';
 import type { Cancel } from '../scheduler.ts';
 import type { Millis } from '../types.ts';
-import { EventHeap, type EventOwner, type SimEvent } from './event-heap.ts';
+import { EventHeap, type EventOwner, type EventQueue, type SimEvent } from './event-heap.ts';
 import type { EventWatch } from './event-watch.ts';
+import { HeldUp } from './held-up.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -44,8 +45,7 @@ export class Simulation {
   private currentMs: Millis = 0;
   private sequence = 0;
   private eventCount = 0;
-  /** Events that a pause held up so far. */
-  private heldUpCount = 0;
+  private readonly heldUp = new HeldUp();
   private running = false;
   private hashLow = 0x811c9dc5;
   private hashHigh = 0x9e3779b9;
@@ -87,8 +87,9 @@ export class Simulation {
   /**
    * Runs `callback` after `delayMs` of true time; dropped when `owner` has crashed by then, late when it is paused.
    * @param label what the event is, for the trace
+   * @param queue what it waits with while the owner is paused
    */
-  schedule(delayMs: Millis, label: string, callback: () => void, owner?: EventOwner): Cancel {
+  schedule(delayMs: Millis, label: string, callback: () => void, owner?: EventOwner, queue?: EventQueue): Cancel {
     assert(delayMs >= 0, 'an event in the past');
     this.sequence += 1;
     const event: SimEvent = {
@@ -98,6 +99,7 @@ export class Simulation {
       label,
       owner,
       ownerLife: owner?.life ?? 0,
+      queue,
       callback,
     };
     this.heap.push(event);
@@ -202,8 +204,7 @@ export class Simulation {
       if (callback === undefined || (owner !== undefined && owner.life !== event.ownerLife)) continue;
       if (owner !== undefined && owner.pausedUntilMs > event.atMs) {
         event.atMs = owner.pausedUntilMs;
-        // They keep their order: frames of a lane must not overtake each other because their receiver stood still.
-        event.draw = this.heldUpCount++ - Number.MAX_SAFE_INTEGER;
+        event.draw = this.heldUp.place(event, owner);
         this.heap.push(event);
         continue;
       }

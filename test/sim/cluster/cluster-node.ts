@@ -384,6 +384,7 @@ export class ClusterNode {
       'accept',
       () => process.redis.accept(connection.serverEnd),
       this.machine,
+      connection,
     );
     // The bytes that follow must not arrive before the connection does.
     await simulation.delay(CONNECT_DELAY_MS, 'connected');

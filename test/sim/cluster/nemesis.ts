@@ -147,7 +147,7 @@ export class Nemesis {
       case 'pause':
         // The other half of them sleep with their machine: a clock of theirs stands still too.
         if (random.next() < 0.5) node.machine.pauseFor(fault.lastsMs);
-        else node.machine.suspendFor(fault.lastsMs);
+        else for (const { machine } of random.next() < 0.3 ? nodes : [node]) machine.suspendFor(fault.lastsMs);
         return () => undefined;
       case 'crash':
         return this.crash([node], random.next() < 0.7);

@@ -110,6 +110,7 @@ export class SimConnection {
         if (!this.isBroken) this.end.receive(bytes);
       },
       this.server,
+      this,
     );
   }
 
@@ -126,7 +127,7 @@ export class SimConnection {
     if (this.isBroken) return;
     this.isBroken = true;
     if (this.isServerDead) return;
-    this.simulation.schedule(this.drawDelay(), 'client gone', () => this.end.emit('close'), this.server);
+    this.simulation.schedule(this.drawDelay(), 'client gone', () => this.end.emit('close'), this.server, this);
   }
 
   /** The server's machine died: its end is never called again. */
