@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import { Generation, KeptVersion, KnownKey } from '../../src/store/flush/index.ts';
 import { KnownKeys } from '../../src/store/reads/known-keys.ts';
-import { NameMap } from '../../src/store/reads/name-map.ts';
+import { NameMap } from '../../src/store/rows/name-map.ts';
 
 const version = KeptVersion.written(
   { commitTs: hlcTimestamp(1n), expireTs: NEVER, isTombstone: false, value: Buffer.from('v') },

@@ -353,6 +353,53 @@ test('a large flush is put together over many turns of the event loop, and is st
   await store.close();
 });
 
+test('names of a full buffer are made known over many turns for all who look for one, and each sees the moment of its call', async () => {
+  let turns = 0;
+  let isHolding = false;
+  const held: (() => void)[] = [];
+  class CountedTurns extends SystemScheduler {
+    override nextTurn(callback: () => void): void {
+      turns++;
+      if (isHolding) held.push(callback);
+      else super.nextTurn(callback);
+    }
+  }
+  const limits = { flushBytes: 64 << 20, flushIntervalMs: 600_000 };
+  const store = await openGroupStore({ ...simulated(), scheduler: new CountedTurns(), limits });
+  putOne(store, 'k-stored', 'before', 1);
+  await store.flush();
+  const writer = store.write();
+  for (let nth = 0; nth < 20_000; nth++) writer.put(bytes(`k${nth}`), bytes('v'), ts(2), NEVER);
+  writer.commit(2);
+  isHolding = true;
+  const reads = ['k-stored', 'k7', 'k8', 'k-absent'].map(async (key) => (await store.get(bytes(key), ts(2)))?.value);
+  isHolding = false;
+  assert.equal(held.length, 1, 'of the four one goes through the names');
+  // Nothing of the past is left of it, in the buffer and on the disk, while the names are made known.
+  const raise = (threshold: number): void => {
+    const mark = store.write();
+    mark.put(bytes('other'), bytes('v'), ts(threshold + 1), NEVER);
+    store.setGcThreshold(mark, ts(threshold));
+    mark.commit(store.appliedIndex + 1);
+  };
+  for (let nth = 0; nth < 10; nth++) putOne(store, 'k7', 'later', 10 + nth);
+  raise(30);
+  for (let nth = 0; nth < 10; nth++) putOne(store, 'k7', 'later', 40 + nth);
+  await store.flush();
+  putOne(store, 'k-stored', 'after', 60);
+  raise(70);
+  await store.flush();
+  const whileNamed = turns;
+  for (const goOn of held) goOn();
+  const values = await Promise.all(reads);
+  assert.deepEqual(
+    values.map((value) => value?.toString()),
+    ['before', 'v', 'v', undefined],
+  );
+  assert.ok(turns - whileNamed >= 3, `${turns - whileNamed} more turns`);
+  await store.close();
+});
+
 test('names of a full buffer are sorted over many turns, and a scan shows the keys of its moment in order', async () => {
   let turns = 0;
   class CountedTurns extends SystemScheduler {

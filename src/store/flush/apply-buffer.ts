@@ -320,6 +320,12 @@ export class Generation {
     return slot === undefined ? NO_VERSION : this.newest[slot]!;
   }
 
+  /** Names that are to be made known before a key is looked up here, over many turns; undefined when there are few. */
+  unnamedWith(name: string): TaggedNames | undefined {
+    const names = this.names[tagOf(name)];
+    return names?.areManyUnnamed === true ? names : undefined;
+  }
+
   /** The names that may lie from one to another. */
   namesWithin(from: string, to: string): TaggedNames[] {
     return this.names.slice(tagOf(from), tagOf(to) + 1).filter((names) => names !== undefined);

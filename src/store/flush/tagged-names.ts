@@ -3,7 +3,11 @@
  * some, does not pay for sorting those of everybody else, which may be a hundred times as many.
  */
 
-/** Names that are sorted in one turn, some five milliseconds. */
+import { NameMap } from '../rows/index.ts';
+
+/** Names that are made known to look-ups in one turn, some five milliseconds. */
+const NAMED_AT_ONCE = 4_096;
+/** Names that are sorted in one turn, as long. */
 const SORTED_AT_ONCE = 4_096;
 /** Longest run of sorted names: to merge two of half the length takes as long. A generation of the usual size has a few. */
 const MAX_RUN = 32_768;
@@ -14,8 +18,10 @@ export class TaggedNames {
   /** Where the keys are in `list`, in the order in which they were first written. */
   private readonly slots: number[] = [];
   /** Slots of the first `named` of them, for `slotOf`. */
-  private readonly byName = new Map<string, number>();
+  private readonly byName = new NameMap<number>();
   private named = 0;
+  /** Under way, for all who wait. */
+  private naming: Promise<void> | undefined;
   /** Of the first `sortedCount` names, each sorted. */
   private runs: (readonly string[])[] = [];
   private sortedCount = 0;
@@ -31,6 +37,26 @@ export class TaggedNames {
 
   get count(): number {
     return this.slots.length;
+  }
+
+  /** Whether the next look-up would take longer than a turn should. */
+  get areManyUnnamed(): boolean {
+    return this.slots.length - this.named > NAMED_AT_ONCE;
+  }
+
+  /** Makes the names that there are known to `slotOf`, over many turns. */
+  nameAll(nextTurn: () => Promise<void>): Promise<void> {
+    this.naming ??= this.nameInSlices(nextTurn).finally(() => {
+      this.naming = undefined;
+    });
+    return this.naming;
+  }
+
+  private async nameInSlices(nextTurn: () => Promise<void>): Promise<void> {
+    for (const count = this.slots.length; this.named < count; ) {
+      this.nameUpTo(Math.min(count, this.named + NAMED_AT_ONCE));
+      if (this.named < count) await nextTurn();
+    }
   }
 
   /** @param name the latin-1 text of a key: one character a byte, so text order is byte order */

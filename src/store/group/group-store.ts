@@ -60,9 +60,11 @@ import {
 import {
   findExpired,
   HistoryExporter,
+  hasManyUnnamed,
   NewestRows,
   type ReadView,
   readAt,
+  readWhenNamed,
   Scans,
   scanPage,
   versionAt,
@@ -273,7 +275,9 @@ export class MvccGroupStore implements GroupStore {
 
   async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
     assertReadable(readTs, this.readableFrom);
-    return readAt(key, readTs, this.view());
+    const view = this.view();
+    if (!hasManyUnnamed(key, view)) return readAt(key, readTs, view);
+    return this.scans.run(view, readTs, (seen) => readWhenNamed(key, readTs, seen));
   }
 
   async scan(request: StoreScanRequest): Promise<StoreScanPage> {

@@ -7,5 +7,5 @@ export { HistoryExporter, versionAt } from './history.ts';
 export { NewestRows } from './newest-rows.ts';
 export { scanPage } from './page-scan.ts';
 export type { KeyNotes } from './present-keys.ts';
-export { type ReadView, readAt } from './reads.ts';
+export { hasManyUnnamed, type ReadView, readAt, readWhenNamed } from './reads.ts';
 export { Scans } from './scans.ts';

@@ -6,7 +6,7 @@
  * as it is there: whoever changes such rows must say so.
  */
 import type { Generation, KnownKey } from '../flush/index.ts';
-import { NameMap } from './name-map.ts';
+import { NameMap } from '../rows/index.ts';
 
 /** Rough cost of an entry beside its bytes: two objects and a text, a map slot, what of the row's slab is nobody's any more. */
 const OVERHEAD_BYTES = 250;

@@ -81,18 +81,43 @@ export async function findInHistory(
 export const isExpired = (found: Found, readTs: HlcTimestamp): boolean =>
   found.expireTs !== 0n && found.expireTs <= readTs;
 
-/** One key at a timestamp. Everything that decides what it sees happens before the first await. */
-export async function readAt(key: Buffer, readTs: HlcTimestamp, view: ReadView): Promise<StoreRow | undefined> {
+/** Whether the buffer has more names than a turn has time for, of which none was ever looked up. */
+export const hasManyUnnamed = (key: Buffer, { generations }: ReadView): boolean =>
+  generations.some((generation) => generation.unnamedWith(nameOf(key)) !== undefined);
+
+/** As `readAt`, of what there is at the call, once all names of the buffer can be looked up; to be run as a scan is. */
+export async function readWhenNamed(key: Buffer, readTs: HlcTimestamp, view: ReadView): Promise<StoreRow | undefined> {
+  const snapshot = view.level.snapshot();
+  try {
+    for (const generation of view.generations) await generation.unnamedWith(nameOf(key))?.nameAll(view.nextTurn);
+    return await readAt(key, readTs, view, snapshot);
+  } finally {
+    await snapshot.close();
+  }
+}
+
+/**
+ * One key at a timestamp. Everything that decides what it sees happens before the first await.
+ * @param snapshot of the database as the view has it; left out: it is the one that there is
+ */
+export async function readAt(
+  key: Buffer,
+  readTs: HlcTimestamp,
+  view: ReadView,
+  snapshot?: LevelSnapshot,
+): Promise<StoreRow | undefined> {
   if (view.dropped.length > 0 && isDropped(view.dropped, key)) return undefined;
+  const rowOf = (rowKey: Buffer): Buffer | undefined =>
+    snapshot === undefined ? view.level.getSync(rowKey) : view.level.getSync(rowKey, { snapshot });
   let found = findInGenerations(nameOf(key), readTs, view);
   if (found === undefined) {
-    const row = view.level.getSync(encodeKey(RowKind.Latest, key));
+    const row = rowOf(encodeKey(RowKind.Latest, key));
     if (row !== undefined) {
       const newest = decodeVersion(row, view.location);
-      if (newest.commitTs > readTs) found = await findInHistory(key, readTs, view, undefined);
+      if (newest.commitTs > readTs) found = await findInHistory(key, readTs, view, snapshot);
       else if (!newest.isValueApart) found = newest;
       else {
-        const apart = view.level.getSync(encodeVersionKey(key, newest.commitTs));
+        const apart = rowOf(encodeVersionKey(key, newest.commitTs));
         if (apart !== undefined) found = decodeVersion(apart, view.location);
       }
     }

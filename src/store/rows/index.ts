@@ -52,6 +52,7 @@ export {
   StoreFailedError,
   UnknownStoreFormatError,
 } from './errors.ts';
+export { NameMap } from './name-map.ts';
 export { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 export { RowMemory } from './row-memory.ts';
 export { isAbove, isSame, joined, lowerHalf, upperHalf } from './timestamp-halves.ts';
