@@ -5,10 +5,10 @@ import { type AsideCommand, type AsideEvaluator, buildAside, type FreshRow } fro
 import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import type { CrossGroupRunner, KeyTurns } from '../state/index.ts';
+import { runForOther, runWhereLed, type ScriptPlaceEnvironment } from './across-place.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
-import { runForOther, runWhereLed, type ScriptPlaceEnvironment } from './script-place.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
 import { MOST_TOGETHER, type Outcome, runTogether, type TogetherItem } from './together.ts';
 import { fillsAside } from './written-whole.ts';
