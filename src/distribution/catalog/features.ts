@@ -45,7 +45,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   },
   'forward.streams': { bit: 14, description: 'large answers of leaders to other nodes come in streams of their own' },
   'redis.chains': { bit: 15, description: 'a connection has several batches of commands to one leader under way' },
-  'redis.across': { bit: 16, description: 'scripts over several groups are sent to where their first key is led' },
+  'redis.across': { bit: 16, description: 'scripts and short writes over several groups are sent to one node' },
   'log.marks': { bit: 17, description: 'nodes have several frames of their logs under way (segments of another form)' },
   'gc.pins': {
     bit: 18,

@@ -1,5 +1,13 @@
 /** `npm run sim:group-paths`: prints what commands over several groups wait for, in virtual time. */
-import { GroupPaths, type PathFigures, QUEUE_SCRIPT, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
+import {
+  GroupPaths,
+  msetsOfMany,
+  type PathFigures,
+  QUEUE_SCRIPT,
+  quantile,
+  scriptsASecond,
+  waitsOfPlain,
+} from './group-paths.ts';
 
 const show = (counts: ReadonlyMap<string, number>): string =>
   [...counts].map(([name, count]) => `${name} ${count < 100 ? count.toFixed(1) : count}`).join(', ');
@@ -29,6 +37,19 @@ for (const [nodes, underWay] of [
 ] as const) {
   const { rate, failures } = await scriptsASecond(paths, nodes, underWay, 300);
   console.log(`scripts of a queue, nodes ${nodes}, ${underWay} under way: ${rate.toFixed(0)}/s; ${show(failures)}`);
+}
+for (const groups of [
+  [0, 0],
+  [0, 1],
+] as const) {
+  const { medianMs, entries, frames, processorUs } = await msetsOfMany(paths, groups, {
+    clients: 50,
+    countedMs: 3_000,
+  });
+  console.log(
+    `MSET of 50 clients of all nodes, groups ${groups}: ${medianMs.toFixed(1)} ms, a command ${entries.toFixed(3)} entries, ` +
+      `${frames.toFixed(2)} frames, ${processorUs.toFixed(0)} us of the processor`,
+  );
 }
 const { quiet, busy, rate, lost, failures } = await waitsOfPlain(paths, 12, 300);
 const of = (took: readonly number[]) => `${quantile(took, 0.5).toFixed(1)} ms, p99 ${quantile(took, 0.99).toFixed(1)}`;

@@ -1,7 +1,7 @@
 /** What commands over several groups wait for, on whole nodes in virtual time. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { commandsAnEntry, GroupPaths, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
+import { commandsAnEntry, GroupPaths, msetsOfMany, quantile, scriptsASecond, waitsOfPlain } from './group-paths.ts';
 
 describe('over several groups', () => {
   const paths = new GroupPaths();
@@ -20,6 +20,12 @@ describe('over several groups', () => {
     const [clients, groups] = [24, 3];
     const commands = await commandsAnEntry(paths, 1, clients);
     assert.ok(commands > (0.75 * clients) / groups, `${commands} commands an entry`);
+  });
+
+  test('MSETs of clients of all nodes share the four entries of one transaction', async () => {
+    const clients = 12;
+    const { entries } = await msetsOfMany(paths, [0, 1], { clients, countedMs: 100 });
+    assert.ok(entries * clients < 6, `${entries * clients} entries for ${clients} commands`);
   });
 
   test('plain commands do not starve beside transactions that want their key', async () => {

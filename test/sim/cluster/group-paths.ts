@@ -114,6 +114,11 @@ export class GroupPaths {
     return sum;
   }
 
+  /** What was counted since the start. */
+  counts(): { readonly frames: number; readonly writes: number } {
+    return { frames: this.frames, writes: this.writes };
+  }
+
   /** One client that sends a command when the one before is answered. */
   async measure(client: SimRedis, commandOf: (round: number) => string[], rounds = ROUNDS): Promise<PathFigures> {
     const { simulation } = this.cluster;
@@ -207,6 +212,59 @@ export async function waitsOfPlain(paths: GroupPaths, writers: number, rounds: n
   isOver = true;
   await paths.cluster.run(Promise.all(writing));
   return { quiet, busy, rate, lost, failures };
+}
+
+/** What MSETs of many clients cost. */
+export interface CrowdFigures {
+  readonly commands: number;
+  readonly medianMs: number;
+  /** Of the logs of all groups, for one command. */
+  readonly entries: number;
+  /** Of all links, for one command. */
+  readonly frames: number;
+  /** Of the whole process, with the simulation's own, microseconds for one command: the machine's, not virtual. */
+  readonly processorUs: number;
+}
+
+/** Clients of all nodes, each with one MSET under way of two keys that nobody else writes, for so long in virtual time. */
+export async function msetsOfMany(
+  paths: GroupPaths,
+  [one, other]: readonly [number, number],
+  { clients, countedMs }: { readonly clients: number; readonly countedMs: number },
+): Promise<CrowdFigures> {
+  const { cluster } = paths;
+  for (const { machine } of cluster.nodes) Object.assign(machine.disk, { syncMs: 1, slowness: 0.1 });
+  const connections: SimRedis[] = [];
+  while (connections.length < clients) connections.push(await paths.connect(1 + (connections.length % NODES)));
+  const [tag, otherTag] = [paths.name(one), paths.name(other)];
+  let took: number[] = [];
+  let isOver = false;
+  const writers = connections.map(async (connection, at) => {
+    for (let round = 0; !isOver; round++) {
+      const beganMs = cluster.simulation.nowMs();
+      const names = [`{${tag}}${at}:${round}`, `{${otherTag}}-${at}:${round}`] as const;
+      await connection.command(['mset', names[0], 'v'.repeat(100), names[1], 'v'.repeat(100)]);
+      took.push(cluster.simulation.nowMs() - beganMs);
+    }
+  });
+  await cluster.simulation.runFor(SETTLING_MS);
+  took = [];
+  const before = { ...paths.counts(), entries: paths.entries(), processor: process.cpuUsage() };
+  await cluster.simulation.runFor(countedMs);
+  const { user, system } = process.cpuUsage(before.processor);
+  const commands = took.length;
+  const figures = {
+    commands,
+    medianMs: quantile(took, 0.5),
+    entries: (paths.entries() - before.entries) / commands,
+    frames: (paths.counts().frames - before.frames) / commands,
+    processorUs: (user + system) / commands,
+  };
+  isOver = true;
+  await cluster.run(Promise.all(writers));
+  for (const { machine } of cluster.nodes) Object.assign(machine.disk, { syncMs: undefined, slowness: DISK_SLOWNESS });
+  for (const connection of connections) connection.disconnect();
+  return figures;
 }
 
 /** How many commands an entry has, while clients of one node write keys of all groups, each the next one when it is answered. */

@@ -5,18 +5,18 @@ import { type AsideCommand, type AsideEvaluator, buildAside, type FreshRow } fro
 import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import type { CrossGroupRunner, KeyTurns } from '../state/index.ts';
-import { runForOther, runWhereLed, type ScriptPlaceEnvironment } from './across-place.ts';
+import { type AcrossPlaceEnvironment, kinOf, runForOther, runWhereLed } from './across-place.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
-import { MOST_TOGETHER, type Outcome, runTogether, type TogetherItem } from './together.ts';
+import { MOST_OF_KIN, MOST_TOGETHER, type Outcome, runTogether, type TogetherItem } from './together.ts';
 import { fillsAside } from './written-whole.ts';
 
 /** Longest wait for a group that holds writes back. */
 const MAX_HELD_PAUSE_MS: Millis = 250;
 
-export interface AsideEnvironment extends SingleRequestEnvironment, ScriptPlaceEnvironment {
+export interface AsideEnvironment extends SingleRequestEnvironment, AcrossPlaceEnvironment {
   readonly transactions: CrossGroupRunner | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
@@ -45,10 +45,13 @@ export async function runAlone(
   if (!request.journey.isAside && environment.transactions === undefined)
     throw new RedisError('ERR the command needs transactions across groups');
   if (!mayJoin(request)) return byItself(environment, request, ask, false);
+  const keys = request.storageKeys();
   return new Promise((resolve, reject) => {
     const item: TogetherItem = {
       request,
       source,
+      keys,
+      kin: kinOf(environment, request, keys),
       byItself: () => byItself(environment, request, ask, true),
       settle: (outcome) => ('reply' in outcome ? resolve(outcome.reply) : reject(outcome.error)),
     };
@@ -56,7 +59,7 @@ export async function runAlone(
   });
 }
 
-/** Runs requests of another node, whose scripts have their turns here. See `runForOther`. */
+/** Runs requests of another node, which have their turns here. See `runForOther`. */
 export function runAcrossForOther(
   environment: AsideEnvironment,
   group: GroupId,
@@ -69,19 +72,13 @@ export function runAcrossForOther(
 
 /** Gives a request its turn, with others that wait for the same. */
 function inTurn(environment: AsideEnvironment, item: TogetherItem): void {
-  const { request, source } = item;
+  const { source, keys, kin } = item;
   const run = async (items: readonly TogetherItem[]): Promise<void> => {
     const left = await runWhereLed(environment, items);
     await runTogether(environment, environment.transactions!, left);
   };
-  const options = { most: MOST_TOGETHER, source, kin: kinOf(environment, request) };
-  void environment.turns.join<TogetherItem>(request.storageKeys(), item, run, options);
-}
-
-/** What short writes have in common that come at one time and run as one transaction though they have nothing to do with each other: their groups. */
-function kinOf({ kv }: Pick<AsideEnvironment, 'kv'>, request: GroupRequest): string | undefined {
-  if (request.commands.some(({ spec }) => spec.group !== 'string')) return undefined;
-  return [...new Set(request.storageKeys().map((key) => kv.groupOf(key)))].sort((a, b) => a - b).join(' ');
+  const options = { most: kin === undefined ? MOST_TOGETHER : MOST_OF_KIN, source, kin };
+  void environment.turns.join<TogetherItem>(keys, item, run, options);
 }
 
 /** A request that runs behind those that share a key with it, with others that wait for the same. */

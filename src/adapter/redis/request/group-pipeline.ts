@@ -19,7 +19,7 @@ import type { RoundMember, WriteRound, WriteRounds } from '../state/index.ts';
 import { chainAfter } from './batch-chains.ts';
 import { type ChainPlace, decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { Fate, type GroupRequest, type RequestOwner } from './group-request.ts';
-import { type RequestWeight, weigh } from './request-weight.ts';
+import { type RequestWeight, weightOf } from './request-weight.ts';
 
 /** Most requests and roughly most argument bytes of a batch: large enough to fill a frame, small enough to share a link. */
 const MAX_BATCH_REQUESTS = 1024;
@@ -392,10 +392,4 @@ export function leaderLost(request: GroupRequest, workedMs: Millis): void {
   if (!weightOf(request).readsMuch) return;
   const lastMs = Math.max(journey.deadlineMs, startedMs + LONGEST_READ_MS);
   journey.deadlineMs = Math.min(lastMs, journey.deadlineMs + workedMs);
-}
-
-function weightOf(request: GroupRequest): RequestWeight {
-  const { journey } = request;
-  journey.weight ??= weigh(request.commands);
-  return journey.weight;
 }

@@ -15,10 +15,21 @@ const LONG_WORK = 'lcs';
 const mayReadMuch = ({ name, flags, group }: CommandSpec): boolean =>
   flags.includes('readonly') && !flags.includes('fast') && (!SHORT_VALUES.has(group) || name === LONG_WORK);
 
-/** Of all commands of a request together. */
-export function weigh(
-  commands: readonly { readonly spec: CommandSpec; readonly args: readonly Buffer[] }[],
-): RequestWeight {
+type Commands = readonly { readonly spec: CommandSpec; readonly args: readonly Buffer[] }[];
+
+/** Of all commands of a request together, which keeps it. */
+export function weightOf({
+  journey,
+  commands,
+}: {
+  readonly journey: { weight: RequestWeight | undefined };
+  readonly commands: Commands;
+}): RequestWeight {
+  journey.weight ??= weigh(commands);
+  return journey.weight;
+}
+
+function weigh(commands: Commands): RequestWeight {
   let argumentBytes = 0;
   let argumentCount = 0;
   let readsMuch = false;

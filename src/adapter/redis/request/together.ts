@@ -13,6 +13,8 @@ import type { GroupRequest } from './group-request.ts';
 
 /** Requests of one transaction. */
 export const MOST_TOGETHER = 32;
+/** Of short writes, which are evaluated at once: what waits for an answer behind one that is slow. */
+export const MOST_OF_KIN = 128;
 /** Keys that one evaluation takes for absent as long as they are not known. */
 const MAX_GUESSES = 256;
 /** When evaluating has taken so long, the rest has its turn behind. */
@@ -23,6 +25,10 @@ export interface TogetherItem {
   readonly request: GroupRequest;
   /** Whose it is: one is done behind those that the same source has asked for before. */
   readonly source: object;
+  /** Storage keys that the request names. */
+  readonly keys: readonly Buffer[];
+  /** Of a short write: what it has in common with those that may share its turn; see `kinOf`. */
+  readonly kin: string | undefined;
   /** Asked when its turn begins: why it may not have it; undefined: it may. */
   refusal?(): Error | undefined;
   /** Runs it as a transaction of its own, within the turn. */
@@ -55,7 +61,7 @@ export async function runTogether(
     const { deadlineMs } = left[0]!.request.journey;
     const strangers = apart(left);
     const turn = new Evaluations(left, clock);
-    const keys = left.flatMap(({ request }) => request.storageKeys());
+    const keys = left.flatMap(({ keys }) => keys);
     // What one of them meets is not the others' trouble.
     const patience = strangers.length > 1 ? { maxLosses: 1 } : { isPersistent: true };
     const options = { keys, isReadOnly: false, deadlineMs, ...patience };
@@ -89,7 +95,7 @@ function apart(items: readonly TogetherItem[]): readonly TogetherItem[][] {
   let parts: { readonly names: Set<string | object>; readonly members: Set<TogetherItem> }[] = [];
   for (const item of items) {
     const joined = {
-      names: new Set<string | object>(item.request.storageKeys().map(nameOf)).add(item.source),
+      names: new Set<string | object>(item.keys.map(nameOf)).add(item.source),
       members: new Set([item]),
     };
     const others = parts.filter(({ names }) => ![...joined.names].some((name) => names.has(name)));

@@ -371,8 +371,8 @@ export class ServerState implements ServerContext {
     return this.kv.nodeId * CHAINS_A_NODE + first;
   };
 
-  /** Whether every node runs scripts for others. */
-  get scriptsTravel(): boolean {
+  /** Whether every node runs requests over several groups for others. */
+  get requestsTravel(): boolean {
     return this.standingOf('redis.across').kind === 'active';
   }
 

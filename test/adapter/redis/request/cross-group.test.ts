@@ -259,6 +259,35 @@ describe('scripts over several groups', () => {
   });
 });
 
+describe('short writes over several groups', () => {
+  test('run where the group of their smallest key is led, long ones where their client is', async (t) => {
+    const state = new FakeState();
+    const [here, there] = [1, 2].map((nodeId) => new FakeKv({ groups: 3, state, nodeId })) as [FakeKv, FakeKv];
+    here.leaders.set(here.groupOf(KEYSPACES[0]!.storageKey(Buffer.from(B))), there);
+    const runners = [new BufferedRunner(state), new BufferedRunner(state)] as const;
+    const [server, other] = await Promise.all(
+      [here, there].map((kv, at) => startTestServer({ kv, transactions: runners[at]! })),
+    );
+    t.after(() => Promise.all([server!.stop(), other!.stop()]));
+    const client = await server!.connect();
+    const runs = () => runners.map(({ requests }) => requests.length);
+    assert.equal(await client.call('MSET', A, '1', B, '1'), '+OK');
+    assert.equal(await client.call('MSETNX', A, '2', B, '2'), 0);
+    assert.deepEqual(runs(), [0, 2]);
+    assert.equal(await client.call('MSET', A, '3', C, '3'), '+OK');
+    assert.deepEqual(runs(), [1, 2], 'this node leads the group of the smaller one');
+    assert.equal(await client.call('MSET', A, 'x'.repeat(200_000), B, '4'), '+OK');
+    assert.deepEqual(runs(), [2, 2]);
+    here.failNextForward = new LeaderUnavailableError('nobody leads');
+    const before = runs();
+    assert.equal(await client.call('MSET', A, '8', B, '8'), '+OK');
+    assert.deepEqual(runs(), [before[0]! + 1, before[1]]);
+    here.failNextForward = new OutcomeUnknownError('nobody knows');
+    assert.match(String(await client.call('MSET', A, '9', B, '9')), /^-UNKNOWN /);
+    assert.deepEqual(await client.call('MGET', A, B), ['8', '8']);
+  });
+});
+
 describe('commands over several groups of one connection', () => {
   const ADD = "redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('APPEND', KEYS[2], ARGV[1])";
 

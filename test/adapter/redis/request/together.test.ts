@@ -38,6 +38,8 @@ async function run(state: FakeState, evaluate: (view: KeyView, nth: number) => n
     return {
       request: request as unknown as GroupRequest,
       source: {},
+      keys: request.storageKeys(),
+      kin: undefined,
       byItself: () => Promise.reject(new Error('they run together')),
       settle: (outcome) => outcomes.push(outcome),
     };
