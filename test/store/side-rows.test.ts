@@ -41,13 +41,14 @@ async function bed() {
   let store = await open();
   return {
     seen,
-    set(key: string, value: Buffer | SideSource | undefined): void {
+    set(key: string, value: Buffer | SideSource | undefined, name = NAME): void {
       const writer = store.write();
-      writer.setSide(Buffer.from(key), NAME, value);
+      writer.setSide(Buffer.from(key), name, value);
       writer.commit(store.appliedIndex + 1);
     },
     read: (key: string): string | undefined => store.side(Buffer.from(key), NAME)?.toString(),
     list: (): string[] => [...store.residentSides()].map(({ key, value }) => `${key}=${value}`).sort(),
+    rows: (): string[] => [...store.residentSides()].map(({ key, name, value }) => `${key}.${name[0]}=${value}`).sort(),
     flush: () => store.flush(),
     close: () => store.close(),
     /** The process dies and comes back with what was on disk. */
@@ -89,6 +90,37 @@ test('what a batch brought to the disk is there after a crash, and what a later 
   await flush();
   await crash();
   assert.deepEqual(list(), ['b=changed']);
+  await close();
+});
+
+test('rows of one key come and go in any order, and a crash leaves those of the last batch', async () => {
+  const random = new SeededRandom(7);
+  const { set, rows, flush, crash, close } = await bed();
+  let applied = new Map<string, string>();
+  let durable = new Map<string, string>();
+  const shown = (): string[] => [...applied].map(([place, text]) => `${place}=${text}`).sort();
+  for (let step = 0; step < 2_000; step++) {
+    const [key, name] = [random.int(2) === 0 ? 'a' : 'b', 1 + random.int(3)];
+    switch (random.int(40)) {
+      case 0:
+        await flush();
+        durable = new Map(applied);
+        break;
+      case 1:
+        await crash();
+        applied = new Map(durable);
+        break;
+      default: {
+        const isGone = random.int(2) === 0;
+        const text = `${step}`;
+        const value = random.int(2) === 0 ? new Source(text) : Buffer.from(text);
+        set(key, isGone ? undefined : value, Buffer.from([name]));
+        if (isGone) applied.delete(`${key}.${name}`);
+        else applied.set(`${key}.${name}`, text);
+      }
+    }
+    assert.deepEqual(rows(), shown(), `step ${step}`);
+  }
   await close();
 });
 

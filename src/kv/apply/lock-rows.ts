@@ -11,25 +11,125 @@
  */
 import { ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
 import type { SideRow, SideSource } from '../../store/index.ts';
-import { CorruptEntryError, type LockFacts, type LockKind, TXN_ID_BYTES, type TxnStatus } from '../contract/index.ts';
+import {
+  CorruptEntryError,
+  type LockFacts,
+  type LockKind,
+  TXN_ID_BYTES,
+  type TxnIdentity,
+  type TxnStatus,
+} from '../contract/index.ts';
 import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
 
 /** First byte of a row's name. Disk values: never renumber. */
 const Tag = { Lock: 0x01, RangeLock: 0x02, Status: 0x81 } as const;
 /** Disk values: only ever append. */
 const LOCK_KINDS: readonly (LockKind | 'range')[] = ['read', 'put', 'delete', 'range'];
+const NO_GROUPS: readonly GroupId[] = [];
+const NO_BYTES = Buffer.alloc(0);
 
 /** Of a lock's row beside primary and value, about. */
 const LOCK_BYTES = 64;
 
-/** A lock in force. One object for as long as it is, so that it can be waited for. */
-export interface Lock extends LockFacts {
-  deadlineTs: HlcTimestamp;
+/** What locks have in common that one entry asks for, in memory of their own. */
+export interface LockHolder extends TxnIdentity {
+  readonly minCommitTs: HlcTimestamp;
+  /** When others may end the transaction, unless it is pushed on. */
+  readonly deadlineTs: HlcTimestamp;
+  /** Where the primary is among them, else empty. */
+  readonly participants: readonly GroupId[];
+  /** Of the rows of its locks of single keys. */
+  readonly rowName: Buffer;
+}
+
+/** What one lock is about; buffers in memory of their own. */
+export interface LockPlace {
+  readonly key: Buffer;
+  readonly kind: LockFacts['kind'];
   /** Of a put, else empty. */
   readonly value: Buffer;
   readonly expireTs: HlcTimestamp;
+}
+
+/**
+ * A lock in force. One object for as long as it is, so that it can be waited for. Its row is made only when it is still there when a batch of the store is
+ * written, which few are.
+ */
+export class Lock implements LockFacts, SideSource {
+  readonly holder: LockHolder;
+  readonly key: Buffer;
+  /** `nameOf(key)`. */
+  readonly keyName: string;
+  readonly kind: LockFacts['kind'];
+  readonly value: Buffer;
+  readonly expireTs: HlcTimestamp;
+  readonly end: Buffer | undefined;
+  deadlineTs: HlcTimestamp;
+
+  /** @param end of a range lock, in memory of its own */
+  constructor(holder: LockHolder, place: LockPlace, keyName: string, end?: Buffer) {
+    this.holder = holder;
+    this.key = place.key;
+    this.keyName = keyName;
+    this.kind = place.kind;
+    this.value = place.value;
+    this.expireTs = place.expireTs;
+    this.end = end;
+    this.deadlineTs = holder.deadlineTs;
+  }
+
+  get txnId(): Buffer {
+    return this.holder.txnId;
+  }
+
+  get primary(): Buffer {
+    return this.holder.primary;
+  }
+
+  get startTs(): HlcTimestamp {
+    return this.holder.startTs;
+  }
+
+  get minCommitTs(): HlcTimestamp {
+    return this.holder.minCommitTs;
+  }
+
   /** At the primary, else empty. */
-  readonly participants: readonly GroupId[];
+  get participants(): readonly GroupId[] {
+    return this.key.equals(this.primary) ? this.holder.participants : NO_GROUPS;
+  }
+
+  /** Name of its row. */
+  get rowName(): Buffer {
+    if (this.end === undefined) return this.holder.rowName;
+    return Buffer.concat([Buffer.of(Tag.RangeLock), this.txnId, this.end]);
+  }
+
+  get sizeBytes(): number {
+    return LOCK_BYTES + this.primary.length + this.value.length;
+  }
+
+  /** Value of its row. */
+  encode(): Buffer {
+    const writer = new ByteWriter(this.sizeBytes)
+      .u8(this.end === undefined ? Tag.Lock : Tag.RangeLock)
+      .u8(CODEC)
+      .u8(LOCK_KINDS.indexOf(this.kind))
+      .u64(this.startTs)
+      .u64(this.minCommitTs)
+      .u64(this.deadlineTs)
+      .u64(this.expireTs)
+      .bytes(this.primary)
+      .bytes(this.value);
+    writeGroups(writer, this.participants);
+    return writer.finish();
+  }
+}
+
+/** A lock of a range. */
+export function rangeLock(holder: LockHolder, start: Buffer, end: Buffer): Lock {
+  const key = Buffer.from(start);
+  return new Lock(holder, { key, kind: 'range', value: NO_BYTES, expireTs: ABSENT }, nameOf(key), Buffer.from(end));
 }
 
 /** How a transaction ended, as written down at one of its keys. */
@@ -44,9 +144,8 @@ export interface TxnStatusRow {
 /** A string that stands for a key in maps. */
 export const nameOf = (key: Buffer): string => key.toString('latin1');
 
-/** Name of a lock's row. */
-export const lockName = ({ txnId, end }: Pick<LockFacts, 'txnId' | 'end'>): Buffer =>
-  end === undefined ? tagged(Tag.Lock, txnId) : Buffer.concat([Buffer.of(Tag.RangeLock), txnId, end]);
+/** Name of the row of a transaction's lock of a single key. */
+export const lockName = (txnId: Buffer): Buffer => tagged(Tag.Lock, txnId);
 
 /** Name of the row of a transaction's status. */
 export const statusName = (txnId: Buffer): Buffer => tagged(Tag.Status, txnId);
@@ -75,61 +174,25 @@ function readGroups(reader: EntryReader): GroupId[] {
   return groups;
 }
 
-/** Value of a lock's row. */
-export function encodeLock(lock: Lock): Buffer {
-  const writer = new ByteWriter(LOCK_BYTES + lock.primary.length + lock.value.length)
-    .u8(lock.end === undefined ? Tag.Lock : Tag.RangeLock)
-    .u8(CODEC)
-    .u8(LOCK_KINDS.indexOf(lock.kind))
-    .u64(lock.startTs)
-    .u64(lock.minCommitTs)
-    .u64(lock.deadlineTs)
-    .u64(lock.expireTs)
-    .bytes(lock.primary)
-    .bytes(lock.value);
-  writeGroups(writer, lock.participants);
-  return writer.finish();
-}
-
 /** @throws CorruptEntryError */
 export function decodeLock({ key, name, value }: SideRow): Lock {
   const reader = new EntryReader(value);
   const kind = LOCK_KINDS[reader.u8()];
   const isRange = name[0] === Tag.RangeLock;
   if (kind === undefined || isRange !== (kind === 'range')) throw new CorruptEntryError('a lock has an unknown kind');
-  const lock: Lock = {
-    txnId: txnIdOf(name),
-    key,
-    end: isRange ? name.subarray(1 + TXN_ID_BYTES) : undefined,
-    kind,
-    startTs: reader.timestamp(),
-    minCommitTs: reader.timestamp(),
-    deadlineTs: reader.timestamp(),
-    expireTs: reader.timestamp(),
-    primary: reader.view(),
-    value: reader.view(),
-    participants: readGroups(reader),
-  };
+  const txnId = txnIdOf(name);
+  const [startTs, minCommitTs, deadlineTs, expireTs] = [
+    reader.timestamp(),
+    reader.timestamp(),
+    reader.timestamp(),
+    reader.timestamp(),
+  ];
+  const [primary, lockedValue] = [reader.view(), reader.view()];
+  const participants = readGroups(reader);
   reader.end();
-  return lock;
-}
-
-/** The row of a lock for the store: made only when the lock is still there when a batch is written, which few are. */
-export class LockRow implements SideSource {
-  private readonly lock: Lock;
-
-  /** @param lock in memory of its own */
-  constructor(lock: Lock) {
-    this.lock = lock;
-  }
-
-  get sizeBytes(): number {
-    return LOCK_BYTES + this.lock.primary.length + this.lock.value.length;
-  }
-
-  encode(): Buffer {
-    return encodeLock(this.lock);
-  }
+  const holder = { txnId, primary, startTs, minCommitTs, deadlineTs, participants, rowName: lockName(txnId) };
+  const end = isRange ? name.subarray(1 + TXN_ID_BYTES) : undefined;
+  return new Lock(holder, { key, kind, value: lockedValue, expireTs }, nameOf(key), end);
 }
 
 /** Value of a status's row. */

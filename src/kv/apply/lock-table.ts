@@ -4,7 +4,7 @@
  */
 import { assert, type HlcTimestamp } from '../../platform/index.ts';
 import type { SideRow } from '../../store/index.ts';
-import { decodeLock, isLockName, type Lock, lockName, nameOf } from './lock-rows.ts';
+import { decodeLock, isLockName, type Lock, nameOf } from './lock-rows.ts';
 
 const isWrite = (lock: Lock): boolean => lock.kind === 'put' || lock.kind === 'delete';
 const isWithin = (key: Buffer, start: Buffer, end: Buffer | undefined): boolean =>
@@ -62,7 +62,7 @@ export class LockTable {
 
   private named(key: Buffer, name: Buffer): Lock | undefined {
     const locks = this.keys.get(nameOf(key)) ?? [];
-    return [...locks, ...this.ranges].find((lock) => lock.key.equals(key) && lockName(lock).equals(name));
+    return [...locks, ...this.ranges].find((lock) => lock.key.equals(key) && lock.rowName.equals(name));
   }
 
   add(lock: Lock): void {
@@ -71,9 +71,8 @@ export class LockTable {
       this.ranges.push(lock);
       return;
     }
-    const name = nameOf(lock.key);
-    const others = this.keys.get(name);
-    if (others === undefined) this.keys.set(name, [lock]);
+    const others = this.keys.get(lock.keyName);
+    if (others === undefined) this.keys.set(lock.keyName, [lock]);
     else others.push(lock);
   }
 
@@ -81,10 +80,9 @@ export class LockTable {
     this.count--;
     if (lock.end !== undefined) this.ranges = this.ranges.filter((one) => one !== lock);
     else {
-      const name = nameOf(lock.key);
-      const left = this.keys.get(name)!.filter((one) => one !== lock);
-      if (left.length === 0) this.keys.delete(name);
-      else this.keys.set(name, left);
+      const locks = this.keys.get(lock.keyName)!;
+      if (locks.length === 1) this.keys.delete(lock.keyName);
+      else locks.splice(locks.indexOf(lock), 1);
     }
     assert(this.count >= 0, 'a lock ends once');
     this.listener?.(lock);
@@ -97,14 +95,15 @@ export class LockTable {
   }
 
   has(lock: Lock): boolean {
-    return lock.end === undefined
-      ? this.keys.get(nameOf(lock.key))?.includes(lock) === true
-      : this.ranges.includes(lock);
+    return lock.end === undefined ? this.keys.get(lock.keyName)?.includes(lock) === true : this.ranges.includes(lock);
   }
 
-  /** The lock that a transaction holds on a key. */
-  own(key: Buffer, txnId: Buffer): Lock | undefined {
-    return this.keys.get(nameOf(key))?.find((lock) => lock.txnId.equals(txnId));
+  /** The lock that a transaction holds on a key. @param name `nameOf(key)`, for whoever has it */
+  own(key: Buffer, txnId: Buffer, name = nameOf(key)): Lock | undefined {
+    const locks = this.keys.get(name);
+    if (locks === undefined) return undefined;
+    for (const lock of locks) if (lock.txnId.equals(txnId)) return lock;
+    return undefined;
   }
 
   /** Range locks of a transaction that begin in `[start, end)`. */
@@ -112,15 +111,15 @@ export class LockTable {
     return this.ranges.filter((lock) => lock.txnId.equals(txnId) && isWithin(lock.key, start, end));
   }
 
-  /** The write lock that keeps others than `txnId` from reading a key. */
-  againstRead(key: Buffer, txnId: Buffer = NOBODY): Lock | undefined {
-    const locks = this.keys.get(nameOf(key));
+  /** The write lock that keeps others than `txnId` from reading a key. @param name `nameOf(key)`, for whoever has it */
+  againstRead(key: Buffer, txnId: Buffer = NOBODY, name = nameOf(key)): Lock | undefined {
+    const locks = this.keys.get(name);
     return locks?.find((lock) => isWrite(lock) && !lock.txnId.equals(txnId));
   }
 
-  /** The lock, of whatever kind, that keeps others than `txnId` from writing a key. */
-  againstWrite(key: Buffer, txnId: Buffer = NOBODY): Lock | undefined {
-    const lock = this.keys.get(nameOf(key))?.find((one) => !one.txnId.equals(txnId));
+  /** The lock, of whatever kind, that keeps others than `txnId` from writing a key. @param name `nameOf(key)`, for whoever has it */
+  againstWrite(key: Buffer, txnId: Buffer = NOBODY, name = nameOf(key)): Lock | undefined {
+    const lock = this.keys.get(name)?.find((one) => !one.txnId.equals(txnId));
     return lock ?? this.ranges.find((one) => isWithin(key, one.key, one.end) && !one.txnId.equals(txnId));
   }
 

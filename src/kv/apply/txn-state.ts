@@ -39,10 +39,12 @@ import {
 import {
   decodeStatus,
   encodeStatus,
-  type Lock,
-  LockRow,
+  Lock,
+  type LockHolder,
+  type LockPlace,
   lockName,
   nameOf,
+  rangeLock,
   statusName,
   type TxnStatusRow,
 } from './lock-rows.ts';
@@ -83,8 +85,10 @@ export interface TxnHost {
   isTooOld(startTs: HlcTimestamp): boolean;
 }
 
+/** The key that a side row belongs to, and `nameOf` of it. */
+type SidePlace = Pick<Lock, 'key' | 'keyName'>;
+
 const ROLLED_BACK: TxnStatus = { kind: 'rolledBack' };
-const NO_BYTES = Buffer.alloc(0);
 
 /** The unit of the entry that is being applied. */
 interface Place {
@@ -127,10 +131,14 @@ export class TxnState {
   private applyOne(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer {
     const at = (ts: HlcTimestamp): Place => ({ writer, index, ts });
     switch (opcode) {
-      case Opcode.OnePhase:
-      case Opcode.Prepare: {
+      case Opcode.OnePhase: {
         const entry = readPrepare(reader);
-        return this.applyPrepare(entry, at(entry.ts), opcode === Opcode.OnePhase);
+        return this.applyOnePhase(entry, at(entry.ts));
+      }
+      case Opcode.Prepare: {
+        // Locks outlive the entry, whose memory is that of a whole frame: all that they keep lies in one copy of it.
+        const entry = readPrepare(reader.copy());
+        return this.applyPrepare(entry, at(entry.ts));
       }
       case Opcode.Commit: {
         const entry = readCommit(reader);
@@ -159,61 +167,61 @@ export class TxnState {
 
   // ---- rows
 
-  /** What earlier parts of an entry have written cannot be read before the whole of it is. */
-  private assertSettled(key: Buffer): void {
-    if (this.touched?.has(nameOf(key)) === true) {
+  /** What earlier parts of an entry have written cannot be read before the whole of it is. @param keyName `nameOf` of the key */
+  private assertSettled(keyName: string): void {
+    if (this.touched?.has(keyName) === true) {
       throw new CorruptEntryError('two parts of an entry touch one key; whoever proposed it must keep them apart');
     }
   }
 
   private setSide(
     { writer, index, ts }: Place,
-    key: Buffer,
+    { key, keyName }: SidePlace,
     name: Buffer,
     value: Buffer | SideSource | undefined,
   ): void {
     const { spans } = this.host;
-    this.touched?.add(nameOf(key));
-    writer.setSide(key, name, value);
+    this.touched?.add(keyName);
+    writer.setSide(key, name, value, keyName);
     if (!spans.isCapturing) return;
     const bytes = value === undefined || Buffer.isBuffer(value) ? value : value.encode();
     spans.captureSide(writer, index, { key, name, value: bytes }, ts);
   }
 
-  /** @param lock in memory of its own */
   private addLock(place: Place, lock: Lock): void {
-    this.setSide(place, lock.key, lockName(lock), new LockRow(lock));
+    this.setSide(place, lock, lock.rowName, lock);
     this.host.locks.add(lock);
   }
 
   private endLock(place: Place, lock: Lock): void {
-    this.setSide(place, lock.key, lockName(lock), undefined);
+    this.setSide(place, lock, lock.rowName, undefined);
     this.host.locks.remove(lock);
   }
 
   /** @param name see `statusName` */
   private statusAt(key: Buffer, name: Buffer): TxnStatusRow | undefined {
-    this.assertSettled(key);
+    if (this.touched !== undefined) this.assertSettled(nameOf(key));
     const row = this.host.store.side(key, name);
     return row === undefined ? undefined : decodeStatus(row);
   }
 
   private setStatus(place: Place, key: Buffer, txnId: Buffer, row: TxnStatusRow): void {
-    this.setSide(place, key, statusName(txnId), encodeStatus(row));
+    this.setSide(place, { key, keyName: nameOf(key) }, statusName(txnId), encodeStatus(row));
   }
 
   private putVersion(
     { writer, index }: Place,
-    lock: Pick<Lock, 'key' | 'kind' | 'value' | 'expireTs'>,
+    { key, kind, value, expireTs }: LockPlace,
+    keyName: string,
     commitTs: HlcTimestamp,
   ) {
     const { spans } = this.host;
-    const isPut = lock.kind === 'put';
-    this.touched?.add(nameOf(lock.key));
-    this.host.changes(lock.key, commitTs);
-    if (isPut) writer.put(lock.key, lock.value, commitTs, lock.expireTs);
-    else writer.delete(lock.key, commitTs);
-    if (spans.isCapturing) spans.capture(writer, index, isPut ? 'put' : 'delete', lock.key, commitTs);
+    const isPut = kind === 'put';
+    this.touched?.add(keyName);
+    this.host.changes(key, commitTs);
+    if (isPut) writer.put(key, value, commitTs, expireTs, keyName);
+    else writer.delete(key, commitTs, keyName);
+    if (spans.isCapturing) spans.capture(writer, index, isPut ? 'put' : 'delete', key, commitTs);
     this.host.adopt(commitTs);
   }
 
@@ -232,78 +240,73 @@ export class TxnState {
 
   // ---- PREPARE
 
-  private applyPrepare(entry: PrepareEntry, place: Place, isOnePhase: boolean): TxnAnswer {
-    const refused = this.refusePrepare(entry);
-    const { txnId, startTs, participants, ts } = entry;
+  private applyOnePhase(entry: PrepareEntry, place: Place): TxnAnswer {
+    const names = namesOf(entry);
+    const refused = this.refusePrepare(entry, names);
+    const { txnId, primary, startTs, participants, ts } = entry;
     if (refused !== undefined) {
-      if (isOnePhase && isForGood(refused)) {
-        const row: TxnStatusRow = { status: ROLLED_BACK, startTs, isPrimary: true, participants };
-        this.setStatus(place, entry.primary, txnId, row);
+      if (isForGood(refused)) {
+        this.setStatus(place, primary, txnId, { status: ROLLED_BACK, startTs, isPrimary: true, participants });
       }
       return refused;
     }
     this.host.adopt(ts);
-    if (isOnePhase) {
-      for (const intent of entry.keys) if (intent.kind !== 'read') this.putVersion(place, intent, ts);
-      const status: TxnStatus = { kind: 'committed', commitTs: ts };
-      this.setStatus(place, entry.primary, txnId, { status, startTs, isPrimary: true, participants });
-      return status;
+    for (const [at, intent] of entry.keys.entries()) {
+      if (intent.kind !== 'read') this.putVersion(place, intent, names[at]!, ts);
     }
-    // Locks outlive the entry, whose memory is that of a whole frame.
-    const kept: PrepareEntry = { ...entry, txnId: Buffer.from(txnId), primary: Buffer.from(entry.primary) };
+    const status: TxnStatus = { kind: 'committed', commitTs: ts };
+    this.setStatus(place, primary, txnId, { status, startTs, isPrimary: true, participants });
+    return status;
+  }
+
+  /** @param entry in memory of its own */
+  private applyPrepare(entry: PrepareEntry, place: Place): TxnAnswer {
+    const names = namesOf(entry);
+    const refused = this.refusePrepare(entry, names);
+    if (refused !== undefined) return refused;
+    const { locks } = this.host;
+    const { txnId, primary, startTs, deadlineTs, participants, ts } = entry;
+    this.host.adopt(ts);
+    const rowName = lockName(txnId);
+    const holder: LockHolder = { txnId, primary, startTs, minCommitTs: ts, deadlineTs, participants, rowName };
     let minCommitTs = ts;
-    for (const intent of entry.keys) {
-      const own = this.host.locks.own(intent.key, txnId);
-      if (own === undefined) this.addLock(place, this.lockOf(kept, intent));
+    for (let at = 0; at < names.length; at++) {
+      const intent = entry.keys[at]!;
+      const own = locks.own(intent.key, txnId, names[at]);
+      if (own === undefined) this.addLock(place, new Lock(holder, intent, names[at]!));
       else if (own.minCommitTs > minCommitTs) minCommitTs = own.minCommitTs;
     }
-    for (const range of entry.ranges) this.lockRange(kept, range, place);
+    for (const range of entry.ranges) this.lockRange(holder, range, place);
     return { kind: 'prepared', minCommitTs };
   }
 
-  /** @param entry with id and primary in memory of their own */
-  private lockOf(entry: PrepareEntry, { key, kind, value, expireTs }: Omit<KeyIntent, 'expected'>): Lock {
-    const { txnId, primary, startTs, deadlineTs, ts } = entry;
-    const participants = key.equals(primary) ? entry.participants : [];
-    // In the order of one that is read from its row, so that all locks are objects of one shape.
-    return {
-      txnId,
-      key: Buffer.from(key),
-      end: undefined,
-      kind,
-      startTs,
-      minCommitTs: ts,
-      deadlineTs,
-      expireTs,
-      primary,
-      value: Buffer.from(value),
-      participants,
-    };
-  }
-
   /** One lock for each span that the range touches, so that every piece travels with its span. */
-  private lockRange(entry: PrepareEntry, { start, end }: RangeIntent, place: Place): void {
+  private lockRange(holder: LockHolder, { start, end }: RangeIntent, place: Place): void {
     const { locks, spans } = this.host;
     for (const span of overlapping(spans.table, start, end)) {
       const from = Buffer.compare(span.start, start) > 0 ? span.start : start;
       const to = span.end !== undefined && Buffer.compare(span.end, end) < 0 ? span.end : end;
       const isHeld = locks
-        .ownRanges(from, to, entry.txnId)
+        .ownRanges(from, to, holder.txnId)
         .some((lock) => lock.key.equals(from) && lock.end!.equals(to));
-      if (isHeld) continue;
-      const lock = this.lockOf(entry, { key: from, kind: 'read', value: NO_BYTES, expireTs: ABSENT });
-      this.addLock(place, { ...lock, kind: 'range', end: Buffer.from(to) });
+      if (!isHeld) this.addLock(place, rangeLock(holder, from, to));
     }
   }
 
   /** Why the locks are not given; the order matters: a repetition finds its outcome before it is told anything else. */
-  private refusePrepare(entry: PrepareEntry): TxnAnswer | undefined {
+  private refusePrepare(entry: PrepareEntry, names: readonly string[]): TxnAnswer | undefined {
     const { host } = this;
+    const { table } = host.spans;
     const { txnId, keys, ranges, ts } = entry;
-    const named = keys.map(({ key }) => key);
-    const foreign = this.foreignKey(named, ranges);
+    let keyFloorTs: HlcTimestamp | undefined;
+    for (const { key } of keys) {
+      const owner = ownerOf(table, key, 'write');
+      if (owner === undefined) return { kind: 'notOwned', key };
+      if (ts <= owner.minWriteTs) keyFloorTs ??= owner.minWriteTs;
+    }
+    const foreign = this.foreignKey([], ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
-    const status = this.statusBefore(entry, named);
+    const status = this.statusBefore(entry, names);
     if (status !== undefined) return status;
     if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
     let floorTs = this.floorTs;
@@ -316,28 +319,27 @@ export class TxnState {
     if (!host.checkAuthority(entry.authorityEpoch)) return { kind: 'wrongAuthority' };
     // Above everything applied, so above every version, range delete and read of every key here.
     if (ts <= floorTs) return { kind: 'belowFloor', floorTs };
-    for (const key of named) {
-      const { minWriteTs } = ownerOf(host.spans.table, key, 'write')!;
-      if (ts <= minWriteTs) return { kind: 'belowFloor', floorTs: minWriteTs };
-    }
-    const lock = this.conflict(entry);
+    if (keyFloorTs !== undefined) return { kind: 'belowFloor', floorTs: keyFloorTs };
+    const lock = this.conflict(entry, names);
     if (lock !== undefined) return { kind: 'locked', lock: factsOf(lock) };
-    for (const { key, expected, notAboveTs } of keys) {
-      if (host.locks.own(key, txnId) !== undefined) continue;
-      if (expected !== undefined && this.versionAt(key, ts) !== expected) return { kind: 'changed', key };
-      if (notAboveTs !== undefined && this.writtenAt(key) > notAboveTs) return { kind: 'changed', key };
+    for (const [at, { key, expected, notAboveTs }] of keys.entries()) {
+      if (expected === undefined && notAboveTs === undefined) continue;
+      const name = names[at]!;
+      if (host.locks.own(key, txnId, name) !== undefined) continue;
+      if (expected !== undefined && this.versionAt(key, name, ts) !== expected) return { kind: 'changed', key };
+      if (notAboveTs !== undefined && this.writtenAt(key, name) > notAboveTs) return { kind: 'changed', key };
     }
     return undefined;
   }
 
-  /** How the transaction has ended already, if it has here. @param named keys of the entry, all of them owned */
+  /** How the transaction has ended already, if it has here. All keys of the entry are owned. */
   private statusBefore(
     { txnId, primary, keys, ranges, isAnchored }: PrepareEntry,
-    named: Buffer[],
+    names: readonly string[],
   ): TxnStatus | undefined {
     const name = statusName(txnId);
     const anchor = isAnchored ? anchorOf(writesOf(keys)) : undefined;
-    const candidates = anchor === undefined ? named : this.anchored(named, anchor, txnId);
+    const candidates = anchor === undefined ? keys.map(({ key }) => key) : this.anchored(keys, names, anchor, txnId);
     const others = candidates.filter((key) => !key.equals(primary));
     const starts = ranges.map(({ start }) => start).filter((start) => this.isOwned(start));
     for (const key of [...(this.isOwned(primary) ? [primary] : []), ...others, ...starts]) {
@@ -351,19 +353,29 @@ export class TxnState {
    * Which of the keys of a part may have a status. All of them are locked by one entry, and the anchor's lock never ends without one: where the anchor has
    * neither, the entry is the first. Where it has its lock still, it comes again, and what others have resolved of it meanwhile has a status each.
    */
-  private anchored(named: readonly Buffer[], anchor: Buffer, txnId: Buffer): Buffer[] {
+  private anchored(
+    keys: readonly KeyIntent[],
+    names: readonly string[],
+    anchor: Buffer,
+    txnId: Buffer,
+  ): readonly Buffer[] {
     const { locks } = this.host;
-    for (const key of named) this.assertSettled(key);
+    for (const name of names) this.assertSettled(name);
     if (locks.size === 0 || locks.own(anchor, txnId) === undefined) return [anchor];
-    return named.filter((key) => locks.own(key, txnId) === undefined);
+    const open = keys.filter(({ key }, at) => locks.own(key, txnId, names[at]) === undefined);
+    return open.map(({ key }) => key);
   }
 
-  /** A lock of another that stands against these; also for the leader, before it proposes. */
-  conflict({ txnId, keys, ranges }: Pick<PrepareEntry, 'txnId' | 'keys' | 'ranges'>): Lock | undefined {
+  /** A lock of another that stands against these; also for the leader, before it proposes. @param names of the keys, for whoever has them */
+  conflict(
+    { txnId, keys, ranges }: Pick<PrepareEntry, 'txnId' | 'keys' | 'ranges'>,
+    names?: readonly string[],
+  ): Lock | undefined {
     const { locks } = this.host;
     if (locks.size === 0) return undefined;
-    for (const { key, kind } of keys) {
-      const lock = kind === 'read' ? locks.againstRead(key, txnId) : locks.againstWrite(key, txnId);
+    for (const [at, { key, kind }] of keys.entries()) {
+      const name = names?.[at];
+      const lock = kind === 'read' ? locks.againstRead(key, txnId, name) : locks.againstWrite(key, txnId, name);
       if (lock !== undefined) return lock;
     }
     for (const { start, end } of ranges) {
@@ -374,15 +386,15 @@ export class TxnState {
   }
 
   /** The live version of a key at `ts`, ABSENT when there is none. */
-  private versionAt(key: Buffer, ts: HlcTimestamp): HlcTimestamp {
-    this.assertSettled(key);
-    return visibleVersion(this.host.store.latest(key), ts);
+  private versionAt(key: Buffer, name: string, ts: HlcTimestamp): HlcTimestamp {
+    this.assertSettled(name);
+    return visibleVersion(this.host.store.latest(key, name), ts);
   }
 
   /** When a key was written last, deletes included; ABSENT when that is not known any more. */
-  private writtenAt(key: Buffer): HlcTimestamp {
-    this.assertSettled(key);
-    return this.host.store.latest(key)?.commitTs ?? ABSENT;
+  private writtenAt(key: Buffer, name: string): HlcTimestamp {
+    this.assertSettled(name);
+    return this.host.store.latest(key, name)?.commitTs ?? ABSENT;
   }
 
   // ---- COMMIT, ABORT
@@ -408,7 +420,7 @@ export class TxnState {
     if (commitTs < minCommitTs) return { kind: 'tsTooLow', minCommitTs };
     const status: TxnStatus = { kind: 'committed', commitTs };
     for (const lock of held) {
-      this.putVersion(place, lock, commitTs);
+      this.putVersion(place, lock, lock.keyName, commitTs);
       const isPrimary = isRecord(entry, lock.key);
       const participants = isPrimary ? entry.participants : [];
       if (isPrimary || anchor === undefined || lock.key.equals(anchor)) {
@@ -429,7 +441,8 @@ export class TxnState {
     const status = (own ?? (isShared ? this.statusAt(anchor, name) : undefined))?.status;
     if (status !== undefined) return status.kind === 'rolledBack' || status.commitTs !== commitTs ? status : undefined;
     // A move may have taken the anchor elsewhere since. A delete at or below the threshold is known on some replicas and collected on others.
-    const isWritten = (): boolean => commitTs <= this.host.store.gcThreshold || this.writtenAt(key) >= commitTs;
+    const isWritten = (): boolean =>
+      commitTs <= this.host.store.gcThreshold || this.writtenAt(key, nameOf(key)) >= commitTs;
     return isShared && isWritten() ? undefined : { kind: 'notFound', key };
   }
 
@@ -476,7 +489,7 @@ export class TxnState {
     if (deadlineTs > lock.deadlineTs) {
       // The same lock as before for whoever waits for it.
       lock.deadlineTs = deadlineTs;
-      this.setSide(place, lock.key, lockName(lock), new LockRow(lock));
+      this.setSide(place, lock, lock.rowName, lock);
     }
     return { kind: 'pushed', deadlineTs: lock.deadlineTs };
   }
@@ -503,7 +516,7 @@ export class TxnState {
     switch (status.kind) {
       case 'committed':
         if (isWrite && status.commitTs < lock.minCommitTs) return false;
-        if (isWrite) this.putVersion(place, lock, status.commitTs);
+        if (isWrite) this.putVersion(place, lock, lock.keyName, status.commitTs);
         break;
       case 'rolledBack':
         break;
@@ -523,7 +536,7 @@ export class TxnState {
     for (const { key, txnId } of statuses) {
       const row = this.isOwned(key) ? this.statusAt(key, statusName(txnId)) : undefined;
       if (row === undefined || row.startTs >= olderThanTs) continue;
-      this.setSide(place, key, statusName(txnId), undefined);
+      this.setSide(place, { key, keyName: nameOf(key) }, statusName(txnId), undefined);
       count++;
     }
     return { kind: 'ended', count };
@@ -542,7 +555,7 @@ export class TxnState {
       for (const span of pieces) {
         const key = Buffer.compare(span.start, lock.key) > 0 ? span.start : lock.key;
         const end = span.end !== undefined && Buffer.compare(span.end, lock.end!) < 0 ? span.end : lock.end;
-        this.addLock(place, { ...lock, key: Buffer.from(key), end: end && Buffer.from(end) });
+        this.addLock(place, rangeLock(lock.holder, key, end!));
       }
     }
   }
@@ -554,6 +567,8 @@ export class TxnState {
  * committed and forgotten.
  */
 const isForGood = ({ kind }: TxnAnswer): boolean => kind === 'changed' || kind === 'wrongAuthority';
+
+const namesOf = ({ keys }: PrepareEntry): string[] => keys.map(({ key }) => nameOf(key));
 
 /** Keys that are written. */
 const writesOf = (intents: readonly KeyIntent[]): Buffer[] =>

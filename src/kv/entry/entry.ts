@@ -212,6 +212,13 @@ export class EntryReader extends ByteReader {
     return other;
   }
 
+  /** Another reader at the same place of a copy: what it reads may be kept. */
+  copy(): EntryReader {
+    const other = new EntryReader(Buffer.from(this.buffer));
+    other.offset = this.offset;
+    return other;
+  }
+
   /** Whether a PREPARE, ONE_PHASE or COMMIT asks for one status a part. */
   get isAnchored(): boolean {
     return this.buffer[1] === ANCHOR_CODEC;

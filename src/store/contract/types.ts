@@ -164,8 +164,9 @@ export interface StoreWriter {
   /**
    * Sets a side row of a key; undefined removes it. Within a unit the last one wins, and drops come after them. Buffers are copied; with a
    * `SideSource` key and name are kept as they are.
+   * @param keyName latin-1 text of the key, for whoever has it
    */
-  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void;
+  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined, keyName?: string): void;
   /** Small named values of the state machine (membership, clocks, thresholds). */
   setMeta(name: string, value: Buffer): void;
   /** Ends the unit: from here on readers see it, and `appliedIndex` is `index`. */

@@ -35,27 +35,47 @@ export function decodeSideRow(rowKey: Buffer, value: Buffer, location: string): 
   return { key: decodeKey(rowKey, 1, at + 2, location), name: Buffer.from(rowKey.subarray(at + 2)), value };
 }
 
+/** In place of a place among those that wait, of a row that does not. */
+const WAITS_NOT = -1;
+
 /** A resident row as it is applied. */
-interface ResidentRow {
+class ResidentRow {
   readonly key: Buffer;
   readonly name: Buffer;
-  readonly value: Buffer | SideSource;
+  value: Buffer | SideSource;
+  /** Another row of the key. */
+  next: ResidentRow | undefined = undefined;
+  /** It is on disk or in a generation, as it is or as it was. */
+  isSaved: boolean;
+  /** Its place among those that wait. */
+  waitsAt = WAITS_NOT;
+
+  constructor(key: Buffer, name: Buffer, value: Buffer | SideSource, isSaved: boolean) {
+    this.key = key;
+    this.name = name;
+    this.value = value;
+    this.isSaved = isSaved;
+  }
+
+  get bytes(): Buffer {
+    return Buffer.isBuffer(this.value) ? this.value : this.value.encode();
+  }
+
+  get sizeBytes(): number {
+    return Buffer.isBuffer(this.value) ? this.value.length : this.value.sizeBytes;
+  }
+
+  isNamed(name: Buffer): boolean {
+    return this.name === name || this.name.equals(name);
+  }
 }
-
-const bytesOf = ({ value }: ResidentRow): Buffer => (Buffer.isBuffer(value) ? value : value.encode());
-const sizeOf = ({ value }: ResidentRow): number => (Buffer.isBuffer(value) ? value.length : value.sizeBytes);
-
-/** Stands for a row in maps: no two have the same. */
-const placeOf = (key: Buffer, name: Buffer): string => `${name.length} ${nameOf(name)}${nameOf(key)}`;
 
 /** What is applied of a store's side rows; see the top of the file. */
 export class SideRows {
-  /** The resident ones, by place. */
-  private rows = new Map<string, ResidentRow>();
-  /** Places of those that are on disk or in a generation. */
-  private saved = new Set<string>();
-  /** Places of those that are in no generation as they are now. */
-  private readonly waiting = new Set<string>();
+  /** The resident ones: one of each key by its latin-1 text, from which one comes to the others. */
+  private readonly rows = new Map<string, ResidentRow>();
+  /** Those that are in no generation as they are now. */
+  private readonly waiting: ResidentRow[] = [];
   private waitingBytes = 0;
 
   constructor(rows: readonly SideRow[]) {
@@ -64,21 +84,32 @@ export class SideRows {
 
   /** Another database took the place of the one before. @param rows what it has of resident ones */
   reset(rows: readonly SideRow[]): void {
-    this.rows = new Map(rows.map((row) => [placeOf(row.key, row.name), row]));
-    this.saved = new Set(this.rows.keys());
-    this.waiting.clear();
+    this.rows.clear();
+    this.waiting.length = 0;
     this.waitingBytes = 0;
+    for (const { key, name, value } of rows) this.add(nameOf(key), new ResidentRow(key, name, value, true));
   }
 
   /** The resident ones, in no order. */
   *list(): Iterable<SideRow> {
-    for (const row of this.rows.values()) yield { key: row.key, name: row.name, value: bytesOf(row) };
+    for (const { key, name, bytes } of this.all()) yield { key, name, value: bytes };
   }
 
-  /** Takes note of a row that was set or removed. @param into collects what is applied now */
-  set(into: Generation, key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void {
+  private *all(): Iterable<ResidentRow> {
+    for (const first of this.rows.values()) yield* chainOf(first);
+  }
+
+  /** Takes note of a row that was set or removed. @param into collects what is applied now @param keyName latin-1 text of the key */
+  set(
+    into: Generation,
+    key: Buffer,
+    name: Buffer,
+    value: Buffer | SideSource | undefined,
+    keyName = nameOf(key),
+  ): void {
     if (isResident(name)) {
-      this.setResident(into, key, name, value);
+      if (value === undefined) this.removeResident(into, keyName, name);
+      else this.setResident(into, key, name, value, keyName);
       return;
     }
     const rowKey = encodeSideKey(key, name);
@@ -86,58 +117,84 @@ export class SideRows {
     else into.setRow(rowKey, Buffer.isBuffer(value) ? Buffer.from(value) : value.encode());
   }
 
-  private setResident(into: Generation, key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void {
-    const place = placeOf(key, name);
-    this.forget(place);
-    if (value === undefined) {
-      if (this.saved.delete(place)) into.deleteRow(encodeSideKey(key, name));
+  private removeResident(into: Generation, keyName: string, name: Buffer): void {
+    let before: ResidentRow | undefined;
+    for (let row = this.rows.get(keyName); row !== undefined; before = row, row = row.next) {
+      if (!row.isNamed(name)) continue;
+      if (before !== undefined) before.next = row.next;
+      else if (row.next === undefined) this.rows.delete(keyName);
+      else this.rows.set(keyName, row.next);
+      this.waitNoMore(row);
+      if (row.isSaved) into.deleteRow(encodeSideKey(row.key, name));
       return;
     }
-    const isKept = !Buffer.isBuffer(value);
-    const row = isKept
-      ? { key, name, value }
-      : { key: Buffer.from(key), name: Buffer.from(name), value: Buffer.from(value) };
-    this.rows.set(place, row);
-    if (this.waiting.size >= MAX_WAITING_ROWS || this.waitingBytes + sizeOf(row) > MAX_WAITING_BYTES) {
-      this.save(into, place, row);
+  }
+
+  private setResident(into: Generation, key: Buffer, name: Buffer, value: Buffer | SideSource, keyName: string): void {
+    const kept = Buffer.isBuffer(value) ? Buffer.from(value) : value;
+    let row = this.find(keyName, name);
+    if (row !== undefined) {
+      this.waitNoMore(row);
+      row.value = kept;
+    } else {
+      const isOwn = !Buffer.isBuffer(value);
+      row = new ResidentRow(isOwn ? key : Buffer.from(key), isOwn ? name : Buffer.from(name), kept, false);
+      this.add(keyName, row);
+    }
+    const { sizeBytes } = row;
+    if (this.waiting.length >= MAX_WAITING_ROWS || this.waitingBytes + sizeBytes > MAX_WAITING_BYTES) {
+      save(into, row);
       return;
     }
-    this.waiting.add(place);
-    this.waitingBytes += sizeOf(row);
+    row.waitsAt = this.waiting.push(row) - 1;
+    this.waitingBytes += sizeBytes;
   }
 
-  private forget(place: string): void {
-    if (this.waiting.delete(place)) this.waitingBytes -= sizeOf(this.rows.get(place)!);
-    this.rows.delete(place);
+  private add(keyName: string, row: ResidentRow): void {
+    row.next = this.rows.get(keyName);
+    this.rows.set(keyName, row);
   }
 
-  private save(into: Generation, place: string, row: ResidentRow): void {
-    into.setRow(encodeSideKey(row.key, row.name), bytesOf(row));
-    this.saved.add(place);
+  private find(keyName: string, name: Buffer): ResidentRow | undefined {
+    let row = this.rows.get(keyName);
+    while (row !== undefined && !row.isNamed(name)) row = row.next;
+    return row;
+  }
+
+  /** The last of those that wait takes its place. */
+  private waitNoMore(row: ResidentRow): void {
+    if (row.waitsAt === WAITS_NOT) return;
+    const last = this.waiting.pop()!;
+    if (last !== row) {
+      this.waiting[row.waitsAt] = last;
+      last.waitsAt = row.waitsAt;
+    }
+    row.waitsAt = WAITS_NOT;
+    this.waitingBytes -= row.sizeBytes;
   }
 
   /** A generation collects no more: what waits goes with it. */
   freeze(into: Generation): void {
-    for (const place of this.waiting) this.save(into, place, this.rows.get(place)!);
-    this.waiting.clear();
+    for (const row of this.waiting) {
+      row.waitsAt = WAITS_NOT;
+      save(into, row);
+    }
+    this.waiting.length = 0;
     this.waitingBytes = 0;
   }
 
   /** Rows of the range are gone, and what is on disk of them will be. */
   drop(range: DroppedRange): void {
-    for (const [place, { key }] of this.rows) {
-      if (!isDropped([range], key)) continue;
-      this.forget(place);
-      this.saved.delete(place);
+    for (const [keyName, first] of this.rows) {
+      if (!isDropped([range], first.key)) continue;
+      for (const row of chainOf(first)) this.waitNoMore(row);
+      this.rows.delete(keyName);
     }
   }
 
   /** The applied value of a row; undefined when it is not there. */
   read(key: Buffer, name: Buffer, generations: readonly (Generation | undefined)[], level: Level): Buffer | undefined {
-    if (isResident(name)) {
-      const row = this.rows.get(placeOf(key, name));
-      return row === undefined ? undefined : bytesOf(row);
-    }
+    if (isResident(name)) return this.find(nameOf(key), name)?.bytes;
     const rowKey = encodeSideKey(key, name);
     const text = nameOf(rowKey);
     for (const generation of generations) {
@@ -146,6 +203,16 @@ export class SideRows {
     }
     return level.getSync(rowKey);
   }
+}
+
+/** All rows of a key. */
+function* chainOf(first: ResidentRow): Iterable<ResidentRow> {
+  for (let row: ResidentRow | undefined = first; row !== undefined; row = row.next) yield row;
+}
+
+function save(into: Generation, row: ResidentRow): void {
+  into.setRow(encodeSideKey(row.key, row.name), row.bytes);
+  row.isSaved = true;
 }
 
 /** A page of the side rows of a range as they are on disk. */

@@ -49,7 +49,7 @@ export class UnitWriter implements StoreWriter {
   versions: PendingVersion[] = [];
   ranges: { start: Buffer; end: Buffer; ts: HlcTimestamp }[] = [];
   drops: { start: Buffer; end: Buffer | undefined }[] = [];
-  sides: { key: Buffer; name: Buffer; value: Buffer | SideSource | undefined }[] = [];
+  sides: { key: Buffer; name: Buffer; value: Buffer | SideSource | undefined; keyName: string | undefined }[] = [];
   meta: { name: string; value: Buffer }[] = [];
   gcThreshold: HlcTimestamp | undefined;
   private readonly onCommit: (unit: UnitWriter, index: LogIndex) => void;
@@ -78,8 +78,8 @@ export class UnitWriter implements StoreWriter {
     if (end === undefined || Buffer.compare(start, end) < 0) this.drops.push({ start, end });
   }
 
-  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined): void {
-    this.sides.push({ key, name, value });
+  setSide(key: Buffer, name: Buffer, value: Buffer | SideSource | undefined, keyName?: string): void {
+    this.sides.push({ key, name, value, keyName });
   }
 
   setMeta(name: string, value: Buffer): void {

@@ -369,7 +369,9 @@ export class MvccGroupStore implements GroupStore {
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
     this.newest.release();
-    for (const { key, name, value } of unit.sides) this.sides.set(this.flusher.active, key, name, value);
+    for (const { key, name, value, keyName } of unit.sides) {
+      this.sides.set(this.flusher.active, key, name, value, keyName);
+    }
     for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, index, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);

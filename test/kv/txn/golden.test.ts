@@ -5,10 +5,10 @@ import { describe, test } from 'node:test';
 import {
   decodeLock,
   decodeStatus,
-  encodeLock,
   encodeStatus,
-  type Lock,
+  Lock,
   lockName,
+  nameOf,
   statusName,
   type TxnStatusRow,
 } from '../../../src/kv/apply/lock-rows.ts';
@@ -80,25 +80,25 @@ const ENTRIES: { readonly [name: string]: readonly [Buffer, (payload: Buffer) =>
   tsOpen: [encodeFence({ kind: 'open', epoch: 4, floor: ts(12_345) }), body(readFence)],
 };
 
-const LOCK: Lock = {
+const HOLDER = {
   ...t,
-  key: bytes('key'),
-  kind: 'put',
-  end: undefined,
   minCommitTs: ts(100),
   deadlineTs: ts(200),
-  value: bytes('value'),
-  expireTs: ts(300),
   participants: [groupId(2), groupId(3)],
+  rowName: lockName(t.txnId),
 };
-const RANGE_LOCK: Lock = {
-  ...LOCK,
-  key: bytes('a'),
-  kind: 'range',
-  end: bytes('b'),
-  value: bytes(''),
-  participants: [],
-};
+const LOCK = new Lock(
+  HOLDER,
+  { key: bytes('key'), kind: 'put', value: bytes('value'), expireTs: ts(300) },
+  nameOf(bytes('key')),
+);
+const RANGE_LOCK = new Lock(
+  { ...HOLDER, participants: [] },
+  { key: bytes('a'), kind: 'range', value: bytes(''), expireTs: ts(300) },
+  nameOf(bytes('a')),
+  bytes('b'),
+);
+const rowOf = (lock: Lock) => ({ key: lock.key, name: lock.rowName, value: lock.encode() });
 const FATE: TxnStatusRow = {
   status: { kind: 'committed', commitTs: ts(90) },
   startTs: ts(7),
@@ -116,10 +116,10 @@ describe('bytes of transactions and of time', () => {
   test('are those of the golden file', () => {
     const actual = hex({
       ...Object.fromEntries(Object.entries(ENTRIES).map(([name, [payload]]) => [`entry.${name}`, payload])),
-      'row.lock.name': lockName(LOCK),
-      'row.lock': encodeLock(LOCK),
-      'row.rangeLock.name': lockName(RANGE_LOCK),
-      'row.rangeLock': encodeLock(RANGE_LOCK),
+      'row.lock.name': LOCK.rowName,
+      'row.lock': LOCK.encode(),
+      'row.rangeLock.name': RANGE_LOCK.rowName,
+      'row.rangeLock': RANGE_LOCK.encode(),
       'row.fate.name': statusName(t.txnId),
       'row.fate.committed': encodeStatus(FATE),
       'row.fate.rolledBack': encodeStatus({
@@ -155,11 +155,8 @@ describe('bytes of transactions and of time', () => {
 
   test('are read back as what was written', () => {
     for (const [name, [payload, decode]] of Object.entries(ENTRIES)) assert.doesNotThrow(() => decode(payload), name);
-    assert.deepEqual(decodeLock({ key: LOCK.key, name: lockName(LOCK), value: encodeLock(LOCK) }), LOCK);
-    assert.deepEqual(
-      decodeLock({ key: RANGE_LOCK.key, name: lockName(RANGE_LOCK), value: encodeLock(RANGE_LOCK) }),
-      RANGE_LOCK,
-    );
+    assert.deepEqual(decodeLock(rowOf(LOCK)), LOCK);
+    assert.deepEqual(decodeLock(rowOf(RANGE_LOCK)), RANGE_LOCK);
     assert.deepEqual(decodeStatus(encodeStatus(FATE)), FATE);
     const applied = { term: 3, maxTs: ts(99), ceilingMs: 5 };
     assert.deepEqual(decodeAppliedMeta(encodeAppliedMeta(applied)), applied);
@@ -190,9 +187,8 @@ describe('bytes of transactions and of time', () => {
       }
       assert.throws(() => decode(Buffer.concat([payload, Buffer.of(0)])), CorruptEntryError, name);
     }
-    for (const row of [encodeLock(LOCK), encodeStatus(FATE)]) {
-      const decode = (value: Buffer) =>
-        row[0] === 0x81 ? decodeStatus(value) : decodeLock({ key: LOCK.key, name: lockName(LOCK), value });
+    for (const row of [LOCK.encode(), encodeStatus(FATE)]) {
+      const decode = (value: Buffer) => (row[0] === 0x81 ? decodeStatus(value) : decodeLock({ ...rowOf(LOCK), value }));
       for (let length = 0; length < row.length; length++) {
         assert.throws(() => decode(row.subarray(0, length)), CorruptEntryError);
       }

@@ -27,7 +27,11 @@ const SEEDS = 60;
 const told = (answer: unknown): unknown =>
   (answer as { kind: string } | undefined)?.kind === 'locked' ? 'locked' : answer;
 
-const factsOf = (lock: Lock): unknown => ({ ...lock, key: lock.key.toString(), end: lock.end?.toString() });
+const factsOf = (lock: Lock): unknown => ({
+  name: lock.rowName.toString('hex'),
+  key: lock.key.toString(),
+  row: lock.encode().toString('hex'),
+});
 
 class MovedLocks {
   readonly random: SeededRandom;

@@ -87,6 +87,21 @@ describe('PREPARE', () => {
     assert.equal(machine.value('a'), undefined);
   });
 
+  test('keeps nothing of the memory that its entry lay in', () => {
+    const machine = new Machine();
+    const [prepare, commit] = [
+      entry.prepare(100n, t, [put('a', '1'), put('b', '2')]),
+      entry.commit(105n, 103n, finish(t, ['a', 'b'])),
+    ];
+    machine.apply(prepare);
+    prepare.fill(0);
+    assert.equal(machine.kind(entry.prepare(101n, u, [put('a', '3')])), 'locked');
+    assert.deepEqual(machine.stateMachine.locks.own(bytes('b'), t.txnId)?.primary, t.primary);
+    machine.apply(commit);
+    commit.fill(0);
+    assert.deepEqual([machine.value('a'), machine.value('b'), machine.locks], ['1', '2', 0]);
+  });
+
   test('locks nothing when one key is not what was read', () => {
     const machine = new Machine();
     machine.apply(write(50n, 'b', 'x'));

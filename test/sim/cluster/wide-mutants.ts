@@ -18,7 +18,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: TXN_STATE,
-        find: "if (expected !== undefined && this.versionAt(key, ts) !== expected) return { kind: 'changed', key };",
+        find: "if (expected !== undefined && this.versionAt(key, name, ts) !== expected) return { kind: 'changed', key };",
         replace: '',
       },
     ],
@@ -42,8 +42,8 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: TXN_STATE,
-        find: 'return named.filter((key) => locks.own(key, txnId) === undefined);',
-        replace: 'return [];',
+        find: 'const open = keys.filter(({ key }, at) => locks.own(key, txnId, names[at]) === undefined);',
+        replace: 'const open = keys.slice(0, 0);',
       },
     ],
   },
