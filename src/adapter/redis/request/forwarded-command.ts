@@ -18,6 +18,7 @@ import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest, ScriptCaller } from '../command/index.ts';
 import { BEHIND, BehindError, RedisError } from '../protocol/index.ts';
+import { decodeQueue, MessageReader } from './forwarded-queue.ts';
 import {
   CommandRequest,
   FlushRequest,
@@ -219,7 +220,7 @@ export interface DecodeEnvironment {
  * @throws RedisError for a format or a command that this node does not know, RangeError when it is cut short
  */
 export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): ForwardedMessage {
-  const reader = new ByteReader(payload, 'a forwarded message', RangeError);
+  const reader = new MessageReader(payload, 'a forwarded message', RangeError);
   const format = reader.u8();
   if (format !== FORMAT) throw new RedisError(`ERR the leader does not know format ${format} of forwarded commands`);
   const kind = reader.u8();
@@ -270,7 +271,7 @@ function decodeTellFrom(reader: ByteReader): Millis {
   return micros === TELL_NOTHING ? Number.POSITIVE_INFINITY : Number(micros) / MICROS_PER_MS;
 }
 
-function decodeRequests(reader: ByteReader, environment: DecodeEnvironment, tellFromMs: Millis): GroupRequest[] {
+function decodeRequests(reader: MessageReader, environment: DecodeEnvironment, tellFromMs: Millis): GroupRequest[] {
   const requests: GroupRequest[] = [];
   const count = reader.u32();
   const usual = withUsualEncodings(environment.settings);
@@ -283,7 +284,7 @@ function decodeRequests(reader: ByteReader, environment: DecodeEnvironment, tell
 }
 
 function decodeRequest(
-  reader: ByteReader,
+  reader: MessageReader,
   environment: DecodeEnvironment,
   usual: EvaluationSettings,
   token: number,
@@ -303,8 +304,11 @@ function decodeRequest(
         storageKey: reader.view(),
         version: hlcTimestamp(reader.u64()),
       }));
-      const commands = Array.from({ length: reader.u32() }, () => decodeCommand(reader, environment));
-      return new TransactionRequest(watched, commands, options);
+      return new TransactionRequest(
+        watched,
+        decodeQueue(reader, (args) => specOf(args, environment)),
+        options,
+      );
     }
     case RequestKind.Watch: {
       const keys = Array.from({ length: reader.u32() }, () => reader.view());
@@ -350,9 +354,13 @@ function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): Queu
   const args: Buffer[] = [];
   const count = reader.u32();
   for (let index = 0; index < count; index++) args.push(reader.view());
-  const spec = environment.findData(args);
+  return { spec: specOf(args, environment), args, db };
+}
+
+function specOf(args: readonly Buffer[], { findData }: DecodeEnvironment): CommandSpec {
+  const spec = findData(args);
   if (spec === undefined) throw new RedisError(`ERR the leader does not know the command '${args[0]}'`);
-  return { spec, args, db };
+  return spec;
 }
 
 /** An error that travels as such, because the ingress acts on it. Nothing happened. */

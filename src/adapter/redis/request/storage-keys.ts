@@ -6,6 +6,8 @@ import { KEYSPACES } from '../keys/index.ts';
 export interface QueuedData {
   readonly spec: CommandSpec;
   readonly args: readonly Buffer[];
+  /** How many there are, where that is known before they are read. */
+  readonly argumentCount?: number | undefined;
   /** As the client gave them, where they are others; known on the client's node only. */
   readonly given?: readonly Buffer[] | undefined;
   readonly db: number;

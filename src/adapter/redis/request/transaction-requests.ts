@@ -51,7 +51,10 @@ export class TransactionRequest extends GroupRequest {
   }
 
   namedCount(): number {
-    return this.commands.reduce((count, { args }) => count + args.length, this.watched.length);
+    return this.commands.reduce(
+      (count, command) => count + (command.argumentCount ?? command.args.length),
+      this.watched.length,
+    );
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   encodeBatch,
 } from '../../../../src/adapter/redis/request/forwarded-command.ts';
 import { CommandRequest, type RequestOwner, RowsRequest } from '../../../../src/adapter/redis/request/group-request.ts';
+import { TransactionRequest } from '../../../../src/adapter/redis/request/transaction-requests.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 
 const OWNER: RequestOwner = { firstRefused: Number.POSITIVE_INFINITY, settled: () => {} };
@@ -190,5 +191,59 @@ describe('a forwarded batch', () => {
       requests.map(({ settings }) => settings.encodings),
       [THRESHOLDS, DEFAULT_ENCODINGS],
     );
+  });
+});
+
+describe('a forwarded transaction', () => {
+  const table = new CommandTable(dataCommands);
+  const queued = (text: string) => {
+    const args = text.split(' ').map((word) => Buffer.from(word));
+    return { spec: table.resolve(args)!.spec, args, db: 2 };
+  };
+  const encoded = (texts: readonly string[]): Buffer => {
+    const options = { resp: 2 as const, settings: settingsWith(DEFAULT_ENCODINGS), owner: OWNER, token: 0 };
+    return encodeBatch(groupId(7), [new TransactionRequest([], texts.map(queued), options)]);
+  };
+  const decodedWith = (bytes: Buffer, looked: string[]) => {
+    const findData = (args: readonly Buffer[]) => {
+      looked.push(args.join(' '));
+      return table.resolve(args)?.spec;
+    };
+    const message = decodeMessage(bytes, { ...environmentWith(DEFAULT_ENCODINGS), findData });
+    assert.ok(message.kind === 'batch');
+    return message.requests[0]!;
+  };
+
+  test('has its commands with their arguments', () => {
+    const texts = [
+      'SET a 1',
+      'get a',
+      'GET a',
+      'GET b',
+      'OBJECT ENCODING a',
+      'OBJECT FREQ a',
+      'SET b 2 EX 9',
+      'SETNX b 2',
+    ];
+    const request = decodedWith(encoded(texts), []);
+    assert.equal(request.namedCount(), 23);
+    assert.deepEqual(
+      request.commands.map(({ spec, args, db }) => [spec, args.join(' '), db]),
+      texts.map((text) => [queued(text).spec, text, 2]),
+    );
+    assert.ok(request.isWrite);
+  });
+
+  test('looks commands up once that follow one another', () => {
+    const looked: string[] = [];
+    const request = decodedWith(encoded(Array.from({ length: 1_000 }, (_, at) => `SET key:${at} value`)), looked);
+    assert.deepEqual(looked, ['SET key:0 value']);
+    assert.equal(request.namedCount(), 3_000);
+  });
+
+  test('is refused when it is cut short', () => {
+    const bytes = encoded(['GET a', 'GET b']);
+    for (let length = 20; length < bytes.length; length++)
+      assert.throws(() => decodedWith(bytes.subarray(0, length), []), RangeError, `${length} bytes`);
   });
 });
