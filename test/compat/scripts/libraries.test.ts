@@ -119,6 +119,19 @@ describe('libraries of scripts beside redis-server', { skip: skipWithout('redis-
     for (const connection of both) connection.close();
   });
 
+  test('take a length that comes from a number as C does', async () => {
+    const lengths = ['-1', '-0.5', '2', '2^32', '2^63', '2^64', '2^65 + 1e15', '-2^64', '1 / 0', '0 / 0'];
+    const script = scriptOf(
+      lengths.map((length) => `cmsgpack.pack({struct.unpack('dc0b', struct.pack('d', ${length}) .. 'abcdef')})`),
+    );
+    const [expected, actual] = await Promise.all(
+      both.map(async (connection) =>
+        (await connection.call([['EVAL', script, '0']]))[0]!.items!.map(({ text }) => text),
+      ),
+    );
+    assert.deepEqual(actual, expected);
+  });
+
   test(seeded('give the same bytes for random values'), async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(expression, { minLength: 1, maxLength: BATCH }), async (expressions) => {

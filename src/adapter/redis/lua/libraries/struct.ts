@@ -158,11 +158,11 @@ function unpack(api: LuaApi, state: number): number {
     } else if (option === 'c') {
       if (bytes === 0) {
         if (results === 0 || !api.isNumber(state, -1)) return api.raiseHere(state, "format 'c0' needs a previous size");
-        bytes = Math.trunc(api.toNumber(state, -1));
+        // A negative size is a huge one to C.
+        bytes = Number(BigInt.asUintN(64, wholeOf(api.toNumber(state, -1))));
         api.pop(state, 1);
         results--;
-        // A negative size is a huge one to C.
-        requireBytes(bytes < 0 ? Number.POSITIVE_INFINITY : bytes);
+        requireBytes(bytes);
       }
       api.pushBytes(state, data.subarray(position, position + bytes));
       results++;
